@@ -1,0 +1,84 @@
+"""The only place where frames are converted.
+
+Three frames, all with x to the right and y down, and their names:
+
+``l0_xy``
+    Level-0 pixels as floats, origin at the corner of the slide's level 0. Everything stored or passed is in
+    this frame; rectangles are (x, y, width, height).
+``level_xy``
+    Pixels of one pyramid level: ``level_xy = l0_xy / downsample`` with the exact, never rounded, downsample.
+``world_yx_um``
+    Micrometres as (row, column), the order in which the viewer works.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+MPP_LIMITS_UM = (0.05, 20.0)
+"""µm/px outside these limits counts as missing: no scanner writes it, and unit mix-ups do."""
+
+
+class Mpp(NamedTuple):
+    """Micrometres per pixel along x and y."""
+
+    x: float
+    y: float
+
+    @property
+    def mean(self) -> float:
+        """Geometric mean of both axes, the side of a square pixel of the same area."""
+        return math.sqrt(self.x * self.y)
+
+
+class Rect(NamedTuple):
+    """A rectangle: corner, width and height, in the frame its name states."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def plausible_mpp(x: float | None, y: float | None) -> Mpp | None:
+    """Return both µm/px, or None where one is absent, not finite or outside `MPP_LIMITS_UM`."""
+    low, high = MPP_LIMITS_UM
+    if x is None or y is None or not (low <= x <= high and low <= y <= high):
+        return None
+    return Mpp(float(x), float(y))
+
+
+def l0_to_level(l0_xy: ArrayLike, downsample: tuple[float, float]) -> FloatArray:
+    """Convert (..., 2) level-0 pixels to pixels of the level with these exact downsamples (x, y)."""
+    return np.asarray(l0_xy, float) / np.asarray(downsample, float)
+
+
+def level_to_l0(level_xy: ArrayLike, downsample: tuple[float, float]) -> FloatArray:
+    """Convert (..., 2) pixels of a level with these exact downsamples (x, y) to level-0 pixels."""
+    return np.asarray(level_xy, float) * np.asarray(downsample, float)
+
+
+def l0_to_world_um(l0_xy: ArrayLike, mpp: Mpp) -> FloatArray:
+    """Convert (..., 2) level-0 pixels (x, y) to micrometres (row, column)."""
+    return (np.asarray(l0_xy, float) * np.asarray(mpp, float))[..., ::-1]
+
+
+def world_um_to_l0(world_yx_um: ArrayLike, mpp: Mpp) -> FloatArray:
+    """Convert (..., 2) micrometres (row, column) to level-0 pixels (x, y)."""
+    return np.asarray(world_yx_um, float)[..., ::-1] / np.asarray(mpp, float)
+
+
+def px_at(size_px: float, from_mpp: float, to_mpp: float) -> float:
+    """Return how many pixels of `to_mpp` span `size_px` pixels of `from_mpp`."""
+    return size_px * from_mpp / to_mpp
+
+
+def um2_of(area_px: ArrayLike, mpp: Mpp) -> FloatArray:
+    """Convert areas in level-0 pixels to µm²."""
+    return np.asarray(area_px, float) * (mpp.x * mpp.y)
