@@ -1,1 +1,4 @@
-"""Axillary lymph node metastasis from breast core-needle biopsy slides, with attention MIL. Research use only."""
+"""Axillary lymph node metastasis from breast core-needle biopsy slides with attention MIL.
+
+Research use only.
+"""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray = NDArray[np.float64]
+Float64 = NDArray[np.float64]
 
 MPP_LIMITS_UM = (0.05, 20.0)
 """µm/px outside these limits counts as missing: no scanner writes it, and unit mix-ups do."""
@@ -54,24 +54,24 @@ def plausible_mpp(x: float | None, y: float | None) -> Mpp | None:
     return Mpp(float(x), float(y))
 
 
-def l0_to_level(l0_xy: ArrayLike, downsample: tuple[float, float]) -> FloatArray:
+def l0_to_level(l0_xy: ArrayLike, downsample: tuple[float, float]) -> Float64:
     """Convert (..., 2) level-0 pixels to pixels of the level with these exact downsamples (x, y)."""
-    return np.asarray(l0_xy, float) / np.asarray(downsample, float)
+    return np.divide(l0_xy, downsample, dtype=np.float64)
 
 
-def level_to_l0(level_xy: ArrayLike, downsample: tuple[float, float]) -> FloatArray:
+def level_to_l0(level_xy: ArrayLike, downsample: tuple[float, float]) -> Float64:
     """Convert (..., 2) pixels of a level with these exact downsamples (x, y) to level-0 pixels."""
-    return np.asarray(level_xy, float) * np.asarray(downsample, float)
+    return np.multiply(level_xy, downsample, dtype=np.float64)
 
 
-def l0_to_world_um(l0_xy: ArrayLike, mpp: Mpp) -> FloatArray:
+def l0_to_world_um(l0_xy: ArrayLike, mpp: Mpp) -> Float64:
     """Convert (..., 2) level-0 pixels (x, y) to micrometres (row, column)."""
-    return (np.asarray(l0_xy, float) * np.asarray(mpp, float))[..., ::-1]
+    return np.multiply(l0_xy, mpp, dtype=np.float64)[..., ::-1]
 
 
-def world_um_to_l0(world_yx_um: ArrayLike, mpp: Mpp) -> FloatArray:
+def world_um_to_l0(world_yx_um: ArrayLike, mpp: Mpp) -> Float64:
     """Convert (..., 2) micrometres (row, column) to level-0 pixels (x, y)."""
-    return np.asarray(world_yx_um, float)[..., ::-1] / np.asarray(mpp, float)
+    return np.divide(np.asarray(world_yx_um)[..., ::-1], mpp, dtype=np.float64)
 
 
 def px_at(size_px: float, from_mpp: float, to_mpp: float) -> float:
@@ -79,6 +79,7 @@ def px_at(size_px: float, from_mpp: float, to_mpp: float) -> float:
     return size_px * from_mpp / to_mpp
 
 
-def um2_of(area_px: ArrayLike, mpp: Mpp) -> FloatArray:
+def um2_of(area_px: ArrayLike, mpp: Mpp) -> Float64:
     """Convert areas in level-0 pixels to µm²."""
-    return np.asarray(area_px, float) * (mpp.x * mpp.y)
+    area_um2: Float64 = np.multiply(area_px, mpp.x * mpp.y, dtype=np.float64)
+    return area_um2

@@ -1,4 +1,4 @@
-"""Frozen records that cross from one room to another. Plain values and NumPy arrays, no behaviour of their own."""
+"""Frozen records that cross from one room to another: plain values and NumPy arrays, no behaviour."""
 
 from __future__ import annotations
 
@@ -83,11 +83,14 @@ class PatchTable:
     @property
     def l0_xy(self) -> NDArray[np.float64]:
         """Return the (n, 2) upper-left corners in level-0 pixels."""
-        return np.column_stack([self.column, self.row]) * np.asarray(self.grid.step_l0)
+        corners: NDArray[np.float64] = np.column_stack([self.column, self.row]) * np.asarray(
+            self.grid.step_l0
+        )
+        return corners
 
     @property
     def cell(self) -> NDArray[np.int64]:
-        """Return the (n,) flat grid indices ``row * columns + column``: a patch's identity within its grid."""
+        """Return the (n,) flat grid indices ``row * columns + column``: a patch's identity in its grid."""
         return self.row.astype(np.int64) * self.grid.columns + self.column
 
     def take(self, where: NDArray[Any]) -> PatchTable:

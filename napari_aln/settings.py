@@ -1,4 +1,4 @@
-"""Every setting of every step, described once: the source of the form, the command-line flag and the run record."""
+"""Every setting of every step, described once: source of the form, the flag and the run record."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-def _setting(default: Any, title: str, help_text: str, unit: str = "", **bounds: float) -> Any:  # noqa: ANN401
-    return Field(default, title=title, description=help_text, json_schema_extra={"unit": unit}, **bounds)  # type: ignore[arg-type]
+def _setting(default: Any, title: str, help_text: str, unit: str = "", **bounds: Any) -> Any:  # noqa: ANN401
+    """Describe one setting; `bounds` are pydantic's ge, gt, le, lt."""
+    return Field(default, title=title, description=help_text, json_schema_extra={"unit": unit}, **bounds)
 
 
 class _Settings(BaseModel):
@@ -19,7 +20,7 @@ class PatchSettings(_Settings):
     """Which cells of the grid become patches."""
 
     min_tissue_share: float = _setting(
-        0.25, "Smallest tissue share", "A whole-slide patch needs at least this share of tissue.", ge=0.0, le=1.0
+        0.25, "Smallest tissue share", "A whole-slide patch holds at least this share.", ge=0.0, le=1.0
     )
     min_entropy_bits: float = _setting(
         5.0,
@@ -30,7 +31,7 @@ class PatchSettings(_Settings):
         le=8.0,
     )
     min_roi_share: float = _setting(
-        0.7, "Smallest share inside the ROI", "An ROI patch lies inside by at least this share.", gt=0.0, le=1.0
+        0.7, "Smallest share inside the ROI", "An ROI patch lies inside by this share.", gt=0.0, le=1.0
     )
     roi_patching: Literal["grid", "reference"] = _setting(
         "grid",
@@ -42,16 +43,16 @@ class PatchSettings(_Settings):
 class BagSettings(_Settings):
     """How patches become bags."""
 
-    seed: int = _setting(0, "Seed", "Draws the partitions into bags; the same seed gives the same bags.", ge=0)
+    seed: int = _setting(0, "Seed", "Draws the bags; the same seed gives the same bags.", ge=0)
     partitions: int | None = _setting(
         None,
         "Partitions",
-        "How often the patches are shuffled and cut into bags. Left out: the fewest that give 100 bags. 1: reference.",
+        "How often patches are shuffled and cut into bags. Left out: the fewest for 100 bags. 1: reference.",
         ge=1,
         le=1000,
     )
     reduction: Literal["mean", "max"] = _setting(
-        "mean", "Slide result", "How bag probabilities become the slide's: mean, or the bag most sure of N(+)."
+        "mean", "Slide result", "mean over the bags, or the bag most sure of N(+)."
     )
 
 
@@ -60,13 +61,15 @@ class EngineSettings(_Settings):
 
     device: Literal["auto", "cpu", "cuda"] = _setting("auto", "Device", "Where the network runs.")
     precision: Literal["auto", "fp32", "bf16"] = _setting(
-        "auto", "Precision", "auto: bf16 only where the model's card records that it changes no probability."
+        "auto", "Precision", "auto: bf16 only where the card records it as safe."
     )
     runtime: Literal["auto", "openvino", "torch"] = _setting(
         "auto", "Runtime", "auto: OpenVINO on x86 processors, torch elsewhere and on CUDA."
     )
-    batch: int = _setting(16, "Batch", "Patches per network call; halved when memory runs out.", "patches", ge=1, le=1024)
-    decode_threads: int = _setting(1, "Decoding threads", "Threads that read and resize patches.", ge=1, le=64)
+    batch: int = _setting(
+        16, "Batch", "Patches a network call; halved when memory runs out.", "patches", ge=1, le=1024
+    )
+    decode_threads: int = _setting(1, "Decoding threads", "Threads that read patches.", ge=1, le=64)
 
 
 class CacheSettings(_Settings):

@@ -18,8 +18,10 @@ class Slide(Protocol):
     def info(self) -> SlideInfo:
         """What is known of the slide without reading pixels."""
 
-    def read_level(self, level: int, level_xy: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return a (height, width, 3) RGB picture of one level; what lies outside it is background colour.
+    def read_level(
+        self, level: int, level_xy: tuple[int, int], size_px: tuple[int, int]
+    ) -> NDArray[np.uint8]:
+        """Return a (height, width, 3) RGB picture of one level; outside it, background colour.
 
         Parameters
         ----------
@@ -34,7 +36,7 @@ class Slide(Protocol):
     def read_region(
         self, l0_xy: tuple[float, float], level: int, size_px: tuple[int, int]
     ) -> NDArray[np.uint8]:
-        """Return a (height, width, 3) RGB picture whose corner is given in level-0 pixels, as OpenSlide does."""
+        """Return a (height, width, 3) RGB picture of one level, its corner in level-0 pixels."""
 
     def thumbnail(self, max_side_px: int) -> NDArray[np.uint8]:
         """Return the whole slide as RGB, at most `max_side_px` pixels a side."""
