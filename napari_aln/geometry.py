@@ -66,12 +66,14 @@ def level_to_l0(level_xy: ArrayLike, downsample: tuple[float, float]) -> Float64
 
 def l0_to_world_um(l0_xy: ArrayLike, mpp: Mpp) -> Float64:
     """Convert (..., 2) level-0 pixels (x, y) to micrometres (row, column)."""
-    return np.multiply(l0_xy, mpp, dtype=np.float64)[..., ::-1]
+    world_xy_um: Float64 = np.multiply(l0_xy, mpp, dtype=np.float64)
+    return world_xy_um[..., ::-1]
 
 
 def world_um_to_l0(world_yx_um: ArrayLike, mpp: Mpp) -> Float64:
     """Convert (..., 2) micrometres (row, column) to level-0 pixels (x, y)."""
-    return np.divide(np.asarray(world_yx_um)[..., ::-1], mpp, dtype=np.float64)
+    l0_xy: Float64 = np.divide(np.asarray(world_yx_um)[..., ::-1], mpp, dtype=np.float64)
+    return l0_xy
 
 
 def px_at(size_px: float, from_mpp: float, to_mpp: float) -> float:

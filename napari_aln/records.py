@@ -71,11 +71,16 @@ class PatchGrid:
 
 @dataclass(frozen=True)
 class PatchTable:
-    """Patches of one grid, in row-major order."""
+    """Patches of one size.
+
+    On the slide's one grid they stand in row-major order and `origin_l0` is None. Reference patching cuts
+    each region's own bounding box instead: there `origin_l0` holds, per patch, the box's corner.
+    """
 
     grid: PatchGrid
     column: NDArray[np.int32]  # (n,)
     row: NDArray[np.int32]  # (n,)
+    origin_l0: NDArray[np.float64] | None = None  # (n, 2)
 
     def __len__(self) -> int:
         return len(self.column)
@@ -90,12 +95,15 @@ class PatchTable:
 
     @property
     def cell(self) -> NDArray[np.int64]:
-        """Return the (n,) flat grid indices ``row * columns + column``: a patch's identity in its grid."""
+        """Return the (n,) identities of the patches: flat grid indices, or running numbers off the grid."""
+        if self.origin_l0 is not None:
+            return np.arange(len(self), dtype=np.int64)
         return self.row.astype(np.int64) * self.grid.columns + self.column
 
     def take(self, where: NDArray[Any]) -> PatchTable:
         """Return the patches at an index or boolean array, in that order."""
-        return PatchTable(self.grid, self.column[where], self.row[where])
+        origin_l0 = None if self.origin_l0 is None else self.origin_l0[where]
+        return PatchTable(self.grid, self.column[where], self.row[where], origin_l0)
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,7 @@ class PatchScores:
     """Per-patch values of one run, each of shape (n,), named as in the legend, the files and the report."""
 
     table: PatchTable
+    in_roi: NDArray[np.bool_]  # whether the patch belongs to the drawn regions, where any are
     entropy: NDArray[np.float32]  # bits
     attention_logit: NDArray[np.float64]  # e_i, raw
     attention_slide: NDArray[np.float64]  # softmax over all patches of the run x their number; 1 = uniform

@@ -1,0 +1,113 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from typing import TYPE_CHECKING
+
+from napari_aln.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+INCOMPLETE_SUFFIX = ".incomplete"
+"""Ends the name of a folder or file that is still being written, or whose writer was killed."""
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals while writing `path` into a `StoreError` with the next step."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"The disk is full: {path} could not be written.",
+                "Free some space or choose another place, then run the same command again.",
+            ) from error
+        reason = error.strerror or type(error).__name__
+        raise StoreError(
+            f"{path} could not be written ({reason}).", "Choose a place that you may write to."
+        ) from error
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; moved into place when the block ends well, removed otherwise."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{INCOMPLETE_SUFFIX}")
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path, *, known_by: str) -> Iterator[Path]:
+    """Yield an empty folder to fill; moved to `folder` when the block ends well, removed otherwise.
+
+    Parameters
+    ----------
+    folder
+        Where the finished folder goes. An earlier one is replaced.
+    known_by
+        Name of a file that marks a folder as ours. One without it is never touched.
+
+    Raises
+    ------
+    StoreError
+        `folder` holds something else, or cannot be written.
+    """
+    if folder.exists() and not (folder / known_by).is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise StoreError(
+            f"{folder} exists and is not a result of this program.", "Choose another output folder."
+        )
+    # The process number tells a later run whose leftovers these are; two runs never share a name.
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}{INCOMPLETE_SUFFIX}")
+    with storing(folder):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            _swap(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _swap(new: Path, place: Path) -> None:
+    """Put a finished folder in its place; an earlier one is moved aside first, back if that fails."""
+    if not place.exists():
+        new.replace(place)
+        return
+    aside = place.with_name(f"{new.name}.old")
+    place.replace(aside)
+    try:
+        new.replace(place)
+    except OSError:
+        aside.replace(place)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Create `folder` and prove that files can be written there, before hours of work are spent.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be made or written to.
+    """
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_file(folder / "write-test") as probe:
+            probe.write_bytes(b"x")
+        (folder / "write-test").unlink()

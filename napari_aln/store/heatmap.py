@@ -1,0 +1,67 @@
+"""Heatmaps on disk: OME-TIFF, one float32 channel a map, one pixel a grid cell, with its size in µm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tifffile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_aln.geometry import Mpp
+    from napari_aln.records import PatchScores, PatchTable
+
+MAPS = ("attention_slide", "attention_bag", "attention_logit", "contribution", "probability", "entropy")
+OFF_GRID_SUBDIVISION = 16
+
+
+def raster(table: PatchTable, values: ArrayLike) -> NDArray[np.float32]:
+    """Lay per-patch values out as a (rows, columns) picture of the grid; NaN where no patch lies.
+
+    Patches off the grid (reference patching) are drawn on cells 16 times finer, so that a patch lies within
+    1/16 of its side of its true place.
+    """
+    grid = table.grid
+    values = np.asarray(values, np.float32)
+    if table.origin_l0 is None:
+        picture = np.full((grid.rows, grid.columns), np.nan, np.float32)
+        picture[table.row, table.column] = values
+        return picture
+    fine = OFF_GRID_SUBDIVISION
+    picture = np.full((grid.rows * fine, grid.columns * fine), np.nan, np.float32)
+    corners = np.rint(table.l0_xy / np.asarray(grid.step_l0) * fine).astype(int)
+    for (x, y), value in zip(corners, values, strict=True):
+        picture[y : y + fine, x : x + fine] = value
+    return picture
+
+
+def write_heatmap(scores: PatchScores, mpp: Mpp, path: Path) -> None:
+    """Write all maps of a run. Its origin is the slide's level-0 corner.
+
+    Parameters
+    ----------
+    scores
+        The per-patch values.
+    mpp
+        µm/px of level 0.
+    path
+        Where to write; ends in ``.tif``.
+    """
+    pictures = np.stack([raster(scores.table, getattr(scores, name)) for name in MAPS])
+    finer = 1 if scores.table.origin_l0 is None else OFF_GRID_SUBDIVISION
+    step_x, step_y = scores.table.grid.step_l0
+    metadata = {
+        "axes": "CYX",
+        "Channel": {"Name": list(MAPS)},
+        "PhysicalSizeX": step_x * mpp.x / finer,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": step_y * mpp.y / finer,
+        "PhysicalSizeYUnit": "µm",
+    }
+    tifffile.imwrite(
+        path, pictures, ome=True, metadata=metadata, compression="zlib", photometric="minisblack"
+    )

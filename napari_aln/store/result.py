@@ -1,0 +1,166 @@
+"""The result folder: one per slide, whole or marked incomplete.
+
+Written here: ``result.json`` (`ResultDocument`), ``patches.parquet``, ``regions.geojson`` is added by the
+workflow through `annotations`, ``heatmap-<run>.tif`` (`heatmap`). Nothing here names the slide's file in
+private mode.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path  # noqa: TC003  (pydantic reads it)
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_aln.errors import StoreError
+from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, RunRecord, SlideInfo, SlideResult
+
+SCHEMA_VERSION = 1
+RESULT_JSON = "result.json"
+PACKAGES = ("napari-aln", "numpy", "openslide-python", "openvino", "scikit-image", "tifffile", "torch")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SlideFacts(_Frozen):
+    """What a result says of its slide."""
+
+    quick_hash: str
+    file: str | None  # None in private mode
+    vendor: str
+    reader: str
+    size_px: tuple[int, int]
+    downsamples: tuple[tuple[float, float], ...]
+    mpp: tuple[float, float] | None
+    mpp_origin: Literal["file", "user", "missing"]
+    bounds_l0: tuple[float, float, float, float]
+    objective_power: float | None
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, info: SlideInfo, *, private: bool) -> SlideFacts:
+        """Take the facts from an open slide."""
+        return cls(
+            quick_hash=info.quick_hash,
+            file=None if private else info.path.name,
+            vendor=info.vendor,
+            reader=info.reader,
+            size_px=info.size_px,
+            downsamples=tuple(level.downsample for level in info.levels),
+            mpp=info.mpp,
+            mpp_origin=info.mpp_origin,
+            bounds_l0=info.bounds,
+            objective_power=info.objective_power,
+            warnings=info.warnings,
+        )
+
+
+class ResultDocument(_Frozen):
+    """The contents of ``result.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    complete: Literal[True] = True
+    notice: str = RESEARCH_NOTICE
+    attention_notice: str = ATTENTION_NOTICE
+    created: str
+    versions: dict[str, str]
+    alias: str
+    slide: SlideFacts
+    frame: str = "level-0 pixels, x right, y down, origin at the slide's level-0 corner"
+    runs: tuple[RunRecord, ...]
+    warnings: tuple[str, ...]
+
+
+def alias_of(info: SlideInfo, case_id: str | None = None) -> str:
+    """Return the name of a slide that shows nothing of its file: the case id, else a short hash."""
+    return _folder_safe(case_id) if case_id else f"slide-{info.quick_hash[:10]}"
+
+
+def folder_name(info: SlideInfo, alias: str, *, private: bool) -> str:
+    """Return the name of a slide's result folder."""
+    return alias if private else _folder_safe(info.path.stem)
+
+
+def _folder_safe(name: str) -> str:
+    """Keep letters, digits and ``._-``: the rest is not safe in a folder name on every system."""
+    return re.sub(r"[^\w.-]+", "_", name).strip(". ") or "slide"
+
+
+def document_of(result: SlideResult, *, private: bool) -> ResultDocument:
+    """Describe a result, without its per-patch values."""
+    return ResultDocument(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={package: version(package) for package in PACKAGES if _installed(package)},
+        alias=result.alias,
+        slide=SlideFacts.of(result.slide, private=private),
+        runs=result.runs,
+        warnings=result.warnings,
+    )
+
+
+def _installed(package: str) -> bool:
+    modules = {"napari-aln": "napari_aln", "openslide-python": "openslide", "scikit-image": "skimage"}
+    return find_spec(modules.get(package, package)) is not None
+
+
+def write_document(document: ResultDocument, folder: Path) -> None:
+    """Write ``result.json`` into a folder that is being filled."""
+    text = json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / RESULT_JSON).write_text(text, encoding="utf-8")
+
+
+def read_document(folder: Path) -> ResultDocument:
+    """Read ``result.json`` of a finished result.
+
+    Raises
+    ------
+    StoreError
+        No result there, one that was cut off, or one of a newer program.
+    """
+    path = folder / RESULT_JSON
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is no finished result.", "Run predict again for this slide.") from error
+    if isinstance(raw, dict) and raw.get("schema_version", 0) > SCHEMA_VERSION:
+        raise StoreError(f"{path} was written by a newer version.", "Update napari-aln to read it.")
+    try:
+        return ResultDocument.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise StoreError(
+            f"{path} does not fit the schema ({where}: {first['msg']}).", "Run predict again for this slide."
+        ) from error
+
+
+def patches_frame(result: SlideResult) -> pd.DataFrame:
+    """Return one row a patch and run: place in level-0 pixels, membership, entropy and every map's value."""
+    frames = []
+    for run, scores in result.scores.items():
+        table = scores.table
+        width, height = table.grid.step_l0
+        l0_xy = table.l0_xy
+        place = {
+            "x": l0_xy[:, 0],
+            "y": l0_xy[:, 1],
+            "width": width,
+            "height": height,
+            "in_roi": scores.in_roi,
+        }
+        values = {k: v for k, v in vars(scores).items() if k not in ("table", "in_roi")}
+        frames.append(pd.DataFrame({"run": run, **place, **values}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def write_patches(result: SlideResult, folder: Path) -> None:
+    """Write ``patches.parquet``."""
+    patches_frame(result).to_parquet(folder / "patches.parquet", index=False)
