@@ -1,0 +1,91 @@
+"""Open a slide: check the path, then ask the readers in order."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_aln.errors import SlideError
+from napari_aln.slides.facts import UserMpp, user_mpp
+from napari_aln.slides.formats import FORMATS
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from napari_aln.slides.protocol import Slide
+
+_READERS = (
+    "napari_aln.slides.image_reader",
+    "napari_aln.slides.openslide_reader",
+    "napari_aln.slides.tifffile_reader",
+)
+"""In the order they are asked. Each has ``try_open(path, given_mpp) -> Slide | None``: None when the file is
+none of its own, `SlideError` when it is but cannot be read. The image reader comes first because it knows its
+files by their first bytes."""
+
+
+def open_slide(path: str | PathLike[str], mpp: UserMpp = None) -> Slide:
+    """Open a slide for reading.
+
+    Parameters
+    ----------
+    path
+        A slide file, or a folder of DICOM files.
+    mpp
+        Micrometres per level-0 pixel, one value or (x, y). Wins over what the file states; without either,
+        ``info.mpp`` is None: it is never guessed.
+
+    Returns
+    -------
+    Slide
+        Safe to read from several threads; close it, or use it in a ``with`` block.
+
+    Raises
+    ------
+    SlideError
+        The file is missing, empty, truncated, of a type no reader knows, or cannot be read.
+    MppError
+        `mpp` is impossible.
+    """
+    given = user_mpp(mpp)
+    path = Path(path).expanduser().absolute()
+    check_readable(path)
+    reasons: list[SlideError] = []
+    for name in _READERS:
+        try:
+            slide: Slide | None = import_module(name).try_open(path, given)
+        except SlideError as error:
+            reasons.append(error)
+            continue
+        if slide is not None:
+            return slide
+    if reasons:
+        raise reasons[-1]
+    if path.is_dir():
+        raise SlideError(
+            f"The folder {path} holds no slide.",
+            "Give a slide file, or a folder with the DICOM files of one.",
+        )
+    known = ", ".join(suffix for entry in FORMATS for suffix in entry.suffixes)
+    raise SlideError(
+        f"{path} is not a slide of a known type, or it is damaged at its start.",
+        f"Give a file that opens in another viewer, of one of the types {known}.",
+    )
+
+
+def check_readable(path: Path) -> None:
+    """Raise `SlideError` when the path is missing, empty or may not be read."""
+    if not path.exists():
+        raise SlideError(f"{path} does not exist.", "Check the name and that the drive is there.")
+    if path.is_dir():
+        return
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise SlideError(
+            f"{path} cannot be read ({error.strerror or error}).", "Check its permissions and the drive."
+        ) from error
+    if empty:
+        raise SlideError(f"{path} is empty (0 bytes).", "Copy or download the file again.")

@@ -1,0 +1,154 @@
+"""Reader of everything OpenSlide knows; geometry always comes from it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import openslide
+
+from napari_aln.errors import SlideError
+from napari_aln.geometry import Mpp, Rect
+from napari_aln.records import Level, SlideInfo
+from napari_aln.slides.base import BaseSlide
+from napari_aln.slides.facts import hex_rgb, on_background, sampled_hash, settle_mpp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def try_open(path: Path, given_mpp: Mpp | None) -> OpenSlideSlide | None:
+    """Return the slide, or None when OpenSlide does not know the file."""
+    file = _dicom_in(path) if path.is_dir() else path
+    if file is None or openslide.OpenSlide.detect_format(file) is None:
+        return None
+    return OpenSlideSlide(path, file, given_mpp)
+
+
+def _dicom_in(folder: Path) -> Path | None:
+    """Return one DICOM file of a folder; OpenSlide finds the others of the same slide by itself."""
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and openslide.OpenSlide.detect_format(file) == "dicom":
+            return file
+    return None
+
+
+class OpenSlideSlide(BaseSlide):
+    """A slide read through OpenSlide.
+
+    An OpenSlide handle that met an error refuses every later call. So a failed read drops the handle, tries
+    once with a fresh one, and only then reports; the next read starts with a fresh handle again.
+    """
+
+    def __init__(self, path: Path, file: Path, given_mpp: Mpp | None) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._handle: openslide.OpenSlide | None = None
+        self._path = path
+        handle = self._opened()
+        super().__init__(_facts(path, file, handle, given_mpp), given_mpp)
+        self._downsamples = handle.level_downsamples
+
+    def _opened(self) -> openslide.OpenSlide:
+        with self._lock:
+            if self._handle is None:
+                try:
+                    self._handle = openslide.OpenSlide(self._file)
+                except (openslide.OpenSlideError, OSError) as error:
+                    raise SlideError(
+                        f"{self._path} cannot be opened: {error}.",
+                        "The file is damaged, incomplete or gone: copy or download it again.",
+                    ) from error
+            return self._handle
+
+    def _drop(self, handle: openslide.OpenSlide) -> None:
+        with self._lock:
+            if self._handle is handle:
+                self._handle = None  # other threads may still read from it; it closes with the last of them
+
+    def _read_inside(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        by = self._downsamples[level]
+        corner = (round(x * by), round(y * by))
+        for attempt in (1, 2):
+            handle = self._opened()
+            try:
+                rgba = handle.read_region(corner, level, (width, height))
+            except (openslide.OpenSlideError, OSError) as error:
+                self._drop(handle)
+                if attempt == 2:
+                    raise SlideError(
+                        f"{self._path} failed while being read at level {level}, x {x}, y {y}: {error}.",
+                        "The file is damaged or the drive is gone: copy or download it again.",
+                    ) from error
+            else:
+                break
+        return on_background(np.asarray(rgba), self._info.background_rgb)
+
+    def _read_associated(self, name: str) -> NDArray[np.uint8]:
+        handle = self._opened()
+        try:
+            rgba = handle.associated_images[name]
+        except (openslide.OpenSlideError, OSError) as error:
+            self._drop(handle)
+            raise SlideError(
+                f"The {name} image of {self._path} cannot be read: {error}.", "The file is damaged."
+            ) from error
+        return on_background(np.asarray(rgba), self._info.background_rgb)
+
+    def _release(self) -> None:
+        with self._lock:
+            self._handle = None
+
+
+def _facts(path: Path, file: Path, handle: openslide.OpenSlide, given_mpp: Mpp | None) -> SlideInfo:
+    properties = handle.properties
+    mpp, origin, warnings = settle_mpp(
+        given_mpp, (_number(properties, "openslide.mpp-x"), _number(properties, "openslide.mpp-y"))
+    )
+    return SlideInfo(
+        path=path,
+        vendor=properties.get("openslide.vendor", "unknown"),
+        reader="openslide",
+        levels=_levels(handle),
+        mpp=mpp,
+        mpp_origin=origin,
+        bounds=_bounds(properties, handle.dimensions),
+        background_rgb=hex_rgb(properties.get("openslide.background-color")),
+        quick_hash=properties.get("openslide.quickhash-1") or sampled_hash(file),
+        objective_power=_number(properties, "openslide.objective-power"),
+        associated=tuple(sorted(handle.associated_images)),
+        warnings=warnings,
+    )
+
+
+def _levels(handle: openslide.OpenSlide) -> tuple[Level, ...]:
+    """Return the levels with a downsample for each axis.
+
+    OpenSlide states one for both axes. Where it is no more than the mean of both ratios of the sizes, the
+    ratios are exact; where it differs, the format states it (MIRAX, Philips pad their levels): then it is.
+    """
+    width, height = handle.dimensions
+    levels = []
+    for (w, h), stated in zip(handle.level_dimensions, handle.level_downsamples, strict=True):
+        ratios = (width / w, height / h)
+        from_sizes = abs(sum(ratios) / 2 - stated) < 1e-6 * stated
+        levels.append(Level(w, h, ratios if from_sizes else (stated, stated)))
+    return tuple(levels)
+
+
+def _bounds(properties: Mapping[str, str], size_px: tuple[int, int]) -> Rect:
+    values = [_number(properties, f"openslide.bounds-{name}") for name in ("x", "y", "width", "height")]
+    if any(value is None for value in values):
+        return Rect(0.0, 0.0, float(size_px[0]), float(size_px[1]))
+    return Rect(*(float(value) for value in values if value is not None))
+
+
+def _number(properties: Mapping[str, str], name: str) -> float | None:
+    try:
+        return float(properties[name])
+    except (KeyError, ValueError):
+        return None

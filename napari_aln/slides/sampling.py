@@ -1,0 +1,160 @@
+"""Resampling: one patch from a float rectangle, and the whole slide as a small picture."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from napari_aln.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_aln.geometry import Rect
+    from napari_aln.records import Level
+    from napari_aln.slides.protocol import Slide
+
+_FINE_ENOUGH = 1.01
+"""A level may be this much coarser than asked for: 4.0013 serves for 4, and no quality is lost."""
+
+_ALIGNED_PX = 1e-3  # a rectangle this close to whole level pixels is taken as lying on them
+_STRIP_BYTES = 32 * 2**20
+
+
+@runtime_checkable
+class Reduces(Protocol):
+    """A slide that can make a small picture of itself in a cheaper way than by reading a level."""
+
+    def reduced(self, size_px: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """Return the whole slide as (height, width, 3) RGB of `size_px`; None where there is no cheap way."""
+
+
+def level_for(levels: tuple[Level, ...], downsample: tuple[float, float]) -> int:
+    """Return the coarsest level whose pixels are at least as fine as `downsample` (x, y); 0 if none is."""
+    fitting = [
+        index
+        for index, level in enumerate(levels)
+        if all(have <= want * _FINE_ENOUGH for have, want in zip(level.downsample, downsample, strict=True))
+    ]
+    return max(fitting, key=lambda index: levels[index].downsample, default=0)
+
+
+def read_patch(slide: Slide, l0_rect: Rect, size_px: int) -> NDArray[np.uint8]:
+    """Return the level-0 rectangle resampled to a square.
+
+    The coarsest level that is fine enough is read and resampled by Pillow's antialiased bilinear filter with
+    the exact float box. Where the rectangle lies on whole pixels of that level and spans `size_px` of them,
+    the pixels come back unchanged. Beyond the slide: background.
+
+    Parameters
+    ----------
+    slide
+        An open slide.
+    l0_rect
+        Rectangle in level-0 pixels, floats; it may reach over the edge.
+    size_px
+        Side of the result.
+
+    Returns
+    -------
+    uint8, (size_px, size_px, 3)
+        RGB.
+    """
+    if not (l0_rect.width > 0 and l0_rect.height > 0 and size_px > 0):
+        raise UsageError(f"A patch of {l0_rect} at {size_px} px is empty.", "Give a rectangle with an area.")
+    wanted = (l0_rect.width / size_px, l0_rect.height / size_px)
+    level = level_for(slide.info.levels, wanted)
+    by_x, by_y = slide.info.levels[level].downsample
+    x0, y0 = l0_rect.x / by_x, l0_rect.y / by_y
+    x1, y1 = x0 + l0_rect.width / by_x, y0 + l0_rect.height / by_y
+    edges = np.array([x0, y0, x1, y1])
+    whole = np.round(edges)
+    if np.abs(edges - whole).max() <= _ALIGNED_PX:
+        edges = whole
+    left, top = math.floor(edges[0]), math.floor(edges[1])
+    width, height = math.ceil(edges[2]) - left, math.ceil(edges[3]) - top
+    pixels = slide.read_level(level, (left, top), (width, height))
+    if (width, height) == (size_px, size_px) and edges is whole:
+        return pixels
+    box = (edges[0] - left, edges[1] - top, edges[2] - left, edges[3] - top)
+    picture = Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BILINEAR, box=box)
+    return np.array(picture)
+
+
+def overview(
+    slide: Slide,
+    um_per_px: float | None = None,
+    downsample: float | None = None,
+    max_side_px: int | None = None,
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Return the whole slide as a small picture, for masks and maps, without holding a full level.
+
+    Parameters
+    ----------
+    slide
+        An open slide.
+    um_per_px
+        Resolution asked for; the slide must know its µm/px.
+    downsample
+        Level-0 pixels per overview pixel asked for, instead of `um_per_px`.
+    max_side_px
+        Upper limit of both sides; alone, or with one of the others. The picture is never enlarged.
+
+    Returns
+    -------
+    rgb : uint8, (height, width, 3)
+        Box-filtered.
+    downsample : (x, y)
+        Exact level-0 pixels per overview pixel: level-0 size / overview size.
+    """
+    width, height = slide.info.size_px
+    by_x, by_y = _asked_downsample(slide, um_per_px, downsample, max_side_px)
+    size = (max(1, round(width / by_x)), max(1, round(height / by_y)))
+    exact = (width / size[0], height / size[1])
+    rgb = slide.reduced(size) if isinstance(slide, Reduces) else None
+    return (_in_strips(slide, size) if rgb is None else rgb), exact
+
+
+def _asked_downsample(
+    slide: Slide, um_per_px: float | None, downsample: float | None, max_side_px: int | None
+) -> tuple[float, float]:
+    by_x = by_y = 1.0
+    if um_per_px is not None:
+        if slide.info.mpp is None or downsample is not None:
+            raise UsageError(
+                f"An overview of {slide.info.path.name} at {um_per_px} µm/px needs the slide's own µm/px and "
+                "no second resolution.",
+                "Give the slide's µm/px, or ask by downsample.",
+            )
+        by_x, by_y = um_per_px / slide.info.mpp.x, um_per_px / slide.info.mpp.y
+    elif downsample is not None:
+        by_x = by_y = downsample
+    by_x, by_y = max(by_x, 1.0), max(by_y, 1.0)
+    if max_side_px is not None:
+        width, height = slide.info.size_px
+        grow = max(1.0, width / by_x / max_side_px, height / by_y / max_side_px)
+        by_x, by_y = by_x * grow, by_y * grow
+    return by_x, by_y
+
+
+def _in_strips(slide: Slide, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Reduce the best level strip by strip; the box filter looks at no pixel of a neighbouring strip."""
+    width, height = slide.info.size_px
+    level = level_for(slide.info.levels, (width / size[0], height / size[1]))
+    there = slide.info.levels[level]
+    per_row = there.height_px / size[1]
+    rows = max(1, int(_STRIP_BYTES / (3 * there.width_px * per_row)))
+    rgb = np.empty((size[1], size[0], 3), np.uint8)
+    for first in range(0, size[1], rows):
+        last = min(first + rows, size[1])
+        top, bottom = first * per_row, min(last * per_row, there.height_px)
+        y = math.floor(top)
+        strip = slide.read_level(level, (0, y), (there.width_px, math.ceil(bottom) - y))
+        picture = Image.fromarray(strip).resize(
+            (size[0], last - first), Image.Resampling.BOX, box=(0, top - y, there.width_px, bottom - y)
+        )
+        rgb[first:last] = np.asarray(picture)
+    return rgb
