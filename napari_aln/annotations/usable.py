@@ -1,0 +1,121 @@
+"""From regions as drawn to regions a run can use."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+
+from napari_aln.errors import RegionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shapely.geometry.base import BaseGeometry
+
+    from napari_aln.records import Region
+
+ROI_CLASS = re.compile(r"^\s*$|(?<!non)(?<!non[-_ ])(tumou?r|(?<![a-z])roi(?![a-z])|positive)", re.IGNORECASE)
+"""A region is a tumour ROI when its class is empty or contains tumo(u)r, ROI or positive; non-tumour is none."""
+
+_OTHER_FILE = "Check that the file belongs to this slide and states the right origin."
+
+
+def usable_regions(
+    regions: Sequence[Region], slide_size_px: tuple[int, int], name_of_file: str
+) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """Choose the tumour regions, mend them, and clip them to the slide.
+
+    Parameters
+    ----------
+    regions
+        As read or drawn, in level-0 pixels.
+    slide_size_px
+        Width and height of level 0.
+    name_of_file
+        Where they come from, for messages.
+
+    Returns
+    -------
+    regions
+        Valid, non-empty polygons or multipolygons inside the slide. Regions of classes that name no tumour
+        (see `ROI_CLASS`) are left out.
+    warnings
+        What was left out, mended or clipped, one sentence each.
+
+    Raises
+    ------
+    RegionError
+        No tumour region; a coordinate is not finite; or nothing of the regions lies on the slide.
+    """
+    chosen, warnings = _tumour_regions(regions, name_of_file)
+    slide = shapely.box(0, 0, *slide_size_px)
+    usable: list[Region] = []
+    for number, region in chosen:
+        where = f"{name_of_file}: region {number}" + (f" ({region.name})" if region.name else "")
+        if not np.isfinite(shapely.get_coordinates(region.geometry)).all():
+            raise RegionError(f"{where} holds a coordinate that is not a finite number.", "Draw it again.")
+        mended = region.geometry
+        if not mended.is_valid:
+            warnings.append(f"{where} crosses itself and was mended: {shapely.is_valid_reason(mended)}.")
+            mended = _areas_only(shapely.make_valid(mended, method="structure", keep_collapsed=False))
+        if mended.area == 0:
+            warnings.append(f"{where} has no area and was left out.")
+            continue
+        clipped = _areas_only(mended.intersection(slide))
+        if clipped.area == 0:
+            warnings.append(f"{where} lies wholly outside the slide and was left out.")
+            continue
+        if not slide.covers(mended):
+            outside = 1 - clipped.area / mended.area
+            warnings.append(
+                f"{where} lies outside the slide by {outside:.1%} of its area, which was cut off."
+            )
+        usable.append(replace(region, geometry=clipped))
+    if not usable:
+        raise RegionError(_why_none(warnings, name_of_file, slide_size_px), _OTHER_FILE)
+    return tuple(usable), tuple(warnings)
+
+
+def _tumour_regions(
+    regions: Sequence[Region], name_of_file: str
+) -> tuple[list[tuple[int, Region]], list[str]]:
+    """Return the tumour regions with their numbers, and a warning that names the classes left out."""
+    if not regions:
+        raise RegionError(
+            f"{name_of_file} holds no region.", "Draw a tumour region, or use the whole-slide mode."
+        )
+    chosen: list[tuple[int, Region]] = []
+    others: set[str] = set()
+    for number, region in enumerate(regions, start=1):
+        if ROI_CLASS.search(region.classification):
+            chosen.append((number, region))
+        else:
+            others.add(region.classification)
+    if not chosen:
+        raise RegionError(
+            f"{name_of_file} holds no tumour region, only: {', '.join(sorted(others))}.",
+            "Classify the tumour regions as 'tumour', or leave them unclassified.",
+        )
+    if others:
+        left_out = len(regions) - len(chosen)
+        return chosen, [
+            f"{name_of_file}: {left_out} regions of {', '.join(sorted(others))} are no tumour ROI."
+        ]
+    return chosen, []
+
+
+def _areas_only(geometry: BaseGeometry) -> BaseGeometry:
+    """Drop the points and lines that mending or clipping leaves behind."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return shapely.union_all(parts[shapely.area(parts) > 0])
+
+
+def _why_none(warnings: list[str], name_of_file: str, slide_size_px: tuple[int, int]) -> str:
+    if all("no area" in warning for warning in warnings):
+        return f"{name_of_file}: no region has an area."
+    width, height = slide_size_px
+    return f"{name_of_file}: no region lies on the slide, which is {width} x {height} px."
