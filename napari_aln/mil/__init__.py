@@ -1,0 +1,1 @@
+"""Attention multiple-instance learning: encoders, head, clinical values, bundles, scoring, attribution."""

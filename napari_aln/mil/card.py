@@ -1,0 +1,202 @@
+"""The model card: everything a bundle says of its weights, checked when it is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_aln.errors import BundleError
+from napari_aln.records import RESEARCH_NOTICE, Mode
+
+SCHEMA_VERSION = 1  # the newest card this version reads; the only one so far
+BF16_LIMIT = 0.01
+"""bf16 is chosen automatically where it changes no probability by more than this on the check patches."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+EncoderPool = Literal["7x7", "6x6", "gap"]
+MapName = Literal["attention_slide", "attention_bag", "attention_logit", "contribution", "probability"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NumericField(_Part):
+    """A clinical value's mean and standard deviation in the training cohort."""
+
+    mean: float
+    std: float = Field(gt=0)
+
+
+class ClinicalFields(_Part):
+    """How clinical values are standardised, and what stands in for a missing one.
+
+    The shares are those of receptor-negative patients in the training cohort; None: unknown, so that a
+    missing status cannot be filled.
+    """
+
+    age_years: NumericField
+    tumor_size_cm: NumericField
+    er_negative_share: float | None = Field(default=None, ge=0, le=1)
+    pr_negative_share: float | None = Field(default=None, ge=0, le=1)
+    her2_negative_share: float | None = Field(default=None, ge=0, le=1)
+
+
+class Threshold(_Part):
+    """From this probability of N(+) on, a binary model calls a slide N(+)."""
+
+    value: float = Field(ge=0, le=1)
+    operating_point: str  # "Youden", "0.5", "sensitivity 0.95", ...
+    chosen_on: str  # "validation", never "test"
+
+
+class PrecisionCheck(_Part):
+    """By how much bf16 changed the probability of any check patch at most; None: never checked."""
+
+    bf16_max_change: float | None = Field(default=None, ge=0, le=1)
+    n_patches: int = Field(default=0, ge=0)
+
+
+class StainStatistics(_Part):
+    """Optical density of the training cohort's tissue, per colour channel."""
+
+    od_mean: tuple[float, float, float]
+    od_sd: tuple[float, float, float]
+
+
+class TrainingCohort(_Part):
+    """What the model was trained on, in numbers."""
+
+    name: str = ""
+    n_patients: int | None = Field(default=None, ge=0)
+    n_per_class: dict[str, int] = {}
+    stain: StainStatistics | None = None
+    remarks: str = ""
+
+
+class Metric(_Part):
+    """One measured figure, with the number of patients behind it."""
+
+    name: str  # "AUC", "ACC", ...
+    value: float
+    n: int = Field(ge=0)
+    cohort: str  # "validation", "test", ...
+    low: float | None = None
+    high: float | None = None
+
+
+class PatchFilters(_Part):
+    """The patch filters used in training; None: not recorded."""
+
+    min_tissue_share: float | None = Field(default=None, ge=0, le=1)
+    min_entropy_bits: float | None = Field(default=None, ge=0, le=8)
+    min_roi_share: float | None = Field(default=None, gt=0, le=1)
+
+
+class ModelCard(_Part):
+    """Everything that must be known to use a bundle's weights as they were trained."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(min_length=1, max_length=200)
+    description: str = ""
+    mode: Mode
+    encoder: str
+    pool: EncoderPool
+    classes: tuple[str, ...] = Field(default=("N0", "N(+)"), min_length=2, max_length=3)  # the first is N0
+    clinical: ClinicalFields | None = None
+    patch_px: int = Field(default=256, ge=16, le=4096)
+    mpp: float = Field(ge=0.05, le=20)  # µm/px at which patches are cut
+    input_px: int = Field(default=224, ge=32, le=1024)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    norm_statistics: Literal["running", "bag"] = "running"
+    bag_size: int = Field(default=10, ge=1, le=100_000)
+    hidden: int = Field(default=256, ge=1, le=8192)
+    attention_width: int = Field(default=1, ge=1, le=8192)
+    classifier_hidden: int = Field(default=64, ge=1, le=8192)
+    reduction: Literal["mean", "max"] = "mean"
+    default_map: MapName = "attention_slide"
+    thresholds: tuple[Threshold, ...] = ()
+    precision_check: PrecisionCheck = PrecisionCheck()
+    training_cohort: TrainingCohort = TrainingCohort()
+    patch_filters: PatchFilters = PatchFilters()
+    metrics: tuple[Metric, ...] = ()
+    licence: str = ""
+    intended_use: str = ""
+    notice: str = RESEARCH_NOTICE
+    weights_dtype: Literal["fp32", "fp16"] = "fp32"
+    weights_sha256: str = Field(
+        default="", pattern="^([0-9a-f]{64})?$"
+    )  # empty only before the bundle is saved
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelCard:
+        if (self.mode == "dlcnb") != (self.clinical is None):
+            raise ValueError("clinical fields belong to the modes dlcnbc and dlcnbc-ws, and only to them")
+        if min(self.std) <= 0:
+            raise ValueError("std must be above 0")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("class names must differ")
+        return self
+
+    @property
+    def n_clinical(self) -> int:
+        """Return how many clinical values the network takes: 5 or 0."""
+        return 0 if self.clinical is None else 5
+
+    @property
+    def bf16_safe(self) -> bool:
+        """Whether bf16 was checked and changed no probability by more than `BF16_LIMIT`."""
+        change = self.precision_check.bf16_max_change
+        return change is not None and self.precision_check.n_patches > 0 and change <= BF16_LIMIT
+
+    @property
+    def threshold(self) -> Threshold:
+        """Return the card's first operating point, or 0.5 where it has none."""
+        if self.thresholds:
+            return self.thresholds[0]
+        return Threshold(value=0.5, operating_point="0.5", chosen_on="convention")
+
+
+def parse_card(text: bytes | str, source: PurePath | str) -> ModelCard:
+    """Read a card from JSON.
+
+    Parameters
+    ----------
+    text
+        The content of ``card.json``.
+    source
+        Named in errors.
+
+    Raises
+    ------
+    BundleError
+        Not JSON, a field missing, unknown or out of range, or made by a newer version.
+    """
+    try:
+        raw: Any = json.loads(text)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise BundleError(
+            f"The card of {source} is not valid JSON.", "Ask for the bundle again: it is damaged."
+        ) from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{source} was made by a newer version of napari-aln (card schema {version},"
+            f" this version reads {SCHEMA_VERSION}).",
+            "Update napari-aln.",
+        )
+    try:
+        return ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "card"
+        raise BundleError(
+            f"The card of {source} is not usable: {where}: {first['msg']}.",
+            "Ask the maker of the bundle for a corrected one.",
+        ) from error

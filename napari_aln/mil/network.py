@@ -1,0 +1,154 @@
+"""The attention MIL network in its three variants, and the one module that runtimes compile."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+CLINICAL_VALUES = 5
+"""Age, tumour size, ER-, PR-, HER2-, in this order."""
+
+CLINICAL_REPEATS = 10
+"""How often the clinical vector is repeated before it meets the pooled image vector (reference)."""
+
+
+class AttentionHead(nn.Module):
+    """Attention pooling and classifier (Ilse et al. 2018 in the plain tanh form; Xu et al. 2021).
+
+    Parameters
+    ----------
+    n_features
+        Values per patch that the encoder gives.
+    n_classes
+        2 or 3; class 0 is N0.
+    n_clinical
+        5, or 0 for the image-only mode.
+    hidden
+        Width of the instance embedding h.
+    attention_width
+        Width of the attention's hidden layer; 1 in the reference.
+    classifier_hidden
+        Width of the classifier's hidden layer.
+    dropout
+        Probability of dropping a value while training; the reference uses 0.5 everywhere.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int = 2,
+        n_clinical: int = 0,
+        *,
+        hidden: int = 256,
+        attention_width: int = 1,
+        classifier_hidden: int = 64,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.n_clinical = n_clinical
+        # Layers stand at the reference's indices, so that its keys map one to one.
+        self.fc1 = nn.Sequential(nn.Linear(n_features, hidden), nn.Dropout(dropout), nn.ReLU())
+        self.attention = nn.Sequential(
+            nn.Linear(hidden, attention_width),
+            nn.Dropout(dropout),
+            nn.Tanh(),
+            nn.Linear(attention_width, 1),
+            nn.Dropout(dropout),
+        )
+        self.classifier = nn.Sequential(
+            nn.Linear(hidden + n_clinical * CLINICAL_REPEATS, classifier_hidden),
+            nn.ReLU(),
+            nn.Linear(classifier_hidden, n_classes),
+        )
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Turn (n, n_features) encoder features into (n, hidden) instance embeddings h."""
+        h: torch.Tensor = self.fc1(x)  # (n, hidden)
+        return h
+
+    def attention_logit(self, h: torch.Tensor) -> torch.Tensor:
+        """Turn (n, hidden) embeddings into (n,) attention logits e, before softmax."""
+        first, first_dropout, tanh, last, last_dropout = self.attention
+        inner = tanh(first_dropout(first(h)))  # (n, attention_width)
+        # A sum of products, not the linear layer: OpenVINO 2026.4 with several streams cannot compile two
+        # matrix products in a row with a width of 1 between them ("Layout rank").
+        e: torch.Tensor = (inner * last.weight).sum(dim=1) + last.bias  # (n,)
+        return last_dropout(e)  # type: ignore[no-any-return]
+
+    def pool(self, h: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """Return z, the (hidden,) mean of the bag's (n, hidden) embeddings weighted by softmax(e)."""
+        return torch.softmax(e, dim=0) @ h
+
+    def classify(self, z: torch.Tensor, clinical: torch.Tensor | None = None) -> torch.Tensor:
+        """Turn z (hidden,) and the clinical vector (5,), or None, into (n_classes,) logits."""
+        if self.n_clinical:
+            if clinical is None:
+                raise ValueError("this head was built with clinical values and got none")
+            z = torch.cat([z, clinical.to(z.dtype).repeat(CLINICAL_REPEATS)])
+        logits: torch.Tensor = self.classifier(z)
+        return logits
+
+    def forward(self, x: torch.Tensor, clinical: torch.Tensor | None = None) -> torch.Tensor:
+        """Turn one bag's (n, n_features) features into (n_classes,) logits."""
+        h = self.embed(x)
+        return self.classify(self.pool(h, self.attention_logit(h)), clinical)
+
+
+class PatchNetwork(nn.Module):
+    """What is computed of a patch by itself: uint8 pixels to embedding h and attention logit e.
+
+    Parameters
+    ----------
+    encoder
+        (n, 3, S, S) to (n, F).
+    head
+        Its `embed` and `attention_logit` are used.
+    mean, std
+        Of the pixel values in 0..1, per colour channel.
+    """
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: AttentionHead,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        mean_64, std_64 = torch.tensor([mean, std], dtype=torch.float64)
+        self.register_buffer("scale", (1 / (255 * std_64)).float().view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", (-mean_64 / std_64).float().view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Turn uint8 (n, S, S, 3) into normalised float32 (n, 3, S, S)."""
+        return pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn uint8 (n, S, S, 3) into h (n, hidden) and e (n,)."""
+        h = self.head.embed(self.encoder(self.normalise(pixels)))
+        return h, self.head.attention_logit(h)
+
+
+class MilModel(nn.Module):
+    """A whole bag at once, for training and for BatchNorm with the bag's own statistics.
+
+    Parameters
+    ----------
+    patches
+        The patch network; its head also pools and classifies.
+    """
+
+    def __init__(self, patches: PatchNetwork) -> None:
+        super().__init__()
+        self.patches = patches
+
+    def forward(self, pixels: torch.Tensor, clinical: torch.Tensor | None = None) -> torch.Tensor:
+        """Turn one bag, uint8 (n, S, S, 3), and its clinical vector (5,) into (n_classes,) logits."""
+        h, e = self.patches(pixels)
+        head = self.patches.head
+        return head.classify(head.pool(h, e), clinical)

@@ -1,0 +1,236 @@
+"""From cached embeddings to probabilities, in float64 NumPy: quick enough for live what-if, no torch.
+
+The classifier's first layer is linear, so each patch is projected through it once; pooling a bag is then a
+weighted mean of 64 values a patch instead of 256, and a clinical value only moves a constant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import softmax
+
+from napari_aln.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import PurePath
+
+    from numpy.typing import NDArray
+
+    from napari_aln.mil.card import ModelCard
+
+    Float64 = NDArray[np.float64]
+
+_PREFIX = "head."
+
+
+@dataclass(frozen=True, eq=False)
+class HeadWeights:
+    """The classifier's two layers in float64: what is needed beyond a patch's h and e.
+
+    Attributes
+    ----------
+    image
+        (hidden_c, hidden): first layer, the part that meets the pooled image vector.
+    clinical
+        (hidden_c, 5): first layer, the part that meets the clinical vector, summed over its ten repeats;
+        (hidden_c, 0) in an image-only model.
+    bias
+        (hidden_c,) of the first layer.
+    output, output_bias
+        (classes, hidden_c) and (classes,) of the second layer.
+    """
+
+    image: Float64
+    clinical: Float64
+    bias: Float64
+    output: Float64
+    output_bias: Float64
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, NDArray[Any]], n_clinical: int) -> HeadWeights:
+        """Take the classifier out of a bundle's tensors.
+
+        Parameters
+        ----------
+        tensors
+            With ``head.fc1.*`` and ``head.classifier.*``.
+        n_clinical
+            How many clinical values the model takes.
+        """
+        first, bias, output, output_bias = (
+            np.asarray(tensors[f"{_PREFIX}classifier.{key}"], dtype=np.float64)
+            for key in ("0.weight", "0.bias", "2.weight", "2.bias")
+        )
+        hidden = tensors[f"{_PREFIX}fc1.0.bias"].shape[0]
+        repeated = first[:, hidden:].reshape(len(first), -1, n_clinical) if n_clinical else None
+        clinical = np.zeros((len(first), 0)) if repeated is None else repeated.sum(axis=1)
+        return cls(first[:, :hidden], clinical, bias, output, output_bias)
+
+    @staticmethod
+    def check(tensors: Mapping[str, NDArray[Any]], card: ModelCard, source: PurePath | str) -> None:
+        """Check the head's shapes against the card, without building the network.
+
+        Raises
+        ------
+        BundleError
+            A tensor of the head is missing or has another shape.
+        """
+        fused = card.hidden + 10 * card.n_clinical
+        wanted = {
+            "fc1.0.bias": (card.hidden,),
+            "attention.0.weight": (card.attention_width, card.hidden),
+            "attention.0.bias": (card.attention_width,),
+            "attention.3.weight": (1, card.attention_width),
+            "attention.3.bias": (1,),
+            "classifier.0.weight": (card.classifier_hidden, fused),
+            "classifier.0.bias": (card.classifier_hidden,),
+            "classifier.2.weight": (len(card.classes), card.classifier_hidden),
+            "classifier.2.bias": (len(card.classes),),
+        }
+        for key, shape in wanted.items():
+            found = tensors.get(_PREFIX + key)
+            if found is None or found.shape != shape:
+                has = "is missing" if found is None else f"is {list(found.shape)}"
+                raise BundleError(
+                    f"In {source} the tensor {_PREFIX}{key} {has}, where the card describes {list(shape)}.",
+                    "Ask the maker of the bundle for a corrected one.",
+                )
+
+
+class PatchScorer:
+    """Scores any bags of a set of patches from their embeddings alone.
+
+    Parameters
+    ----------
+    head
+        The model's classifier.
+    h
+        (n, hidden) instance embeddings.
+    e
+        (n,) attention logits.
+
+    Attributes
+    ----------
+    projected
+        (n, hidden_c): each h through the classifier's first layer.
+    e
+        (n,) attention logits as float64.
+    """
+
+    def __init__(self, head: HeadWeights, h: NDArray[Any], e: NDArray[Any]) -> None:
+        self.head = head
+        self.projected: Float64 = np.asarray(h, dtype=np.float64) @ head.image.T
+        self.e: Float64 = np.asarray(e, dtype=np.float64)
+
+    def __len__(self) -> int:
+        return len(self.e)
+
+    def take(self, where: NDArray[Any]) -> PatchScorer:
+        """Return the scorer of the patches at an index or boolean array, without projecting again."""
+        taken = object.__new__(PatchScorer)
+        taken.head, taken.projected, taken.e = self.head, self.projected[where], self.e[where]
+        return taken
+
+    def logits(self, projected: Float64, clinical: Float64 | None) -> Float64:
+        """Turn pooled projections (..., hidden_c) and the clinical vector (5,) into (..., classes) logits.
+
+        Raises
+        ------
+        ValueError
+            A clinical vector is missing, or given to an image-only model.
+        """
+        hidden = projected + self.head.bias
+        if self.head.clinical.shape[1] != (0 if clinical is None else len(clinical)):
+            raise ValueError("the model and the clinical vector do not belong together")
+        if clinical is not None:
+            hidden = hidden + self.head.clinical @ clinical
+        result: Float64 = np.maximum(hidden, 0.0) @ self.head.output.T + self.head.output_bias
+        return result
+
+    def pool(self, bags: NDArray[Any]) -> Float64:
+        """Pool (n_bags, size) patch indices into (n_bags, hidden_c) projections."""
+        attention = softmax(self.e[bags], axis=1)
+        pooled: Float64 = np.einsum("bs,bsk->bk", attention, self.projected[bags])
+        return pooled
+
+    def score_bags(self, bags: Sequence[NDArray[Any]], clinical: Float64 | None = None) -> Float64:
+        """Return each bag's class probabilities.
+
+        Parameters
+        ----------
+        bags
+            Index arrays into the patches, none empty; sizes may differ.
+        clinical
+            (5,) from `clinical.encode`; None for an image-only model.
+
+        Returns
+        -------
+        float64 (n_bags, classes), rows sum to 1.
+        """
+        if not bags:
+            raise ValueError("no bags to score")
+        sizes = np.array([len(bag) for bag in bags])
+        pooled = np.empty((len(bags), self.projected.shape[1]))
+        for size in np.unique(sizes):  # nearly always one or two: full bags and the left-over one
+            where = np.flatnonzero(sizes == size)
+            pooled[where] = self.pool(np.stack([bags[int(i)] for i in where]))
+        probabilities: Float64 = softmax(self.logits(pooled, clinical), axis=-1)
+        return _checked(probabilities)
+
+    def score_all(self, clinical: Float64 | None = None) -> Float64:
+        """Return (classes,) probabilities of all patches pooled as one bag."""
+        all_patches: Float64 = self.score_bags([np.arange(len(self))], clinical)[0]
+        return all_patches
+
+
+def _checked(probabilities: Float64) -> Float64:
+    if not (np.isfinite(probabilities).all() and (probabilities >= 0).all() and (probabilities <= 1).all()):
+        raise ValueError("probabilities left 0..1: the embeddings are not finite")
+    return probabilities
+
+
+def reduce_bags(probabilities: Float64, reduction: str = "mean") -> Float64:
+    """Turn (n_bags, classes) bag probabilities into the slide's (classes,).
+
+    Parameters
+    ----------
+    probabilities
+        Rows sum to 1, class 0 is N0.
+    reduction
+        "mean" over the bags, or "max": the bag most sure of N(+).
+    """
+    if reduction == "mean":
+        mean: Float64 = probabilities.mean(axis=0)
+        return mean
+    if reduction == "max":
+        surest: Float64 = probabilities[np.argmin(probabilities[:, 0])]
+        return surest
+    raise ValueError(f"reduction is 'mean' or 'max', not {reduction!r}")
+
+
+def bag_spread(probabilities: Float64) -> Float64:
+    """Return the standard deviation over bags of each class's probability, (classes,); 0 for one bag.
+
+    It says how much the draw of patches matters; it is no confidence interval for the patient.
+    """
+    spread: Float64 = probabilities.std(axis=0)
+    return spread
+
+
+def predicted_class(probabilities: Float64, threshold: float = 0.5) -> int:
+    """Return the class a slide is called.
+
+    Parameters
+    ----------
+    probabilities
+        (classes,), class 0 is N0.
+    threshold
+        Two classes: N(+) from this probability of N(+) on. Three classes: not used, the most probable wins.
+    """
+    if len(probabilities) == 2:
+        return int(probabilities[1] >= threshold)
+    return int(np.argmax(probabilities))

@@ -1,0 +1,101 @@
+"""Networks on OpenVINO: one patch a request, several requests in flight."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+import openvino
+import openvino.properties as props
+import openvino.properties.hint as hints
+import torch
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+from napari_aln.errors import DeviceError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor computes in bf16 natively."""
+    return "BF16" in openvino.Core().get_property("CPU", props.device.capabilities)
+
+
+def _converted(module: torch.nn.Module, input_px: int) -> openvino.Model:
+    """Convert for batches of one; by the front end itself, since `openvino.convert_model` phones home."""
+    example = torch.zeros((1, input_px, input_px, 3), dtype=torch.uint8)
+    decoder = TorchScriptPythonDecoder(copy.deepcopy(module).eval(), example_input=(example,))
+    front_end = FrontEndManager().load_by_framework("pytorch")
+    model = front_end.convert(front_end.load(decoder))
+    model.reshape([1, input_px, input_px, 3])
+    return model
+
+
+class OpenvinoNetwork:
+    """A network on OpenVINO's CPU plugin.
+
+    Parameters
+    ----------
+    module
+        Takes uint8 (n, S, S, 3), returns a tuple of tensors with n rows. Left as it is.
+    input_px
+        S.
+    precision
+        "fp32" or "bf16".
+    threads
+        CPU threads; None: all.
+
+    Notes
+    -----
+    Requests hold one patch each, so what a patch gives cannot depend on its neighbours, and all cores are
+    busy with patches of their own.
+    """
+
+    name = "openvino"
+    device = "cpu"
+
+    def __init__(
+        self, module: torch.nn.Module, input_px: int, precision: str, *, threads: int | None = None
+    ) -> None:
+        self.precision = precision
+        self.version = str(openvino.__version__).split("-", maxsplit=1)[0]
+        self._input_px = input_px
+        config = {
+            hints.performance_mode: hints.PerformanceMode.THROUGHPUT,
+            hints.inference_precision: openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32,
+        }
+        if threads is not None:
+            config[props.inference_num_threads] = threads
+        try:
+            self._compiled = openvino.Core().compile_model(_converted(module, input_px), "CPU", config)
+            self._queue = openvino.AsyncInferQueue(self._compiled)
+        except RuntimeError as error:
+            raise DeviceError(
+                f"OpenVINO cannot take this network: {str(error).splitlines()[0]}.", "Choose runtime torch."
+            ) from error
+        self._queue.set_callback(self._collect)
+        self._results: list[NDArray[np.float32]] = []
+
+    def __call__(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Run the network; see `base.CompiledNetwork`. Not from several threads at once."""
+        self._results = [
+            np.empty((len(batch), *output.get_partial_shape().to_shape()[1:]), dtype=np.float32)
+            for output in self._compiled.outputs
+        ]
+        try:
+            for index in range(len(batch)):
+                self._queue.start_async({0: batch[index : index + 1]}, userdata=index)
+            self._queue.wait_all()
+        except RuntimeError as error:
+            raise DeviceError(
+                f"OpenVINO gave up while computing patches: {str(error).splitlines()[0]}.",
+                "Choose runtime torch, or close other programs if memory is short.",
+            ) from error
+        return tuple(self._results)
+
+    def _collect(self, request: openvino.InferRequest, index: int) -> None:
+        for result, output in zip(self._results, range(len(self._results)), strict=True):
+            result[index] = request.get_output_tensor(output).data[0]

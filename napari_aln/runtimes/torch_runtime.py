@@ -1,0 +1,141 @@
+"""Networks on torch: one patch at a time on the CPU, fixed batches on CUDA and MPS."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import fx
+from torch.fx.experimental.optimization import fuse
+
+from napari_aln.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_aln.runtimes.base import Choice
+
+    Prepare = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+
+
+def _fused(module: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy in eval mode, BatchNorm folded into the convolutions where the graph can be traced."""
+    module = copy.deepcopy(module).eval()
+    try:
+        return fuse(module)
+    except fx.proxy.TraceError:  # control flow that depends on values; the result is the same, only slower
+        return module
+
+
+@contextmanager
+def _torch_errors(what: str) -> Iterator[None]:
+    """Torch raises RuntimeError for everything, which Qt workers swallow."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise DeviceError(
+            f"torch gave up while {what}: {str(error).splitlines()[0]}.",
+            "Try device cpu, precision fp32 or a smaller batch.",
+        ) from error
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # The CPU allocator raises a bare RuntimeError, so there its text is all there is to know it by.
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+class TorchNetwork:
+    """A network on torch.
+
+    Parameters
+    ----------
+    module
+        Takes uint8 (n, S, S, 3), returns a tuple of tensors with n rows. Copied, not changed.
+    choice
+        Device and precision.
+    batch
+        Patches that go through the device at once. The CPU takes one at a time: that is fastest there.
+    prepare
+        See `base.compile_network`.
+    threads
+        CPU threads; None leaves torch's number.
+
+    Notes
+    -----
+    Short batches are filled up, since another batch size may choose another kernel and so other rounding.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        choice: Choice,
+        *,
+        batch: int = 16,
+        prepare: Prepare | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.device = choice.device
+        self.precision = choice.precision
+        self.version = str(torch.__version__)
+        self.batch = 1 if self.device == "cpu" else batch
+        self._threads = threads
+        self._prepare = prepare
+        with _torch_errors(f"moving the network to {self.device}"):
+            self._module = _fused(module).to(self.device)
+            self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Run the network; see `base.CompiledNetwork`. Halves the batch when memory runs out."""
+        with _torch_errors("computing patches"), self._thread_count():
+            while True:
+                try:
+                    return self._run(batch)
+                except RuntimeError as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    if self.batch == 1:
+                        raise DeviceError(
+                            f"The memory of the {self.device} device is too small for a single patch.",
+                            "Close other programs, or choose a smaller encoder.",
+                        ) from error
+                self.batch = self.batch // 2  # outside the handler: the traceback would hold tensors
+                if self.device == "cuda":
+                    torch.cuda.empty_cache()
+
+    @contextmanager
+    def _thread_count(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        try:
+            if self._threads is not None:
+                torch.set_num_threads(self._threads)
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    @torch.inference_mode()
+    def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        parts = []
+        for start in range(0, len(batch), self.batch):
+            pixels = torch.from_numpy(np.ascontiguousarray(batch[start : start + self.batch]))
+            parts.append([output[: len(pixels)] for output in self._forward(pixels)])
+        # One copy at the end: the device works on while the next batch is sent.
+        return tuple(torch.cat(outputs).float().cpu().numpy() for outputs in zip(*parts, strict=True))
+
+    def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if len(pixels) < self.batch:
+            pixels = torch.cat([pixels, pixels[:1].expand(self.batch - len(pixels), -1, -1, -1)])
+        if self.device == "cuda":
+            pixels = pixels.pin_memory()
+        pixels = pixels.to(self.device, non_blocking=True)
+        prepared, *extra = self._prepare(pixels) if self._prepare else (pixels,)
+        bf16 = self.precision == "bf16"
+        with torch.autocast("cpu" if self.device == "cpu" else "cuda", dtype=torch.bfloat16, enabled=bf16):
+            outputs = self._module(prepared)
+        return (*outputs, *extra)
