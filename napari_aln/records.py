@@ -194,7 +194,7 @@ class RunRecord:
     probabilities: dict[str, float]  # class name -> probability, in the card's class order
     bag_spread: dict[str, float]  # standard deviation over bags; says how much the draw of patches matters
     prediction: str
-    threshold: float
+    threshold: float | None  # of N(+); None with three classes
     operating_point: str
     default_map: str
     n_patches: int

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 def _setting(default: Any, title: str, help_text: str, unit: str = "", **bounds: Any) -> Any:  # noqa: ANN401
@@ -78,4 +78,52 @@ class CacheSettings(_Settings):
     enabled: bool = _setting(True, "Feature cache", "Keep features, so that a second run touches no pixels.")
     limit_gb: float = _setting(
         10.0, "Cache limit", "The least recently used slides are dropped above this size.", "GB", gt=0.0
+    )
+
+
+class SynthesizeSettings(_Settings):
+    """What a synthetic cohort looks like. The label never depends on any of these."""
+
+    cores: tuple[int, int] = _setting((1, 1), "Cores a slide", "Fewest and most needle cores on a slide.")
+    core_width_um: tuple[float, float] = _setting(
+        (700.0, 850.0), "Core width", "Narrowest and widest core.", "µm"
+    )
+    core_length_um: tuple[float, float] = _setting(
+        (1800.0, 2400.0), "Core length", "Shortest and longest core.", "µm"
+    )
+    positive_share: float = _setting(
+        0.5, "Share of N(+)", "Share of patients with lymph node metastasis.", gt=0.0, lt=1.0
+    )
+    train_share: float = _setting(0.6, "Training share", "Share of patients to train on.", gt=0.0, lt=1.0)
+    val_share: float = _setting(
+        0.15, "Validation share", "Share of patients to select on; the rest is the test.", gt=0.0, lt=1.0
+    )
+    jpeg_quality: int = _setting(80, "JPEG quality", "Of the slide's tiles.", ge=30, le=100)
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for name, low, high in (
+            ("cores", 1, 4),
+            ("core_width_um", 300, 2000),
+            ("core_length_um", 600, 20000),
+        ):
+            smallest, largest = getattr(self, name)
+            if not low <= smallest <= largest <= high:
+                fact = f"{name} is {smallest} to {largest}, outside {low} to {high} or the wrong way round."
+                raise ValueError(fact)
+        if self.train_share + self.val_share >= 1.0:
+            fact = f"Training and validation share add up to {self.train_share + self.val_share:g}: no test."
+            raise ValueError(fact)
+        return self
+
+
+class PredictSettings(_Settings):
+    """Everything a prediction depends on besides slide, model, regions and clinical values."""
+
+    patches: PatchSettings = PatchSettings()
+    bags: BagSettings = BagSettings()
+    engine: EngineSettings = EngineSettings()
+    cache: CacheSettings = CacheSettings()
+    fill_clinical: bool = _setting(
+        False, "Fill missing clinical values", "Use the training cohort's mean or more frequent category."
     )

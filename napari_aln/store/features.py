@@ -127,16 +127,15 @@ class FeatureCache:
         found = [(p, _bytes_below(p), p.stat().st_mtime) for p in self.root.glob("*") if p.is_dir()]
         return sorted(found, key=lambda entry: entry[2])
 
-    def prune(self, limit_bytes: float, keep: set[Path]) -> None:
-        """Drop the least recently used entries, but none of `keep`, until the rest fits the limit."""
+    def prune(self, limit_bytes: float) -> None:
+        """Drop the least recently used entries until the rest fits the limit; the newest always stays."""
         entries = self.entries()
         total = sum(size for _, size, _ in entries)
-        for folder, size, _ in entries:
+        for folder, size, _ in entries[:-1]:
             if total <= limit_bytes:
                 return
-            if folder not in keep:
-                shutil.rmtree(folder, ignore_errors=True)
-                total -= size
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= size
 
     def clear(self) -> int:
         """Drop every entry and return how many bytes that freed."""

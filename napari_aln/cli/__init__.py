@@ -1,0 +1,25 @@
+"""The command line. This package imports nothing heavy; each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; errors end as one line on stderr and exit code 2."""
+    from napari_aln.cli.app import app
+    from napari_aln.errors import AlnError
+
+    try:
+        app()
+    except AlnError as error:
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        print(  # noqa: T201
+            "Cancelled. What was extracted is kept: the same command goes on from there.", file=sys.stderr
+        )
+        sys.exit(INTERRUPTED)

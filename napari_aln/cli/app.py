@@ -1,0 +1,20 @@
+"""All commands, in the order in which the help lists them."""
+
+from __future__ import annotations
+
+import typer
+
+from napari_aln.cli import cache, demo, doctor, model, predict
+
+app = typer.Typer(
+    name="napari-aln",
+    help="Axillary lymph node metastasis from breast core-needle biopsy slides. Research use only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("predict")(predict.predict)
+app.add_typer(model.app, name="model")
+app.add_typer(cache.app, name="cache")
+app.command("doctor")(doctor.doctor)

@@ -1,0 +1,24 @@
+"""``napari-aln doctor``: what is here of all that the program needs."""
+
+from __future__ import annotations
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+SOMETHING_MISSING = 1
+
+
+def doctor() -> None:
+    """Check the installation and name each missing piece with the step that mends it."""
+    from napari_aln.workflows.doctor import examine
+
+    table = Table("", "piece", "found", "next step")
+    whole = True
+    for finding in examine():
+        mark = "[green]ok[/]" if finding.ok else "[red]missing[/]" if finding.required else "[yellow]note[/]"
+        table.add_row(mark, finding.piece, finding.fact, "" if finding.ok else finding.next_step)
+        whole &= finding.ok or not finding.required
+    Console().print(table)
+    if not whole:
+        raise typer.Exit(SOMETHING_MISSING)

@@ -1,0 +1,78 @@
+"""``napari-aln model``: look into bundles, check them, import reference checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(help="Model bundles.", no_args_is_help=True)
+
+BundlePath = Annotated[Path, typer.Argument(help="A bundle: an .alnmodel file or its folder.")]
+
+
+@app.command()
+def show(bundle: BundlePath) -> None:
+    """Show a bundle's card: what it was trained on, for what, and how well it did."""
+    from napari_aln.mil.bundle import open_bundle
+
+    card = open_bundle(bundle).card
+    table = Table(title=card.name, title_justify="left", show_header=False)
+    for name, value in card.model_dump(mode="json").items():
+        if name != "name" and value not in (None, "", [], {}):
+            table.add_row(name, _readable(value))
+    console = Console()
+    console.print(table)
+    console.print(card.notice)
+
+
+def _readable(value: object) -> str:
+    """Return a card's value as lines of text."""
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {_readable(v)}" for k, v in value.items() if v not in (None, "", [], {}))
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "\n".join(", ".join(f"{k} {v}" for k, v in item.items() if v is not None) for item in value)
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+@app.command()
+def verify(bundle: BundlePath) -> None:
+    """Check a bundle whole: hash, card, every tensor, and that its network can be built."""
+    from napari_aln.mil.bundle import verify as verify_bundle
+
+    checked = verify_bundle(bundle)
+    Console(soft_wrap=True).print(
+        f"{bundle}: whole. {checked.card.name}, SHA-256 {checked.sha256}", markup=False
+    )
+
+
+@app.command("import-balnmp")
+def import_balnmp(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the reference implementation (.pth).")],
+    encoder: Annotated[str, typer.Option(help="Its encoder, for example vgg16_bn.")],
+    mode: Annotated[str, typer.Option(help="dlcnb (image only) or dlcnbc (with clinical values).")],
+    mpp: Annotated[float, typer.Option(help="µm/px of the patches it was trained on.")],
+    out: Annotated[Path, typer.Option(help="The bundle to write, for example model.alnmodel.")],
+    clinical_stats: Annotated[
+        Path | None,
+        typer.Option(
+            help='JSON {"age": {"mean", "std"}, "tumor_size": {"mean", "std"}} of its training cohort.'
+        ),
+    ] = None,
+    norm_statistics: Annotated[
+        str,
+        typer.Option(
+            help="running: ordinary evaluation. bag: BatchNorm as the reference scores (no cache, no maps)."
+        ),
+    ] = "running",
+) -> None:
+    """Turn a reference checkpoint into a bundle. It is read as plain weights; nothing in it can run."""
+    from napari_aln.mil.balnmp import import_balnmp as import_checkpoint
+
+    bundle = import_checkpoint(checkpoint, encoder, mode, mpp, clinical_stats, norm_statistics, out)
+    Console(soft_wrap=True).print(f"Wrote {out}: {bundle.card.name}, SHA-256 {bundle.sha256}", markup=False)

@@ -1,0 +1,256 @@
+"""``napari-aln predict``: slides and bundles in, one result folder a slide out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from napari_aln.cli import progress
+from napari_aln.cli.flags import chosen, flag
+from napari_aln.errors import AlnError, UsageError
+from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
+from napari_aln.settings import BagSettings, CacheSettings, EngineSettings, PatchSettings, PredictSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.records import SlideResult
+
+SOME_FAILED = 1
+BUNDLE_SUFFIX = ".alnmodel"
+
+
+class Receptor(StrEnum):
+    """How a receptor's status is given."""
+
+    POSITIVE = "+"
+    NEGATIVE = "-"
+    UNKNOWN = "unknown"
+
+    @property
+    def value_or_none(self) -> bool | None:
+        """Return True for positive, False for negative, None for unknown."""
+        return {"+": True, "-": False}.get(self.value)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for every slide of a call."""
+
+    bundles: Sequence[Bundle]
+    roi: Path | None
+    clinical_table: Path | None
+    clinical: Clinical | None
+    mpp: float | None
+    settings: PredictSettings
+    cache_dir: Path | None
+    out: Path
+    private: bool
+
+
+def predict(
+    slides: Annotated[
+        list[Path], typer.Argument(help="Slides: files, or DICOM folders.", show_default=False)
+    ],
+    model: Annotated[list[Path], typer.Option(help="A model bundle; give it once for each mode.")],
+    out: Annotated[Path, typer.Option(help="Where the result folders go, one for each slide.")],
+    roi: Annotated[
+        Path | None, typer.Option(help="Tumour ROI of the slide, or a folder of <slide stem>.geojson.")
+    ] = None,
+    clinical: Annotated[
+        Path | None, typer.Option(help="Table with a row for each slide or patient, instead of --age etc.")
+    ] = None,
+    age: Annotated[float | None, typer.Option(help="Age in years.")] = None,
+    tumor_size: Annotated[float | None, typer.Option(help="Tumour size in cm.")] = None,
+    er: Annotated[Receptor | None, typer.Option(help="Oestrogen receptor.")] = None,
+    pr: Annotated[Receptor | None, typer.Option(help="Progesterone receptor.")] = None,
+    her2: Annotated[Receptor | None, typer.Option(help="HER2.")] = None,
+    fill_clinical: Annotated[bool, flag(PredictSettings, "fill_clinical")] = False,
+    mpp: Annotated[
+        float | None, typer.Option(help="µm/px of level 0, where the file does not state it (or is wrong).")
+    ] = None,
+    seed: Annotated[int | None, flag(BagSettings, "seed")] = None,
+    partitions: Annotated[int | None, flag(BagSettings, "partitions")] = None,
+    reduction: Annotated[str | None, flag(BagSettings, "reduction")] = None,
+    min_tissue_share: Annotated[float | None, flag(PatchSettings, "min_tissue_share")] = None,
+    min_entropy_bits: Annotated[float | None, flag(PatchSettings, "min_entropy_bits")] = None,
+    min_roi_share: Annotated[float | None, flag(PatchSettings, "min_roi_share")] = None,
+    roi_patching: Annotated[str | None, flag(PatchSettings, "roi_patching")] = None,
+    device: Annotated[str | None, flag(EngineSettings, "device")] = None,
+    precision: Annotated[str | None, flag(EngineSettings, "precision")] = None,
+    runtime: Annotated[str | None, flag(EngineSettings, "runtime")] = None,
+    batch: Annotated[int | None, flag(EngineSettings, "batch")] = None,
+    decode_threads: Annotated[int | None, flag(EngineSettings, "decode_threads")] = None,
+    cache: Annotated[bool, flag(CacheSettings, "enabled", "--cache/--no-cache")] = True,
+    cache_limit_gb: Annotated[float | None, flag(CacheSettings, "limit_gb", "--cache-limit-gb")] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Another cache folder than the user's own.")] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Name the slide's file nowhere in the results.")
+    ] = False,
+) -> None:
+    """Estimate lymph node status of slides with one bundle a mode, and write what the model looked at."""
+    from napari_aln.mil.bundle import open_bundle
+    from napari_aln.store.atomic import check_writable
+
+    slides, model = _bundles_apart(slides, model)
+    settings = PredictSettings(
+        patches=chosen(
+            PatchSettings,
+            min_tissue_share=min_tissue_share,
+            min_entropy_bits=min_entropy_bits,
+            min_roi_share=min_roi_share,
+            roi_patching=roi_patching,
+        ),
+        bags=chosen(BagSettings, seed=seed, partitions=partitions, reduction=reduction),
+        engine=chosen(
+            EngineSettings,
+            device=device,
+            precision=precision,
+            runtime=runtime,
+            batch=batch,
+            decode_threads=decode_threads,
+        ),
+        cache=chosen(CacheSettings, enabled=cache, limit_gb=cache_limit_gb),
+        fill_clinical=fill_clinical,
+    )
+    job = _Job(
+        bundles=[open_bundle(path) for path in model],
+        roi=roi,
+        clinical_table=clinical,
+        clinical=_clinical_of_flags(clinical, age, tumor_size, er, pr, her2),
+        mpp=mpp,
+        settings=settings,
+        cache_dir=cache_dir,
+        out=out,
+        private=private,
+    )
+    check_writable(out)
+    _check_names(slides, private=private)
+    _run_all(slides, job)
+
+
+def _bundles_apart(slides: list[Path], models: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Take bundles that stand among the slides (``--model A B``) as models."""
+    found = [p for p in slides if p.suffix == BUNDLE_SUFFIX or (p / "card.json").is_file()]
+    return [p for p in slides if p not in found], [*models, *found]
+
+
+def _clinical_of_flags(
+    table: Path | None,
+    age: float | None,
+    tumor_size: float | None,
+    er: Receptor | None,
+    pr: Receptor | None,
+    her2: Receptor | None,
+) -> Clinical | None:
+    """Return the values given as flags, or None where none was."""
+    if all(value is None for value in (age, tumor_size, er, pr, her2)):
+        return None
+    if table:
+        raise UsageError("--clinical and single clinical values were both given.", "Give one of the two.")
+    status = [r.value_or_none if r else None for r in (er, pr, her2)]
+    return Clinical(age, tumor_size, *status)
+
+
+def _check_names(slides: list[Path], *, private: bool) -> None:
+    """Refuse slides whose result folders would overwrite each other."""
+    if not slides:
+        raise UsageError("No slide was given.", "Name at least one slide before --model.")
+    stems = [slide.stem for slide in slides]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice and not private:
+        raise UsageError(
+            f"Several slides are named {twice[0]}, so their results would overwrite each other.",
+            "Run them into different --out folders, or use --private, which names results by content.",
+        )
+
+
+def _run_all(slides: list[Path], job: _Job) -> None:
+    failed: list[Path] = []
+    for slide in slides:
+        try:
+            _run_one(slide, job)
+        except AlnError as error:
+            if len(slides) == 1:
+                raise
+            failed.append(slide)
+            print(f"{slide}: {error}", file=sys.stderr)  # noqa: T201
+    if failed:
+        names = ", ".join(str(slide) for slide in failed)
+        print(f"{len(failed)} of {len(slides)} slides failed: {names}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(SOME_FAILED)
+
+
+def _run_one(path: Path, job: _Job) -> None:
+    from napari_aln.slides import open_slide
+    from napari_aln.store.features import FeatureCache
+    from napari_aln.workflows.predict import predict_to_folder
+
+    with open_slide(path, mpp=job.mpp) as slide:
+        regions = _regions_for(path, job.roi)
+        clinical, case_id = _clinical_for(path, job)
+        cache = FeatureCache(job.cache_dir) if job.settings.cache.enabled else None
+        work = predict_to_folder(
+            slide,
+            job.bundles,
+            job.out,
+            regions=regions,
+            clinical=clinical,
+            settings=job.settings,
+            cache=cache,
+            case_id=case_id,
+            private=job.private,
+        )
+        result, place = progress.run(work, path.name)
+    show_result(result, place, path.name)
+
+
+def _regions_for(slide: Path, roi: Path | None) -> Path | None:
+    """Return the ROI file of a slide: the file given, or the one of its name in the folder given."""
+    if roi is None or roi.is_file() or not roi.exists():
+        return roi
+    found = sorted(
+        p for p in roi.glob(f"{slide.stem}.*") if p.suffix.lower() in (".geojson", ".json", ".xml", ".ndpa")
+    )
+    return found[0] if found else None
+
+
+def _clinical_for(slide: Path, job: _Job) -> tuple[Clinical | None, str | None]:
+    """Return the slide's clinical values, and its case id where a table names one."""
+    if job.clinical_table is None:
+        return job.clinical, None
+    from napari_aln.cohort.table import find_patient, read_cohort
+
+    row = find_patient(read_cohort(job.clinical_table), slide.stem)
+    return row.clinical, row.patient_id
+
+
+def show_result(result: SlideResult, place: Path, title: str) -> None:
+    """Print a result as a table, with the notices that belong to it."""
+    console = Console()
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for run in result.runs:
+        table.add_column(f"{run.mode.upper()}\n{run.model_name}")
+    for name in result.runs[0].classes:
+        table.add_row(
+            f"probability {name}",
+            *(f"{run.probabilities.get(name, float('nan')):.3f}" for run in result.runs),
+        )
+    table.add_row("decision", *(f"{run.prediction} ({run.operating_point})" for run in result.runs))
+    table.add_row("bag spread", *(f"{max(run.bag_spread.values()):.3f}" for run in result.runs))
+    table.add_row("patches, bags", *(f"{run.n_patches}, {run.n_bags}" for run in result.runs))
+    console.print(table)
+    warnings = dict.fromkeys([*result.warnings, *(w for run in result.runs for w in run.warnings)])
+    for warning in warnings:
+        console.print(f"[yellow]Warning:[/] {warning}", soft_wrap=True)
+    console.print(f"{RESEARCH_NOTICE} {ATTENTION_NOTICE}", soft_wrap=True)
+    console.print(f"Result: {place}", soft_wrap=True, markup=False)

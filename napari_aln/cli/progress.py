@@ -1,0 +1,39 @@
+"""Showing long work on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_aln import records
+
+Result = TypeVar("Result")
+
+
+def run(work: Generator[records.Progress, None, Result], title: str) -> Result:
+    """Run a generator to its end with a progress bar on stderr, and return its result."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(title, total=None, rate="")
+        try:
+            while True:
+                step = next(work)
+                rate = f"{step.per_second:.0f}/s" if step.per_second else ""
+                description = f"{title}: {step.step}"
+                bars.update(bar, description=description, completed=step.done, total=step.total, rate=rate)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        finally:
+            work.close()

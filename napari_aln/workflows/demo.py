@@ -1,0 +1,57 @@
+"""The main job on the slide, region, clinical values and models that come with the program."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_aln.annotations import read_regions
+from napari_aln.cohort.table import find_patient, read_cohort
+from napari_aln.errors import StoreError
+from napari_aln.mil.bundle import open_bundle
+from napari_aln.settings import PredictSettings
+from napari_aln.slides import open_slide
+from napari_aln.workflows.predict import predict_to_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_aln.records import Progress, SlideResult
+    from napari_aln.store.features import FeatureCache
+
+SLIDE, ROI, CLINICAL = "demo-slide.tif", "demo-roi.geojson", "demo-clinical.csv"
+BUNDLES = ("dlcnbc-demo.alnmodel", "dlcnbc-ws-demo.alnmodel")
+DEMO_FILES = (SLIDE, ROI, CLINICAL, *BUNDLES)
+
+
+def sample_path(name: str) -> Path:
+    """Return where a demo file lies: inside an installed package, or beside it in a checkout."""
+    package = Path(str(files("napari_aln")))
+    installed = package / "_sample_data" / name
+    return installed if installed.is_file() else package.parent / "sample_data" / name
+
+
+def demo(out: Path, cache: FeatureCache | None = None) -> Generator[Progress, None, tuple[SlideResult, Path]]:
+    """Yield progress, return the result of both modes on the demo slide and the folder it was written to.
+
+    Raises
+    ------
+    StoreError
+        The demo files are missing, or `out` may not be written to.
+    """
+    missing = [name for name in DEMO_FILES if not sample_path(name).is_file()]
+    if missing:
+        raise StoreError(f"The demo data is not whole: {missing[0]} is missing.", "Install napari-aln again.")
+    with open_slide(sample_path(SLIDE)) as slide:
+        return (
+            yield from predict_to_folder(
+                slide,
+                [open_bundle(sample_path(name)) for name in BUNDLES],
+                out,
+                regions=read_regions(sample_path(ROI)),
+                clinical=find_patient(read_cohort(sample_path(CLINICAL)), slide.info.path.stem).clinical,
+                settings=PredictSettings(),
+                cache=cache,
+            )
+        )

@@ -1,0 +1,144 @@
+"""What this installation can do, and what is missing: one finding a piece, each with its next step."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from napari_aln.errors import AlnError
+from napari_aln.slides.formats import FORMATS
+from napari_aln.store.atomic import check_writable
+from napari_aln.store.features import FeatureCache
+from napari_aln.workflows.demo import DEMO_FILES, sample_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GLIBC_OF_QT_WHEELS = (2, 34)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One piece of the installation. `required`: without it the main job cannot run."""
+
+    piece: str
+    ok: bool
+    fact: str
+    next_step: str = ""
+    required: bool = True
+
+
+def examine() -> Iterator[Finding]:
+    """Yield a finding for every piece: Python, libraries, runtimes, devices, window, cache, demo data."""
+    yield Finding(
+        "Python",
+        sys.version_info >= (3, 11),
+        f"{platform.python_version()} on {platform.platform()}",
+        "Install Python 3.11 or newer.",
+    )
+    yield _library("OpenSlide", "openslide", "openslide-python", "pip install openslide-python openslide-bin")
+    yield _library("tifffile", "tifffile", "tifffile", "pip install tifffile imagecodecs")
+    yield _library("torch", "torch", "torch", "pip install torch")
+    yield _torchvision()
+    yield _openvino()
+    yield _cuda()
+    yield from _window()
+    yield _cache()
+    yield _demo_data()
+    untested = [f.name for f in FORMATS if not f.tested]
+    yield Finding(
+        "slide formats",
+        True,
+        f"tested: {', '.join(f.name for f in FORMATS if f.tested)}; read by OpenSlide but untested: "
+        f"{', '.join(untested)}",
+    )
+
+
+def _library(piece: str, module: str, package: str, install: str) -> Finding:
+    try:
+        importlib.import_module(module)
+        return Finding(piece, True, version(package))
+    except (ImportError, OSError, PackageNotFoundError) as error:
+        return Finding(piece, False, f"cannot be loaded: {error}", f"Try: {install}")
+
+
+def _torchvision() -> Finding:
+    try:
+        from napari_aln.runtimes.torchvision_import import torchvision
+
+        return Finding("torchvision", True, str(torchvision.__version__))
+    except (ImportError, OSError, AlnError) as error:
+        return Finding("torchvision", False, f"cannot be loaded: {error}", "Try: pip install torchvision")
+
+
+def _openvino() -> Finding:
+    try:
+        import openvino
+
+        devices = ", ".join(openvino.Core().available_devices)
+        return Finding("OpenVINO", True, f"{version('openvino')}, devices: {devices}", required=False)
+    except (ImportError, OSError) as error:
+        return Finding(
+            "OpenVINO",
+            False,
+            f"cannot be loaded ({error}); torch is used instead, about half as fast",
+            "Try: pip install openvino",
+            required=False,
+        )
+
+
+def _cuda() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("CUDA", True, torch.cuda.get_device_name(0), required=False)
+    return Finding("CUDA", True, "no CUDA device: networks run on the processor", required=False)
+
+
+def _window() -> Iterator[Finding]:
+    libc, release = platform.libc_ver()
+    if libc == "glibc":
+        enough = tuple(int(part) for part in release.split(".")[:2]) >= GLIBC_OF_QT_WHEELS
+        yield Finding(
+            "glibc",
+            enough,
+            release,
+            "PySide6 wheels need glibc 2.34 or newer: use a newer system.",
+            required=False,
+        )
+    yield Finding(
+        "display",
+        has_display(),
+        "a display is there" if has_display() else "no display: the command line works, a window does not",
+        "Start from a desktop session, or under a virtual display.",
+        required=False,
+    )
+
+
+def has_display() -> bool:
+    """Whether a window could be opened here."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _cache() -> Finding:
+    root = FeatureCache().root
+    try:
+        check_writable(root)
+    except AlnError as error:
+        return Finding(
+            "feature cache", False, error.fact, "Set NAPARI_ALN_CACHE to a folder you may write to."
+        )
+    return Finding("feature cache", True, str(root))
+
+
+def _demo_data() -> Finding:
+    missing = [name for name in DEMO_FILES if not sample_path(name).is_file()]
+    fact = f"missing: {', '.join(missing)}" if missing else "complete"
+    return Finding("demo data", not missing, fact, "Install napari-aln again: its package is not whole.")

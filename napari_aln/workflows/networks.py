@@ -1,0 +1,86 @@
+"""How a model's patch network is run here: runtime, device, precision, and where patches are resized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_aln.runtimes.base import choose
+from napari_aln.store.features import FeatureKey
+from napari_aln.workflows.decode import RESIZE_KERNEL
+from napari_aln.workflows.prepare import require_mpp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.records import SlideInfo
+    from napari_aln.runtimes.base import Choice, CompiledNetwork
+    from napari_aln.settings import EngineSettings
+
+DEVICE_RESIZE_KERNEL = "torch-bilinear-antialias"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One model on one device. Made without loading torch; that is left to `compile`."""
+
+    choice: Choice
+    settings: EngineSettings
+    decode_to_px: int | None  # None: patches go up as read and are resized on the device
+
+    def compile(self, bundle: Bundle) -> CompiledNetwork:
+        """Make the model's patch network ready to run.
+
+        Raises
+        ------
+        BundleError, DeviceError
+            The weights do not fit, or the device cannot run them.
+        """
+        from napari_aln.runtimes.base import compile_network
+
+        card = bundle.card
+        prepare = None if self.decode_to_px else _resize_on_device(card.input_px)
+        return compile_network(
+            bundle.network(), card.input_px, self.settings, bf16_safe=card.bf16_safe, prepare=prepare
+        )
+
+    def key(self, bundle: Bundle, info: SlideInfo) -> FeatureKey:
+        """Return what the features of this model on this slide depend on."""
+        card = bundle.card
+        return FeatureKey(
+            slide_hash=info.quick_hash,
+            weights_sha256=bundle.sha256,
+            mpp_used=require_mpp(info),
+            patch_px=card.patch_px,
+            patch_mpp=card.mpp,
+            input_px=card.input_px,
+            resize=RESIZE_KERNEL if self.decode_to_px else DEVICE_RESIZE_KERNEL,
+            reader=info.reader,
+            runtime=f"{self.choice.runtime}-{self.choice.device}",
+            precision=self.choice.precision,
+        )
+
+
+def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:
+    """Choose how to run a bundle.
+
+    Raises
+    ------
+    DeviceError
+        The settings ask for a device, runtime or precision that is not here.
+    """
+    choice = choose(settings, bf16_safe=bundle.card.bf16_safe)
+    return Engine(choice, settings, None if choice.device == "cuda" else bundle.card.input_px)
+
+
+def _resize_on_device(input_px: int) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
+    """Return the work to do on uint8 patches (n, H, W, 3) once they are on the device."""
+    from napari_aln.patches.device import entropy_bits_torch, resize_torch
+
+    def prepare(patches: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return resize_torch(patches, input_px), entropy_bits_torch(patches)
+
+    return prepare

@@ -1,0 +1,119 @@
+"""Pictures of maps on tissue, each with a legend that names the quantity, its scaling and the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from napari_aln.records import ATTENTION_NOTICE
+from napari_aln.store.heatmap import raster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from napari_aln.geometry import Mpp
+    from napari_aln.records import PatchScores, Region, RunRecord
+    from napari_aln.workflows.prepare import Overview
+
+PICTURE_WIDTH_IN = 9.0
+SATURATED_SHARE = 0.01  # the top share of patches that may lie beyond the colour scale, as the legend says
+
+
+@dataclass(frozen=True)
+class MapStyle:
+    """How one map is shown."""
+
+    quantity: str
+    unit: str
+    colour_map: str  # readable with every common colour blindness
+    signed: bool = False
+    limits: tuple[float, float] | None = None
+
+
+MAP_STYLES = {
+    "attention_slide": MapStyle("attention over the slide", "x uniform", "viridis"),
+    "attention_bag": MapStyle("attention within bags", "x uniform", "viridis"),
+    "attention_logit": MapStyle("attention logit", "before softmax", "viridis"),
+    "contribution": MapStyle("contribution to N(+)", "log-odds", "PuOr_r", signed=True),
+    "probability": MapStyle("probability of N(+) of the patch alone", "0 to 1", "viridis", limits=(0.0, 1.0)),
+    "entropy": MapStyle("entropy", "bits", "viridis"),
+}
+
+
+def colour_limits(
+    style: MapStyle, values: Sequence[np.ndarray[tuple[int], np.dtype[np.float64]]]
+) -> tuple[float, float]:
+    """Return one colour scale for all runs that are shown together; signed maps are centred on zero."""
+    if style.limits:
+        return style.limits
+    joined = np.concatenate([v[np.isfinite(v)] for v in values])
+    if not len(joined):
+        return 0.0, 1.0
+    if style.signed:
+        reach = float(np.quantile(np.abs(joined), 1 - SATURATED_SHARE)) or 1.0
+        return -reach, reach
+    high = float(np.quantile(joined, 1 - SATURATED_SHARE))
+    low = 0.0 if style.unit == "x uniform" else float(joined.min())
+    return low, high if high > low else low + 1.0
+
+
+def map_figure(
+    seen: Overview,
+    mpp: Mpp,
+    run: RunRecord,
+    scores: PatchScores,
+    map_name: str,
+    limits: tuple[float, float],
+    regions: Sequence[Region] = (),
+) -> Figure:
+    """Draw one map of one run on the overview; axes in millimetres, outlines where regions were given."""
+    style = MAP_STYLES[map_name]
+    height_px, width_px = seen.rgb.shape[:2]
+    width_mm = width_px * seen.downsample[0] * mpp.x / 1000
+    height_mm = height_px * seen.downsample[1] * mpp.y / 1000
+    aspect = min(max(height_mm / width_mm, 0.25), 1.6)
+    figure = Figure(figsize=(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * 0.8 * aspect + 1.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(seen.rgb, extent=(0, width_mm, height_mm, 0), interpolation="antialiased")
+    picture = raster(scores.table, getattr(scores, map_name))
+    grid = scores.table.grid
+    right_mm = grid.columns * grid.step_l0[0] * mpp.x / 1000
+    bottom_mm = grid.rows * grid.step_l0[1] * mpp.y / 1000
+    shown = axes.imshow(
+        picture,
+        extent=(0, right_mm, bottom_mm, 0),
+        cmap=style.colour_map,
+        vmin=limits[0],
+        vmax=limits[1],
+        alpha=0.6,
+        interpolation="nearest",
+    )
+    for region in regions:
+        _outline(axes, region, mpp)
+    axes.set_xlim(0, width_mm)
+    axes.set_ylim(height_mm, 0)
+    axes.set_xlabel("mm")
+    axes.set_ylabel("mm")
+    axes.set_title(f"{run.mode.upper()}: {style.quantity}", fontsize=11, loc="left")
+    bar = figure.colorbar(shown, ax=axes, extend="both" if style.signed else "max", shrink=0.85)
+    bar.set_label(f"{style.quantity} ({style.unit})\n{run.model_name}", fontsize=8)
+    figure.supxlabel(ATTENTION_NOTICE + " Research use only.", fontsize=8)
+    return figure
+
+
+def _outline(axes: Axes, region: Region, mpp: Mpp) -> None:
+    for part in getattr(region.geometry, "geoms", [region.geometry]):
+        for ring in (part.exterior, *part.interiors):
+            xy_mm = np.asarray(ring.coords)[:, :2] * np.asarray(mpp) / 1000
+            axes.plot(xy_mm[:, 0], xy_mm[:, 1], color="#0050d0", linewidth=1.2)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    figure.savefig(path, dpi=110, format="png", metadata={"Software": None})

@@ -1,0 +1,239 @@
+"""The main job: one slide, one bundle a mode; probabilities and maps out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_aln.annotations import read_regions, usable_regions
+from napari_aln.errors import UsageError
+from napari_aln.mil.bundle import Bundle, open_bundle
+from napari_aln.records import Progress, SlideResult
+from napari_aln.settings import BagSettings, PredictSettings
+from napari_aln.store.result import alias_of
+from napari_aln.workflows.bagwise import score_bagwise
+from napari_aln.workflows.check import check_slide
+from napari_aln.workflows.deliver import deliver
+from napari_aln.workflows.extract import Want, extract
+from napari_aln.workflows.networks import engine_for
+from napari_aln.workflows.prepare import patches_for, require_patches, survey
+from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, score, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from napari_aln.mil.card import ModelCard
+    from napari_aln.records import Clinical, Mode, Region
+    from napari_aln.slides import Slide
+    from napari_aln.store.features import FeatureCache
+    from napari_aln.workflows.networks import Engine
+    from napari_aln.workflows.prepare import Overview
+
+
+def predict(
+    slide: Slide,
+    bundle: Bundle | Path | str | Sequence[Bundle | Path | str],
+    regions: Sequence[Region] | Path | str | None = None,
+    clinical: Clinical | None = None,
+    seed: int = 0,
+) -> SlideResult:
+    """Estimate the lymph node status of one slide. Research use only.
+
+    Parameters
+    ----------
+    slide
+        From `open_slide`; its µm/px must be known.
+    bundle
+        One model bundle, or several of different modes.
+    regions
+        Tumour ROI in level-0 pixels, or the annotation file that holds it. Needed by modes inside the ROI.
+    clinical
+        The five clinical values. Needed by modes with clinical data.
+    seed
+        Draws the bags.
+
+    Returns
+    -------
+    SlideResult
+        One run for each bundle, with probabilities in 0..1 and one value a patch and map.
+
+    Raises
+    ------
+    AlnError
+        One of its kinds, saying what is wrong with slide, bundle, region or clinical value.
+
+    Examples
+    --------
+    >>> with napari_aln.open_slide("slide.svs") as slide:  # doctest: +SKIP
+    ...     result = napari_aln.predict(slide, "model.alnmodel", "roi.geojson")
+    """
+    given = [bundle] if isinstance(bundle, Bundle | Path | str) else list(bundle)
+    bundles = [b if isinstance(b, Bundle) else open_bundle(Path(b)) for b in given]
+    settings = PredictSettings(bags=BagSettings(seed=seed))
+    work = predict_slide(slide, bundles, survey(slide), regions=regions, clinical=clinical, settings=settings)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: SlideResult = end.value
+            return result
+
+
+def predict_to_folder(  # noqa: PLR0913  (everything a run depends on)
+    slide: Slide,
+    bundles: Sequence[Bundle],
+    out: Path,
+    *,
+    regions: Sequence[Region] | Path | str | None = None,
+    clinical: Clinical | None = None,
+    settings: PredictSettings,
+    cache: FeatureCache | None = None,
+    case_id: str | None = None,
+    private: bool = False,
+) -> Generator[Progress, None, tuple[SlideResult, Path]]:
+    """Yield progress, return the result and the folder it was written to; see `predict_slide`, `deliver`."""
+    yield Progress("survey", 0, 1)
+    seen = survey(slide)
+    result = yield from predict_slide(
+        slide,
+        bundles,
+        seen,
+        regions=regions,
+        clinical=clinical,
+        settings=settings,
+        cache=cache,
+        case_id=case_id,
+    )
+    yield Progress("write", 0, 1)
+    return result, deliver(slide, seen, result, out, private=private)
+
+
+def predict_slide(  # noqa: PLR0913  (everything a run depends on)
+    slide: Slide,
+    bundles: Sequence[Bundle],
+    seen: Overview,
+    *,
+    regions: Sequence[Region] | Path | str | None = None,
+    clinical: Clinical | None = None,
+    settings: PredictSettings,
+    cache: FeatureCache | None = None,
+    case_id: str | None = None,
+) -> Generator[Progress, None, SlideResult]:
+    """Yield progress, return the result of all bundles; closing the generator cancels.
+
+    Everything that can be refused is refused before a pixel of a patch is read.
+
+    Raises
+    ------
+    UsageError
+        No bundle, or two of one mode.
+    MppError, RegionError, AnnotationError, ClinicalError, TissueError
+        The slide, its regions or its clinical values do not suffice for a mode.
+    SlideError, DeviceError, StoreError
+        Reading, computing or caching failed.
+    """
+    _check_modes(bundles)
+    usable, region_warnings = _usable(slide, regions)
+    own = {b.card.mode: settings_for(b.card, settings) for b in bundles}
+    job = _Job(slide, seen, Case(usable, clinical), own, cache)
+    for bundle in bundles:
+        clinical_vector(bundle.card, clinical, settings)
+    warnings = (*region_warnings, *check_slide(slide, seen, [b.card for b in bundles]))
+    runs: dict[str, Run] = {}
+    whole_bags = [b for b in bundles if _needs_whole_bags(b.card, own[b.card.mode])]
+    by_patch = sorted((b for b in bundles if b not in whole_bags), key=_pixels_of)
+    for _, alike in groupby(by_patch, key=_pixels_of):
+        runs |= yield from _predict_by_patch(job, list(alike))
+    for bundle in whole_bags:
+        runs[bundle.card.mode] = yield from score_bagwise(
+            slide, bundle, seen, job.case, own[bundle.card.mode]
+        )
+    if cache:
+        cache.prune(settings.cache.limit_gb * 1e9)
+    ordered = [runs[bundle.card.mode] for bundle in bundles]
+    return SlideResult(
+        slide=slide.info,
+        alias=alias_of(slide.info, case_id),
+        runs=tuple(run.record for run in ordered),
+        scores={run.record.run: run.scores for run in ordered},
+        bags={run.record.run: run.bags for run in ordered},
+        regions=usable,
+        warnings=warnings,
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all models of one prediction share."""
+
+    slide: Slide
+    seen: Overview
+    case: Case
+    settings: dict[Mode, PredictSettings]  # each mode's own, see `settings_for`
+    cache: FeatureCache | None
+
+
+def _check_modes(bundles: Sequence[Bundle]) -> None:
+    modes = [bundle.card.mode for bundle in bundles]
+    if not modes:
+        raise UsageError("No model bundle was given.", "Name at least one with --model.")
+    if len(set(modes)) < len(modes):
+        raise UsageError(
+            f"Two bundles of one mode were given ({', '.join(modes)}).", "Run them one after the other."
+        )
+
+
+def _usable(
+    slide: Slide, regions: Sequence[Region] | Path | str | None
+) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    if regions is None or (not isinstance(regions, Path | str) and not regions):
+        return (), ()
+    info = slide.info
+    if isinstance(regions, Path | str):
+        path = Path(regions)
+        read = read_regions(path, bounds_xy=(info.bounds.x, info.bounds.y))
+        return usable_regions(read, info.size_px, path.name)
+    return usable_regions(regions, info.size_px, "the drawn ROI")
+
+
+def _needs_whole_bags(card: ModelCard, settings: PredictSettings) -> bool:
+    """Whether a patch's features depend on more than the patch, so that they cannot be kept."""
+    cut_out = settings.patches.roi_patching == "reference" and card.mode != "dlcnbc-ws"
+    return cut_out or card.norm_statistics == "bag"
+
+
+def _pixels_of(bundle: Bundle) -> tuple[int, float, int]:
+    """Return what decides which pixels a model sees: models that agree share one pass over the slide."""
+    return bundle.card.patch_px, bundle.card.mpp, bundle.card.input_px
+
+
+def _predict_by_patch(job: _Job, bundles: list[Bundle]) -> Generator[Progress, None, dict[str, Run]]:
+    """Extract for all bundles in one pass, then score each."""
+    engine_settings = job.settings[bundles[0].card.mode].engine
+    engines = [engine_for(bundle, engine_settings) for bundle in bundles]
+    wants = [_want(job, bundle, engine) for bundle, engine in zip(bundles, engines, strict=True)]
+    started = time.perf_counter()
+    features = yield from extract(job.slide, wants, engines[0].decode_to_px, engine_settings)
+    seconds = {"extract": time.perf_counter() - started}
+    runs: dict[str, Run] = {}
+    for bundle, engine, found in zip(bundles, engines, features, strict=True):
+        settings = job.settings[bundle.card.mode]
+        require_patches(job.slide, len(found), settings)
+        execution = Execution(**engine.choice._asdict(), seconds=seconds)
+        runs[bundle.card.mode] = score(bundle, found, job.case, execution, settings)
+    return runs
+
+
+def _want(job: _Job, bundle: Bundle, engine: Engine) -> Want:
+    card, settings = bundle.card, job.settings[bundle.card.mode]
+    return Want(
+        network=partial(engine.compile, bundle),
+        table=patches_for(card, job.slide, job.seen, job.case.regions, settings.patches),
+        width=card.hidden,
+        min_entropy_bits=settings.patches.min_entropy_bits if card.mode == "dlcnbc-ws" else None,
+        entry=job.cache.entry(engine.key(bundle, job.slide.info)) if job.cache else None,
+    )

@@ -1,0 +1,124 @@
+"""Before any network runs: overview, tissue, input check, and which patches each mode takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_aln.errors import MppError, RegionError, TissueError
+from napari_aln.patches.grid import candidates, patch_grid
+from napari_aln.patches.membership import inside
+from napari_aln.patches.tissue import tissue_mask
+from napari_aln.slides import overview
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_aln.geometry import Mpp
+    from napari_aln.mil.card import ModelCard
+    from napari_aln.patches.tissue import TissueMask
+    from napari_aln.records import PatchTable, Region, SlideInfo
+    from napari_aln.settings import PatchSettings, PredictSettings
+    from napari_aln.slides import Slide
+
+OVERVIEW_UM_PER_PX = 8.0
+"""Fine enough for cores a few hundred µm wide and drawn lines, coarse enough for a picture of seconds."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A reduced picture of the whole slide and what was found on it."""
+
+    rgb: NDArray[np.uint8]  # (H, W, 3)
+    downsample: tuple[float, float]  # level-0 px that one overview px spans, x and y
+    mask: TissueMask
+
+
+def require_mpp(info: SlideInfo) -> Mpp:
+    """Return the slide's µm/px.
+
+    Raises
+    ------
+    MppError
+        It is not known: nothing may be predicted or measured.
+    """
+    if info.mpp is None:
+        raise MppError(
+            f"{info.path.name} does not state a usable µm/px.",
+            "Give it with --mpp X: the scanner's protocol or the data set's description states it.",
+        )
+    return info.mpp
+
+
+def survey(slide: Slide) -> Overview:
+    """Read the overview and find the tissue.
+
+    Raises
+    ------
+    MppError
+        The slide's µm/px is not known.
+    SlideError
+        The slide could not be read.
+    """
+    mpp = require_mpp(slide.info)
+    rgb, downsample = overview(slide, OVERVIEW_UM_PER_PX / mpp.mean)
+    return Overview(rgb, downsample, tissue_mask(rgb, downsample[0] * mpp.x))
+
+
+def patches_for(
+    card: ModelCard, slide: Slide, seen: Overview, regions: Sequence[Region], settings: PatchSettings
+) -> PatchTable:
+    """Return the grid cells that a model takes from a slide, before the entropy filter.
+
+    Raises
+    ------
+    MppError
+        The slide's µm/px is not known.
+    RegionError
+        A mode inside the ROI has no region, or none that holds a patch.
+    TissueError
+        Whole-slide mode, and there is no tissue.
+    """
+    info = slide.info
+    grid = patch_grid(info.size_px, require_mpp(info), card.patch_px, card.mpp)
+    if card.mode == "dlcnbc-ws":
+        table = candidates(grid, seen.mask, seen.downsample, settings)
+        if not len(table):
+            raise TissueError(
+                f"No tissue was found on {info.path.name}.",
+                "Check that this is a tissue slide and that its µm/px is right.",
+            )
+        return table
+    if not regions:
+        raise RegionError(
+            f"{card.name} works inside a tumour ROI and none was given.",
+            "Give one with --roi FILE (GeoJSON, ASAP or ImageScope XML, BCNB JSON).",
+        )
+    table = inside(grid, regions, settings.min_roi_share)
+    if not len(table):
+        side_um = card.patch_px * card.mpp
+        raise RegionError(
+            f"The ROI of {info.path.name} holds no patch: none of its {side_um:.0f} µm grid cells lies "
+            f"inside by {settings.min_roi_share:.0%}.",
+            "Draw a larger region, or lower --min-roi-share.",
+        )
+    return table
+
+
+def require_patches(slide: Slide, n_patches: int, settings: PredictSettings) -> None:
+    """Refuse to go on without a single patch.
+
+    Raises
+    ------
+    TissueError
+        Every patch was too plain.
+    """
+    if not n_patches:
+        raise TissueError(
+            f"No patch of {slide.info.path.name} is rich enough: all lie below "
+            f"{settings.patches.min_entropy_bits} bits of entropy.",
+            "Check the µm/px and that the slide is in focus, or lower --min-entropy-bits.",
+        )

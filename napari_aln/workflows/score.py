@@ -1,0 +1,201 @@
+"""From features to a run: bags, probabilities, maps and the record of it all. Touches no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_aln.mil.attribution import attention_bag, attention_slide, contribution, patch_probability
+from napari_aln.mil.clinical import encode
+from napari_aln.mil.scoring import PatchScorer, bag_spread, predicted_class, reduce_bags
+from napari_aln.patches.bags import draw_bags, partition_count
+from napari_aln.patches.membership import roi_share
+from napari_aln.records import BagPrediction, PatchScores, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.mil.card import ModelCard
+    from napari_aln.records import Clinical, Features, PatchTable, Region
+    from napari_aln.settings import PatchSettings, PredictSettings
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is known of the patient and the slide besides its pixels."""
+
+    regions: Sequence[Region] = ()
+    clinical: Clinical | None = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the features came about: kept in the record, never computed with."""
+
+    runtime: str
+    device: str
+    precision: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model's answer."""
+
+    record: RunRecord
+    scores: PatchScores
+    bags: BagPrediction
+
+
+def clinical_vector(
+    card: ModelCard, clinical: Clinical | None, settings: PredictSettings
+) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+    """Return the model's clinical vector (None for an image-only model) and the values that were filled.
+
+    Raises
+    ------
+    ClinicalError
+        A value is missing and may not be filled, or is out of range.
+    """
+    if card.clinical is None:
+        return None, ()
+    return encode(clinical, card.clinical, fill=settings.fill_clinical)
+
+
+def draw(
+    card: ModelCard, table: PatchTable, settings: PredictSettings
+) -> tuple[int, tuple[NDArray[np.int64], ...]]:
+    """Return how many partitions there are, and the bags as indices into the patches."""
+    partitions = settings.bags.partitions
+    if partitions is None:
+        # Statistics of the bag read each bag's pixels anew: one partition there, as in the reference.
+        once = card.norm_statistics == "bag"
+        partitions = 1 if once else partition_count(len(table), card.bag_size)
+    return partitions, draw_bags(table.cell, card.bag_size, partitions, settings.bags.seed)
+
+
+def score(
+    bundle: Bundle, features: Features, case: Case, execution: Execution, settings: PredictSettings
+) -> Run:
+    """Score a slide from its cached features.
+
+    Parameters
+    ----------
+    bundle
+        The model, with running norm statistics.
+    features
+        Of the patches that take part, at least one.
+    case
+        Regions and clinical values.
+    execution
+        How the features came about.
+    settings
+        Seed, partitions, reduction.
+    """
+    card = bundle.card
+    vector, filled = clinical_vector(card, case.clinical, settings)
+    partitions, bags = draw(card, features.table, settings)
+    scorer = PatchScorer(bundle.head, features.h, features.e)
+    prediction = BagPrediction(bags, partitions, scorer.score_bags(bags, vector))
+    scores = PatchScores(
+        table=features.table,
+        in_roi=in_roi(features.table, case.regions, settings.patches),
+        entropy=features.entropy,
+        attention_logit=features.e.astype(np.float64),
+        attention_slide=attention_slide(features.e),
+        attention_bag=attention_bag(features.e, bags),
+        contribution=contribution(scorer, vector),
+        probability=patch_probability(scorer, vector),
+    )
+    return Run(record(bundle, scores, prediction, case, filled, execution, settings), scores, prediction)
+
+
+def in_roi(table: PatchTable, regions: Sequence[Region], settings: PatchSettings) -> NDArray[np.bool_]:
+    """Return which patches belong to the regions; those of reference patching all do."""
+    if table.origin_l0 is not None:
+        return np.ones(len(table), bool)
+    if not regions:
+        return np.zeros(len(table), bool)
+    touched, share = roi_share(table.grid, regions)
+    return np.isin(table.cell, touched.cell[share >= settings.min_roi_share])
+
+
+def record(
+    bundle: Bundle,
+    scores: PatchScores,
+    prediction: BagPrediction,
+    case: Case,
+    filled: tuple[str, ...],
+    execution: Execution,
+    settings: PredictSettings,
+) -> RunRecord:
+    """Write down one run."""
+    card = bundle.card
+    probabilities = reduce_bags(prediction.probabilities, settings.bags.reduction)
+    spread = bag_spread(prediction.probabilities)
+    threshold = card.threshold
+    binary = len(card.classes) == 2
+    point = f"{threshold.operating_point}, N(+) from {threshold.value:.3f}, chosen on {threshold.chosen_on}"
+    return RunRecord(
+        run=card.mode,
+        mode=card.mode,
+        model_name=card.name,
+        model_sha256=bundle.sha256,
+        classes=card.classes,
+        probabilities=dict(zip(card.classes, probabilities.tolist(), strict=True)),
+        bag_spread=dict(zip(card.classes, spread.tolist(), strict=True)),
+        prediction=card.classes[predicted_class(probabilities, threshold.value)],
+        threshold=threshold.value if binary else None,
+        operating_point=point if binary else "the most probable class",
+        default_map=default_map(card),
+        n_patches=len(scores.table),
+        n_bags=len(prediction.bags),
+        n_partitions=prediction.partitions,
+        seed=settings.bags.seed,
+        mpp_used=card.mpp,
+        patch_px=card.patch_px,
+        clinical=None if card.clinical is None else _clinical_facts(case.clinical),
+        clinical_filled=filled,
+        settings=settings.model_dump(mode="json"),
+        runtime=execution.runtime,
+        device=execution.device,
+        precision=execution.precision,
+        norm_statistics=card.norm_statistics,
+        seconds=execution.seconds,
+        warnings=tuple(_warnings(card, len(scores.table), filled)),
+    )
+
+
+def default_map(card: ModelCard) -> str:
+    """Return the map to open first; with statistics of the bag there is one only within bags."""
+    return "attention_bag" if card.norm_statistics == "bag" else card.default_map
+
+
+def _clinical_facts(clinical: Clinical | None) -> dict[str, Any]:
+    return asdict(clinical) if clinical else {}
+
+
+def _warnings(card: ModelCard, n_patches: int, filled: tuple[str, ...]) -> list[str]:
+    warnings = []
+    if n_patches < card.bag_size:
+        warnings.append(
+            f"Only {n_patches} of the {card.bag_size} patches that fill a bag: this rests on one small bag."
+        )
+    if filled:
+        warnings.append(f"Filled from the training cohort, because missing: {', '.join(filled)}.")
+    if card.norm_statistics == "bag":
+        warnings.append("Scored with the norm statistics of each bag: no slide-level maps, nothing cached.")
+    return warnings
+
+
+def settings_for(card: ModelCard, settings: PredictSettings) -> PredictSettings:
+    """Return a model's own settings: filters as the user set them, else as in training, else the default."""
+    trained = card.patch_filters.model_dump(exclude_none=True)
+    unset = {name: value for name, value in trained.items() if name not in settings.patches.model_fields_set}
+    return settings.model_copy(update={"patches": settings.patches.model_copy(update=unset)})
