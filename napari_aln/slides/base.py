@@ -32,10 +32,11 @@ class BaseSlide(ABC):
         µm/px the user gave, kept for reopening after pickling.
     """
 
+    _closed = False
+
     def __init__(self, info: SlideInfo, given_mpp: Mpp | None) -> None:
         self._info = info
         self._given_mpp = given_mpp
-        self._closed = False
 
     @property
     def info(self) -> SlideInfo:

@@ -107,8 +107,13 @@ def hex_rgb(text: str | None) -> tuple[int, int, int]:
     return int(text[0:2], 16), int(text[2:4], 16), int(text[4:6], 16)
 
 
-def on_background(pixels: NDArray[np.uint8], background_rgb: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Lay (h, w, c) pixels on the background: c = 1 grey, 2 grey + alpha, 3 RGB, 4 RGB + alpha (straight)."""
+def on_background(
+    pixels: NDArray[np.uint8], background_rgb: tuple[int, int, int], premultiplied: bool = False
+) -> NDArray[np.uint8]:
+    """Lay (h, w, c) pixels on the background: c = 1 grey, 2 grey + alpha, 3 RGB, 4 RGB + alpha.
+
+    `premultiplied` says that the colour has been multiplied by its alpha already.
+    """
     channels = pixels.shape[-1]
     if channels == 3:
         return pixels
@@ -118,5 +123,7 @@ def on_background(pixels: NDArray[np.uint8], background_rgb: tuple[int, int, int
     if alpha.min(initial=255) == 255:
         return np.ascontiguousarray(np.broadcast_to(color, (*color.shape[:-1], 3)))
     weight = alpha.astype(np.uint32)
-    mixed = color * weight + np.asarray(background_rgb, np.uint32) * (255 - weight)
-    return ((mixed + 127) // 255).astype(np.uint8)
+    mixed = color * (255 if premultiplied else weight) + np.asarray(background_rgb, np.uint32) * (
+        255 - weight
+    )
+    return np.minimum((mixed + 127) // 255, 255).astype(np.uint8)

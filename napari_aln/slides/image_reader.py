@@ -87,21 +87,19 @@ class ImageSlide(BaseSlide):
     def reduced(self, size_px: tuple[int, int]) -> NDArray[np.uint8] | None:
         """Return the whole picture at `size_px` from its DCT coefficients; None where that saves nothing."""
         self._check_open()
-        width, height = self._info.size_px
         if self._kind != "JPEG" or self._pixels is not None:
             return None
         with _picture(self._info.path) as picture:
-            picture.draft("RGB", size_px)
-            by = max(round(width / picture.width), 1)
-            if by == 1 or picture.mode != "RGB":
+            drafted = picture.draft("RGB", size_px)
+            if drafted is None or picture.size == self._info.size_px or picture.mode not in {"L", "RGB"}:
                 return None
             try:
                 picture.load()
             except (OSError, SyntaxError, ValueError) as error:
                 raise _damaged(self._info.path, error) from error
-            # The last scaled pixel may stand for less than `by` pixels: the float box leaves that out.
-            box = (0.0, 0.0, width / by, height / by)
-            return np.array(picture.resize(size_px, Image.Resampling.BOX, box=box))
+            # The last scaled pixel may stand for fewer pixels than the others: the float box leaves that out.
+            box = drafted[1]
+            return np.array(picture.convert("RGB").resize(size_px, Image.Resampling.BOX, box=box))
 
     def _read_inside(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         box = np.array(self._decoded()[y : y + height, x : x + width])

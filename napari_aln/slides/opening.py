@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from napari_aln.slides.protocol import Slide
 
 _READERS = (
-    "napari_aln.slides.image_reader",
-    "napari_aln.slides.openslide_reader",
-    "napari_aln.slides.tifffile_reader",
+    ("image_reader", "try_open"),
+    ("tifffile_reader", "try_open_ome"),
+    ("openslide_reader", "try_open"),
+    ("tifffile_reader", "try_open"),
 )
-"""In the order they are asked. Each has ``try_open(path, given_mpp) -> Slide | None``: None when the file is
-none of its own, `SlideError` when it is but cannot be read. The image reader comes first because it knows its
-files by their first bytes."""
+"""Modules and functions ``(path, given_mpp) -> Slide | None`` in the order they are asked: None when the file
+is none of theirs, `SlideError` when it is but cannot be read. The first two know theirs by the first bytes."""
 
 
 def open_slide(path: str | PathLike[str], mpp: UserMpp = None) -> Slide:
@@ -52,9 +52,10 @@ def open_slide(path: str | PathLike[str], mpp: UserMpp = None) -> Slide:
     path = Path(path).expanduser().absolute()
     check_readable(path)
     reasons: list[SlideError] = []
-    for name in _READERS:
+    for module, function in _READERS:
         try:
-            slide: Slide | None = import_module(name).try_open(path, given)
+            reader = getattr(import_module(f"napari_aln.slides.{module}"), function)
+            slide: Slide | None = reader(path, given)
         except SlideError as error:
             reasons.append(error)
             continue

@@ -43,7 +43,12 @@ def level_for(levels: tuple[Level, ...], downsample: tuple[float, float]) -> int
 
 
 def read_patch(slide: Slide, l0_rect: Rect, size_px: int) -> NDArray[np.uint8]:
-    """Return the level-0 rectangle resampled to a square.
+    """Return the level-0 rectangle resampled to a square of `size_px`; see `read_resampled`."""
+    return read_resampled(slide, l0_rect, (size_px, size_px))
+
+
+def read_resampled(slide: Slide, l0_rect: Rect, size_px: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the level-0 rectangle resampled to `size_px`, width and height.
 
     The coarsest level that is fine enough is read and resampled by Pillow's antialiased bilinear filter with
     the exact float box. Where the rectangle lies on whole pixels of that level and spans `size_px` of them,
@@ -56,16 +61,16 @@ def read_patch(slide: Slide, l0_rect: Rect, size_px: int) -> NDArray[np.uint8]:
     l0_rect
         Rectangle in level-0 pixels, floats; it may reach over the edge.
     size_px
-        Side of the result.
+        Width and height of the result.
 
     Returns
     -------
-    uint8, (size_px, size_px, 3)
+    uint8, (height, width, 3)
         RGB.
     """
-    if not (l0_rect.width > 0 and l0_rect.height > 0 and size_px > 0):
+    if not (l0_rect.width > 0 and l0_rect.height > 0 and min(size_px) > 0):
         raise UsageError(f"A patch of {l0_rect} at {size_px} px is empty.", "Give a rectangle with an area.")
-    wanted = (l0_rect.width / size_px, l0_rect.height / size_px)
+    wanted = (l0_rect.width / size_px[0], l0_rect.height / size_px[1])
     level = level_for(slide.info.levels, wanted)
     by_x, by_y = slide.info.levels[level].downsample
     x0, y0 = l0_rect.x / by_x, l0_rect.y / by_y
@@ -77,17 +82,18 @@ def read_patch(slide: Slide, l0_rect: Rect, size_px: int) -> NDArray[np.uint8]:
     left, top = math.floor(edges[0]), math.floor(edges[1])
     width, height = math.ceil(edges[2]) - left, math.ceil(edges[3]) - top
     pixels = slide.read_level(level, (left, top), (width, height))
-    if (width, height) == (size_px, size_px) and edges is whole:
+    if (width, height) == size_px and edges is whole:
         return pixels
     box = (edges[0] - left, edges[1] - top, edges[2] - left, edges[3] - top)
-    picture = Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BILINEAR, box=box)
+    picture = Image.fromarray(pixels).resize(size_px, Image.Resampling.BILINEAR, box=box)
     return np.array(picture)
 
 
 def overview(
     slide: Slide,
-    um_per_px: float | None = None,
     downsample: float | None = None,
+    *,
+    um_per_px: float | None = None,
     max_side_px: int | None = None,
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """Return the whole slide as a small picture, for masks and maps, without holding a full level.
@@ -96,10 +102,10 @@ def overview(
     ----------
     slide
         An open slide.
-    um_per_px
-        Resolution asked for; the slide must know its µm/px.
     downsample
-        Level-0 pixels per overview pixel asked for, instead of `um_per_px`.
+        Level-0 pixels per overview pixel asked for.
+    um_per_px
+        Resolution asked for instead; the slide must know its µm/px.
     max_side_px
         Upper limit of both sides; alone, or with one of the others. The picture is never enlarged.
 
@@ -109,9 +115,16 @@ def overview(
         Box-filtered.
     downsample : (x, y)
         Exact level-0 pixels per overview pixel: level-0 size / overview size.
+
+    Raises
+    ------
+    UsageError
+        Two resolutions, µm/px of a slide that has none, or a resolution that is not positive.
+    SlideError
+        The slide cannot be read.
     """
     width, height = slide.info.size_px
-    by_x, by_y = _asked_downsample(slide, um_per_px, downsample, max_side_px)
+    by_x, by_y = _asked_downsample(slide, downsample, um_per_px, max_side_px)
     size = (max(1, round(width / by_x)), max(1, round(height / by_y)))
     exact = (width / size[0], height / size[1])
     rgb = slide.reduced(size) if isinstance(slide, Reduces) else None
@@ -119,8 +132,11 @@ def overview(
 
 
 def _asked_downsample(
-    slide: Slide, um_per_px: float | None, downsample: float | None, max_side_px: int | None
+    slide: Slide, downsample: float | None, um_per_px: float | None, max_side_px: int | None
 ) -> tuple[float, float]:
+    for value in (downsample, um_per_px, max_side_px):
+        if value is not None and not value > 0:
+            raise UsageError(f"An overview at {value} cannot be made.", "Give a value above 0.")
     by_x = by_y = 1.0
     if um_per_px is not None:
         if slide.info.mpp is None or downsample is not None:

@@ -1,0 +1,127 @@
+"""The fast path beside OpenSlide: decode a TIFF's tiles directly, where that gives the very same pixels.
+
+Geometry stays OpenSlide's. A level is read here only when it is a plain grid of 8-bit RGB tiles without gaps,
+in a compression whose decoding was compared, and when sample tiles equal OpenSlide's pixels at the opening.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import openslide
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile
+
+from napari_aln.errors import SlideError
+from napari_aln.slides.tiles import DECODE_ERRORS, TiffLevel, TileReader, tiff_level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tifffile import TiffPage
+
+_VENDORS = {"aperio", "generic-tiff"}  # plain grids; the others overlap, pad or re-order their tiles
+_COMPRESSIONS = {
+    COMPRESSION.NONE,
+    COMPRESSION.LZW,
+    COMPRESSION.JPEG,
+    COMPRESSION.ADOBE_DEFLATE,
+    COMPRESSION.DEFLATE,
+    COMPRESSION.ZSTD,
+}
+_PHOTOMETRICS = {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
+_LARGEST_TILE_PX = 4096
+
+
+def proven_tiles(path: Path, handle: openslide.OpenSlide) -> TileReader | None:
+    """Return a reader of the levels whose tiles decode to OpenSlide's own pixels, or None when none does.
+
+    Parameters
+    ----------
+    path
+        The slide.
+    handle
+        The same slide, open in OpenSlide.
+    """
+    if handle.properties.get("openslide.vendor") not in _VENDORS:
+        return None
+    try:
+        with TiffFile(path) as tiff:
+            size = tiff.filehandle.size
+            levels = [_level(tiff, handle, index, path, size) for index in range(handle.level_count)]
+    except DECODE_ERRORS:
+        return None  # OpenSlide opened it; it will read it too
+    if not any(levels):
+        return None
+    reader = TileReader(path, tuple(levels))
+    reader.levels = tuple(
+        level if level and _same_pixels(reader, handle, index, level) else None
+        for index, level in enumerate(levels)
+    )
+    if any(reader.levels):
+        return reader
+    reader.close()
+    return None
+
+
+def _level(
+    tiff: TiffFile, handle: openslide.OpenSlide, index: int, path: Path, file_bytes: int
+) -> TiffLevel | None:
+    """Return the one page that is this level, or None when there is none or its tiles are not plain."""
+    size = handle.level_dimensions[index]
+    tile = tuple(
+        int(handle.properties.get(f"openslide.level[{index}].tile-{side}", 0)) for side in ("width", "height")
+    )
+    pages = [
+        page
+        for page in (frame.aspage() for frame in tiff.pages)
+        if page.is_tiled
+        and (page.imagewidth, page.imagelength) == size
+        and (page.tilewidth, page.tilelength) == tile
+    ]
+    if len(pages) != 1 or not _is_plain(pages[0]):
+        return None
+    level = tiff_level(pages[0], path, file_bytes)
+    return level if level.byte_counts.min(initial=1) > 0 else None
+
+
+def _is_plain(page: TiffPage) -> bool:
+    jpeg = page.compression == COMPRESSION.JPEG
+    return (
+        page.compression in _COMPRESSIONS
+        and page.photometric in _PHOTOMETRICS
+        and (jpeg or page.photometric == PHOTOMETRIC.RGB)
+        and page.dtype == np.uint8
+        and page.samplesperpixel == 3
+        and page.planarconfig == 1
+        and max(page.tilewidth, page.tilelength) <= _LARGEST_TILE_PX
+    )
+
+
+def _same_pixels(reader: TileReader, handle: openslide.OpenSlide, index: int, level: TiffLevel) -> bool:
+    """Compare sample tiles with OpenSlide's pixels of the same place."""
+    for x, y in _samples(level, handle.level_downsamples[index]):
+        width = min(level.tile_width_px, level.width_px - x)
+        height = min(level.tile_height_px, level.height_px - y)
+        corner = (round(x * handle.level_downsamples[index]), round(y * handle.level_downsamples[index]))
+        try:
+            ours = reader.read(index, x, y, width, height, (255, 255, 255))
+            theirs = np.asarray(handle.read_region(corner, index, (width, height)))
+        except (SlideError, openslide.OpenSlideError):
+            return False
+        if theirs[..., 3].min() < 255 or not np.array_equal(ours, theirs[..., :3]):
+            return False
+    return True
+
+
+def _samples(level: TiffLevel, downsample: float) -> Iterator[tuple[int, int]]:
+    """Yield the corners of the first tile and of the one with the most bytes, so the most content.
+
+    OpenSlide is asked in whole level-0 pixels; a corner between two of them would come back blended.
+    """
+    fullest = int(level.byte_counts.argmax())
+    for tile in sorted({0, fullest}):
+        x, y = tile % level.columns * level.tile_width_px, tile // level.columns * level.tile_height_px
+        if all(abs(value * downsample - round(value * downsample)) < 1e-6 for value in (x, y)):
+            yield x, y

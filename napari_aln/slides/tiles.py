@@ -1,0 +1,215 @@
+"""Decode tiles and strips of a TIFF directly, with a small cache, from several threads at once.
+
+The compressed bytes are read under a lock (microseconds); imagecodecs decodes them without Python's lock.
+No file is memory-mapped: a file that shrinks or vanishes must give an error, not a bus fault.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+from tifffile import TiffFileError
+
+from napari_aln.errors import SlideError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from tifffile import TiffPage
+
+TILE_CACHE_BYTES = 64 * 2**20
+"""Decoded tiles kept per slide, so that patches across tile borders do not decode a tile four times."""
+
+LARGEST_SEGMENT_BYTES = 2**31  # decoded; a single strip may be a whole picture
+
+DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,  # imagecodecs, of data of the wrong kind
+    RuntimeError,  # root of imagecodecs' own errors
+    TiffFileError,
+    NotImplementedError,
+    imagecodecs.DelayedImportError,
+)
+"""What tifffile and imagecodecs raise on a damaged or unknown segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class TiffLevel:
+    """One picture of a TIFF as tiles; a strip is a tile as wide as the picture."""
+
+    width_px: int
+    height_px: int
+    tile_width_px: int
+    tile_height_px: int
+    channels: int
+    planes: int  # 1: channels interleaved in a tile; else each channel has tiles of its own
+    offsets: NDArray[np.int64]  # (planes * rows * columns,) bytes
+    byte_counts: NDArray[np.int64]  # 0: the tile is missing
+    decode: Callable[..., tuple[NDArray[Any] | None, Any, Any]]  # tifffile's, bound to the page's compression
+    jpeg_tables: bytes | None
+
+    @property
+    def columns(self) -> int:
+        """Number of tiles along x."""
+        return -(-self.width_px // self.tile_width_px)
+
+    @property
+    def rows(self) -> int:
+        """Number of tiles along y."""
+        return -(-self.height_px // self.tile_height_px)
+
+
+def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
+    """Describe a page of an open TIFF, so that its tiles can be decoded after the TIFF is closed.
+
+    Raises
+    ------
+    SlideError
+        The file ends before its last tile, or a tile is absurdly large.
+    """
+    planes = 1 if page.planarconfig == 1 else page.samplesperpixel
+    tile = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    level = TiffLevel(
+        width_px=page.imagewidth,
+        height_px=page.imagelength,
+        tile_width_px=tile[0],
+        tile_height_px=min(tile[1], page.imagelength) if not page.is_tiled else tile[1],
+        channels=page.samplesperpixel,
+        planes=planes,
+        offsets=np.asarray(page.dataoffsets, np.int64),
+        byte_counts=np.asarray(page.databytecounts, np.int64),
+        decode=page.decode,
+        jpeg_tables=page.jpegtables,
+    )
+    needed = planes * level.rows * level.columns
+    if len(level.offsets) < needed or int((level.offsets + level.byte_counts).max(initial=0)) > file_bytes:
+        raise SlideError(
+            f"{path} is truncated: it ends before its last tile.", "Copy or download the file again, whole."
+        )
+    if tile[0] * level.tile_height_px * level.channels > LARGEST_SEGMENT_BYTES:
+        raise SlideError(
+            f"{path} claims tiles of {tile[0]} x {level.tile_height_px} px.",
+            "The file is damaged, or untiled and too large: convert it to a tiled TIFF.",
+        )
+    return level
+
+
+class TileReader:
+    """Tiles of the levels of one TIFF, decoded on request.
+
+    Parameters
+    ----------
+    path
+        The file; it is held open until `close`.
+    levels
+        Its levels; None for one that is not read here.
+    cache_bytes
+        Upper limit of the decoded tiles kept; one tile is always kept, however large.
+    """
+
+    def __init__(
+        self, path: Path, levels: tuple[TiffLevel | None, ...], cache_bytes: int = TILE_CACHE_BYTES
+    ) -> None:
+        self._path = path
+        self.levels = levels
+        self._file = path.open("rb", buffering=0)
+        self._file_lock = threading.Lock()
+        self._cache: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
+        self._cache_lock = threading.Lock()
+        self._cache_limit = cache_bytes
+        self._cached_bytes = 0
+
+    def read(
+        self, level: int, x: int, y: int, width: int, height: int, missing: tuple[int, ...]
+    ) -> NDArray[np.uint8]:
+        """Return (height, width, channels) pixels of a box inside the level; `missing` fills missing tiles.
+
+        Raises
+        ------
+        SlideError
+            A tile cannot be read or decoded.
+        """
+        there = self.levels[level]
+        if there is None:
+            raise SlideError(f"Level {level} of {self._path} has no tiles to decode.", "Read it otherwise.")
+        tile_w, tile_h = there.tile_width_px, there.tile_height_px
+        out = np.empty((height, width, there.channels), np.uint8)
+        for row in range(y // tile_h, (y + height - 1) // tile_h + 1):
+            top, bottom = max(y, row * tile_h), min(y + height, (row + 1) * tile_h)
+            for column in range(x // tile_w, (x + width - 1) // tile_w + 1):
+                left, right = max(x, column * tile_w), min(x + width, (column + 1) * tile_w)
+                tile = self._tile(level, there, row * there.columns + column)
+                out[top - y : bottom - y, left - x : right - x] = (
+                    missing
+                    if tile is None
+                    else tile[
+                        top - row * tile_h : bottom - row * tile_h,
+                        left - column * tile_w : right - column * tile_w,
+                    ]
+                )
+        return out
+
+    def close(self) -> None:
+        """Release the file and the decoded tiles."""
+        with self._file_lock:
+            self._file.close()
+        with self._cache_lock:
+            self._cache.clear()
+            self._cached_bytes = 0
+
+    def _tile(self, level: int, there: TiffLevel, index: int) -> NDArray[np.uint8] | None:
+        key = (level, index)
+        with self._cache_lock:
+            tile = self._cache.get(key)
+            if tile is not None:
+                self._cache.move_to_end(key)
+                return tile
+        area = there.rows * there.columns
+        planes = [self._segment(there, index + plane * area) for plane in range(there.planes)]
+        whole = [plane for plane in planes if plane is not None]
+        if len(whole) < len(planes):
+            return None
+        tile = whole[0] if len(whole) == 1 else np.concatenate(whole, axis=-1)
+        self._keep(key, tile)
+        return tile
+
+    def _keep(self, key: tuple[int, int], tile: NDArray[np.uint8]) -> None:
+        with self._cache_lock:
+            if key in self._cache:
+                return
+            self._cache[key] = tile
+            self._cached_bytes += tile.nbytes
+            while self._cached_bytes > self._cache_limit and len(self._cache) > 1:
+                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+
+    def _segment(self, there: TiffLevel, index: int) -> NDArray[np.uint8] | None:
+        offset, count = int(there.offsets[index]), int(there.byte_counts[index])
+        if count == 0:
+            return None
+        try:
+            with self._file_lock:
+                self._file.seek(offset)
+                data = self._file.read(count)
+            if data is None or len(data) < count:
+                raise TiffFileError("the file ends within a tile")
+            tables = {"jpegtables": there.jpeg_tables} if there.jpeg_tables else {}
+            tile = there.decode(data, index, **tables)[0]
+        except DECODE_ERRORS as error:
+            raise SlideError(
+                f"{self._path} failed while being read: tile {index} cannot be decoded ({error}).",
+                "The file is damaged or the drive is gone: copy or download it again.",
+            ) from error
+        if tile is None or tile.dtype != np.uint8:
+            raise SlideError(
+                f"Tile {index} of {self._path} holds no 8-bit pixels.", "Convert it to 8-bit RGB."
+            )
+        pixels: NDArray[np.uint8] = tile[0]  # of depth 1
+        return pixels
