@@ -1,28 +1,18 @@
-"""The one interface over the runtimes, and the choice of runtime, device and precision."""
+"""The one interface over the runtimes."""
 
 from __future__ import annotations
 
-import importlib.util
-import platform
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_aln.errors import DeviceError
+from napari_aln.runtimes.choice import choose
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from napari_aln.settings import EngineSettings
-
-
-class Choice(NamedTuple):
-    """What a network will run on."""
-
-    runtime: str  # "openvino" or "torch"
-    device: str  # "cpu", "cuda" or "mps"
-    precision: str  # "fp32" or "bf16"
 
 
 class CompiledNetwork(Protocol):
@@ -62,76 +52,6 @@ class CompiledNetwork(Protocol):
         DeviceError
             The runtime gave up.
         """
-
-
-def choose(settings: EngineSettings, *, bf16_safe: bool) -> Choice:
-    """Decide runtime, device and precision.
-
-    Parameters
-    ----------
-    settings
-        The user's wishes.
-    bf16_safe
-        Whether the model was shown to bear bf16; read only where the precision is "auto".
-
-    Raises
-    ------
-    DeviceError
-        A wish that this machine cannot grant.
-    """
-    device = _device(settings)
-    runtime = _runtime(settings, device)
-    has_bf16 = _has_bf16(runtime, device)
-    if settings.precision == "bf16" and not has_bf16:
-        raise DeviceError(
-            f"bf16 was asked for, but {runtime} has no bf16 on this {device}.",
-            "Choose precision fp32 or auto.",
-        )
-    use_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and bf16_safe and has_bf16)
-    return Choice(runtime, device, "bf16" if use_bf16 else "fp32")
-
-
-def _device(settings: EngineSettings) -> str:
-    if settings.device == "cuda":
-        if not torch.cuda.is_available():
-            built = "sees no CUDA device" if torch.version.cuda else "was built without CUDA"
-            raise DeviceError(
-                f"CUDA was asked for, but torch {torch.__version__} {built}.",
-                "Choose device cpu or auto, or install the CUDA build of torch and a driver.",
-            )
-        if settings.runtime == "openvino":
-            raise DeviceError("OpenVINO does not run on CUDA.", "Choose runtime torch, or device cpu.")
-        return "cuda"
-    if settings.device == "auto" and settings.runtime != "openvino":
-        if torch.cuda.is_available():
-            return "cuda"
-        if torch.backends.mps.is_available():
-            return "mps"
-    return "cpu"
-
-
-def _runtime(settings: EngineSettings, device: str) -> str:
-    installed = importlib.util.find_spec("openvino") is not None
-    if settings.runtime == "openvino" and not installed:
-        raise DeviceError("OpenVINO was asked for but is not installed.", "Try `pip install openvino`.")
-    if settings.runtime != "auto":
-        return settings.runtime
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
-    return "openvino" if device == "cpu" and is_x86 and installed else "torch"
-
-
-def _has_bf16(runtime: str, device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device == "mps":
-        return False
-    if runtime == "openvino":
-        from napari_aln.runtimes.openvino_runtime import cpu_has_bf16  # OpenVINO is optional
-
-        return cpu_has_bf16()
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public way to ask
 
 
 def compile_network(

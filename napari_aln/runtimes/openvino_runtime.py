@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def cpu_has_bf16() -> bool:
-    """Whether the processor computes in bf16 natively."""
-    return "BF16" in openvino.Core().get_property("CPU", props.device.capabilities)
-
-
 def _converted(module: torch.nn.Module, input_px: int) -> openvino.Model:
     """Convert for batches of one; by the front end itself, since `openvino.convert_model` phones home."""
     example = torch.zeros((1, input_px, input_px, 3), dtype=torch.uint8)

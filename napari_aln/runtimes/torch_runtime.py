@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_aln.runtimes.base import Choice
+    from napari_aln.runtimes.choice import Choice
 
     Prepare = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
@@ -33,7 +33,7 @@ def _fused(module: torch.nn.Module) -> torch.nn.Module:
 
 
 @contextmanager
-def _torch_errors(what: str) -> Iterator[None]:
+def torch_errors(what: str) -> Iterator[None]:
     """Torch raises RuntimeError for everything, which Qt workers swallow."""
     try:
         yield
@@ -87,13 +87,13 @@ class TorchNetwork:
         self.batch = 1 if self.device == "cpu" else batch
         self._threads = threads
         self._prepare = prepare
-        with _torch_errors(f"moving the network to {self.device}"):
+        with torch_errors(f"moving the network to {self.device}"):
             self._module = _fused(module).to(self.device)
             self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`. Halves the batch when memory runs out."""
-        with _torch_errors("computing patches"), self._thread_count():
+        with torch_errors("computing patches"), self._thread_count():
             while True:
                 try:
                     return self._run(batch)
@@ -122,7 +122,7 @@ class TorchNetwork:
     @torch.inference_mode()
     def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         parts = []
-        for start in range(0, len(batch), self.batch):
+        for start in range(0, max(len(batch), 1), self.batch):  # no patches still tell the widths
             pixels = torch.from_numpy(np.ascontiguousarray(batch[start : start + self.batch]))
             parts.append([output[: len(pixels)] for output in self._forward(pixels)])
         # One copy at the end: the device works on while the next batch is sent.
@@ -130,7 +130,7 @@ class TorchNetwork:
 
     def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if len(pixels) < self.batch:
-            pixels = torch.cat([pixels, pixels[:1].expand(self.batch - len(pixels), -1, -1, -1)])
+            pixels = torch.cat([pixels, pixels.new_zeros((self.batch - len(pixels), *pixels.shape[1:]))])
         if self.device == "cuda":
             pixels = pixels.pin_memory()
         pixels = pixels.to(self.device, non_blocking=True)

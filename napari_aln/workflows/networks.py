@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_aln.runtimes.base import choose
+from napari_aln.runtimes.choice import choose
 from napari_aln.store.features import FeatureKey
 from napari_aln.workflows.decode import RESIZE_KERNEL
 from napari_aln.workflows.prepare import require_mpp
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import SlideInfo
-    from napari_aln.runtimes.base import Choice, CompiledNetwork
+    from napari_aln.runtimes.base import CompiledNetwork
+    from napari_aln.runtimes.choice import Choice
     from napari_aln.settings import EngineSettings
 
 DEVICE_RESIZE_KERNEL = "torch-bilinear-antialias"

@@ -64,7 +64,7 @@ def survey(slide: Slide) -> Overview:
         The slide could not be read.
     """
     mpp = require_mpp(slide.info)
-    rgb, downsample = overview(slide, OVERVIEW_UM_PER_PX / mpp.mean)
+    rgb, downsample = overview(slide, um_per_px=OVERVIEW_UM_PER_PX)
     return Overview(rgb, downsample, tissue_mask(rgb, downsample[0] * mpp.x))
 
 

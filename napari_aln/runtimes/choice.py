@@ -1,0 +1,111 @@
+"""The choice of runtime, device and precision. Loads torch only where an accelerator may be at hand."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import platform
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_aln.errors import DeviceError
+
+if TYPE_CHECKING:
+    from napari_aln.settings import EngineSettings
+
+
+class Choice(NamedTuple):
+    """What a network will run on."""
+
+    runtime: str  # "openvino" or "torch"
+    device: str  # "cpu", "cuda" or "mps"
+    precision: str  # "fp32" or "bf16"
+
+
+def choose(settings: EngineSettings, *, bf16_safe: bool) -> Choice:
+    """Decide runtime, device and precision.
+
+    Parameters
+    ----------
+    settings
+        The user's wishes.
+    bf16_safe
+        Whether the model was shown to bear bf16; read only where the precision is "auto".
+
+    Raises
+    ------
+    DeviceError
+        A wish that this machine cannot grant.
+    """
+    device = _device(settings)
+    runtime = _runtime(settings, device)
+    wants_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and bf16_safe)
+    use_bf16 = wants_bf16 and _has_bf16(runtime, device)
+    if settings.precision == "bf16" and not use_bf16:
+        raise DeviceError(
+            f"bf16 was asked for, but {runtime} has no bf16 on this {device}.",
+            "Choose precision fp32 or auto.",
+        )
+    return Choice(runtime, device, "bf16" if use_bf16 else "fp32")
+
+
+def _device(settings: EngineSettings) -> str:
+    if settings.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            built = "sees no CUDA device" if torch.version.cuda else "was built without CUDA"
+            raise DeviceError(
+                f"CUDA was asked for, but torch {torch.__version__} {built}.",
+                "Choose device cpu or auto, or install the CUDA build of torch and a driver.",
+            )
+        if settings.runtime == "openvino":
+            raise DeviceError("OpenVINO does not run on CUDA.", "Choose runtime torch, or device cpu.")
+        return "cuda"
+    if settings.device == "auto" and settings.runtime != "openvino" and _accelerator_possible():
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+        if torch.backends.mps.is_available():
+            return "mps"
+    return "cpu"
+
+
+def _accelerator_possible() -> bool:
+    """Whether torch is worth asking: Apple's GPUs always, NVIDIA's where the driver's library loads."""
+    if sys.platform == "darwin":
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _runtime(settings: EngineSettings, device: str) -> str:
+    installed = importlib.util.find_spec("openvino") is not None
+    if settings.runtime == "openvino" and not installed:
+        raise DeviceError("OpenVINO was asked for but is not installed.", "Try `pip install openvino`.")
+    if settings.runtime != "auto":
+        return settings.runtime
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+    return "openvino" if device == "cpu" and is_x86 and installed else "torch"
+
+
+def _has_bf16(runtime: str, device: str) -> bool:
+    if device == "cuda":
+        import torch
+
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "mps":
+        return False
+    if runtime == "openvino":
+        import openvino
+
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    import torch
+
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public way to ask
