@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -55,7 +55,9 @@ def verify(bundle: BundlePath) -> None:
 def import_balnmp(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the reference implementation (.pth).")],
     encoder: Annotated[str, typer.Option(help="Its encoder, for example vgg16_bn.")],
-    mode: Annotated[str, typer.Option(help="dlcnb (image only) or dlcnbc (with clinical values).")],
+    mode: Annotated[
+        Literal["dlcnb", "dlcnbc"], typer.Option(help="dlcnb: image only; dlcnbc: with clinical values.")
+    ],
     mpp: Annotated[float, typer.Option(help="µm/px of the patches it was trained on.")],
     out: Annotated[Path, typer.Option(help="The bundle to write, for example model.alnmodel.")],
     clinical_stats: Annotated[
@@ -65,7 +67,7 @@ def import_balnmp(
         ),
     ] = None,
     norm_statistics: Annotated[
-        str,
+        Literal["running", "bag"],
         typer.Option(
             help="running: ordinary evaluation. bag: BatchNorm as the reference scores (no cache, no maps)."
         ),
@@ -74,5 +76,7 @@ def import_balnmp(
     """Turn a reference checkpoint into a bundle. It is read as plain weights; nothing in it can run."""
     from napari_aln.mil.balnmp import import_balnmp as import_checkpoint
 
-    bundle = import_checkpoint(checkpoint, encoder, mode, mpp, clinical_stats, norm_statistics, out)
+    bundle = import_checkpoint(
+        checkpoint, encoder, mode, mpp, out, clinical_stats=clinical_stats, norm_statistics=norm_statistics
+    )
     Console(soft_wrap=True).print(f"Wrote {out}: {bundle.card.name}, SHA-256 {bundle.sha256}", markup=False)

@@ -15,10 +15,12 @@ import shapely
 from napari_aln.errors import RegionError
 from napari_aln.geometry import Rect
 from napari_aln.mil.attribution import attention_bag
+from napari_aln.mil.scoring import PatchScorer
 from napari_aln.patches.entropy import entropy_bits
 from napari_aln.patches.grid import patch_grid
 from napari_aln.patches.reference import reference_patches
 from napari_aln.records import BagPrediction, Features, PatchScores, PatchTable, Progress
+from napari_aln.runtimes.choice import choose
 from napari_aln.slides import read_patch
 from napari_aln.slides.sampling import read_resampled
 from napari_aln.workflows.decode import decoded, resized
@@ -152,17 +154,20 @@ def _score_with_bag_statistics(
     bundle: Bundle, patches: _Patches, case: Case, settings: PredictSettings
 ) -> Generator[Progress, None, Run]:
     """Score bag by bag; a patch's values are means over the bags that drew it."""
-    from napari_aln.mil.bag_statistics import BagNetwork
+    from napari_aln.mil.bag_statistics import BagStatisticsNetwork
 
     card, n = bundle.card, len(patches.table)
     vector, filled = clinical_vector(card, case.clinical, settings)
     partitions, bags = draw(card, patches.table, settings)
-    network = BagNetwork(bundle.network())
+    device = choose(settings.engine, bf16_safe=False).device
+    network = BagStatisticsNetwork(bundle.network(), device)
+    head = bundle.head
     probabilities = np.empty((len(bags), len(card.classes)))
     attention = np.zeros(n)
     drawn = np.zeros(n)
     for k, bag in enumerate(bags):
-        probabilities[k], _, e = network(patches.pixels_of(bag), vector)
+        h, e = network(patches.pixels_of(bag))
+        probabilities[k] = PatchScorer(head, h, e).score_all(vector)
         attention[bag] += attention_bag(e, [np.arange(len(bag))])
         drawn[bag] += 1
         yield Progress("score bags", k + 1, len(bags))
@@ -180,5 +185,5 @@ def _score_with_bag_statistics(
         contribution=undefined,
         probability=undefined,
     )
-    execution = Execution("torch", "cpu", "fp32")
+    execution = Execution("torch", device, "fp32")
     return Run(record(bundle, scores, prediction, case, filled, execution, settings), scores, prediction)

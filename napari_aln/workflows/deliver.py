@@ -14,7 +14,7 @@ from napari_aln.store.result import (
     write_document,
     write_patches,
 )
-from napari_aln.workflows.pictures import MAP_STYLES, colour_limits, map_figure, save_figure
+from napari_aln.workflows.pictures import MAP_STYLES, Background, colour_limits, map_figure, save_figure
 from napari_aln.workflows.prepare import require_mpp
 from napari_aln.workflows.report import render_report
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from napari_aln.geometry import Mpp
     from napari_aln.records import SlideResult
     from napari_aln.slides import Slide
-    from napari_aln.workflows.prepare import Overview
+
+PICTURE_SIDE_PX = 1200
 
 
 def deliver(slide: Slide, seen: Overview, result: SlideResult, out: Path, *, private: bool = False) -> Path:
@@ -33,9 +34,7 @@ def deliver(slide: Slide, seen: Overview, result: SlideResult, out: Path, *, pri
     Parameters
     ----------
     slide
-        The slide.
-    seen
-        Its overview, on which the maps are drawn.
+        The slide, for the picture that maps are drawn on.
     result
         What was computed on it.
     out
@@ -61,22 +60,25 @@ def deliver(slide: Slide, seen: Overview, result: SlideResult, out: Path, *, pri
         mpp = require_mpp(slide.info)
         for run, scores in result.scores.items():
             write_heatmap(scores, mpp, folder / f"heatmap-{run}.tif")
-        pictures = _draw_maps(seen, mpp, result, folder)
+        pictures = _draw_maps(slide, mpp, result, folder)
         report = render_report(document_of(result, private=True), pictures)
         (folder / "report.html").write_text(report, encoding="utf-8")
         write_document(document_of(result, private=private), folder)
     return place
 
 
-def _draw_maps(seen: Overview, mpp: Mpp, result: SlideResult, folder: Path) -> dict[str, Path]:
+def _draw_maps(slide: Slide, mpp: Mpp, result: SlideResult, folder: Path) -> dict[str, Path]:
     """Draw the map that each card opens with, runs that show the same map on one colour scale."""
+    width_px, height_px = slide.info.size_px
+    size_mm = width_px * mpp.x / 1000, height_px * mpp.y / 1000
+    background = Background(slide.thumbnail(PICTURE_SIDE_PX), size_mm, mpp)
     pictures = {}
     for run in result.runs:
         name = run.default_map
         alike = [r.run for r in result.runs if r.default_map == name]
         limits = colour_limits(MAP_STYLES[name], [getattr(result.scores[r], name) for r in alike])
         regions = () if run.mode == "dlcnbc-ws" and len(result.runs) == 1 else result.regions
-        figure = map_figure(seen, mpp, run, result.scores[run.run], name, limits, regions)
+        figure = map_figure(background, run, result.scores[run.run], name, limits, regions)
         path = folder / f"heatmap-{run.run}.png"
         save_figure(figure, path)
         pictures[f"{run.mode.upper()}, {MAP_STYLES[name].quantity} ({MAP_STYLES[name].unit})"] = path

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from napari_aln.geometry import Mpp
     from napari_aln.records import PatchScores, Region, RunRecord
-    from napari_aln.workflows.prepare import Overview
 
 PICTURE_WIDTH_IN = 9.0
 SATURATED_SHARE = 0.01  # the top share of patches that may lie beyond the colour scale, as the legend says
@@ -36,6 +36,15 @@ class MapStyle:
     limits: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Background:
+    """The slide that maps are drawn on."""
+
+    rgb: NDArray[np.uint8]  # (H, W, 3), the whole slide
+    size_mm: tuple[float, float]  # width and height
+    mpp: Mpp  # µm/px of level 0
+
+
 MAP_STYLES = {
     "attention_slide": MapStyle("attention over the slide", "x uniform", "viridis"),
     "attention_bag": MapStyle("attention within bags", "x uniform", "viridis"),
@@ -46,9 +55,7 @@ MAP_STYLES = {
 }
 
 
-def colour_limits(
-    style: MapStyle, values: Sequence[np.ndarray[tuple[int], np.dtype[np.float64]]]
-) -> tuple[float, float]:
+def colour_limits(style: MapStyle, values: Sequence[NDArray[np.floating]]) -> tuple[float, float]:
     """Return one colour scale for all runs that are shown together; signed maps are centred on zero."""
     if style.limits:
         return style.limits
@@ -64,8 +71,7 @@ def colour_limits(
 
 
 def map_figure(
-    seen: Overview,
-    mpp: Mpp,
+    background: Background,
     run: RunRecord,
     scores: PatchScores,
     map_name: str,
@@ -74,13 +80,12 @@ def map_figure(
 ) -> Figure:
     """Draw one map of one run on the overview; axes in millimetres, outlines where regions were given."""
     style = MAP_STYLES[map_name]
-    height_px, width_px = seen.rgb.shape[:2]
-    width_mm = width_px * seen.downsample[0] * mpp.x / 1000
-    height_mm = height_px * seen.downsample[1] * mpp.y / 1000
+    mpp = background.mpp
+    width_mm, height_mm = background.size_mm
     aspect = min(max(height_mm / width_mm, 0.25), 1.6)
     figure = Figure(figsize=(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * 0.8 * aspect + 1.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(seen.rgb, extent=(0, width_mm, height_mm, 0), interpolation="antialiased")
+    axes.imshow(background.rgb, extent=(0, width_mm, height_mm, 0), interpolation="antialiased")
     picture = raster(scores.table, getattr(scores, map_name))
     grid = scores.table.grid
     right_mm = grid.columns * grid.step_l0[0] * mpp.x / 1000
@@ -91,7 +96,7 @@ def map_figure(
         cmap=style.colour_map,
         vmin=limits[0],
         vmax=limits[1],
-        alpha=0.6,
+        alpha=0.5,
         interpolation="nearest",
     )
     for region in regions:

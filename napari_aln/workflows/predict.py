@@ -109,7 +109,7 @@ def predict_to_folder(  # noqa: PLR0913  (everything a run depends on)
         case_id=case_id,
     )
     yield Progress("write", 0, 1)
-    return result, deliver(slide, seen, result, out, private=private)
+    return result, deliver(slide, result, out, private=private)
 
 
 def predict_slide(  # noqa: PLR0913  (everything a run depends on)
