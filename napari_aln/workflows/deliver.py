@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PICTURE_SIDE_PX = 1200
 
 
-def deliver(slide: Slide, seen: Overview, result: SlideResult, out: Path, *, private: bool = False) -> Path:
+def deliver(slide: Slide, result: SlideResult, out: Path, *, private: bool = False) -> Path:
     """Write the result folder of one slide and return it. It appears whole or not at all.
 
     Parameters
