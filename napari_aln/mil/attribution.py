@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import logsumexp, softmax
 
+from napari_aln.mil.scoring import bag_attention
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,15 +39,10 @@ def attention_bag(e: NDArray[Any], bags: Sequence[NDArray[Any]]) -> Float64:
     -------
     float64 (n,), 1 = uniform; NaN for a patch that no bag drew.
     """
-    logits = np.asarray(e, dtype=np.float64)
-    total = np.zeros(len(logits))
-    drawn = np.zeros(len(logits))
-    sizes = np.array([len(bag) for bag in bags])
-    for size in np.unique(sizes):
-        members = np.stack([bags[int(i)] for i in np.flatnonzero(sizes == size)])  # (n_bags, size)
-        share = softmax(logits[members], axis=1) * size
-        total += np.bincount(members.ravel(), share.ravel(), minlength=len(logits))
-        drawn += np.bincount(members.ravel(), minlength=len(logits))
+    attention = bag_attention(e, bags)
+    sizes = np.array([len(bag) for bag in bags], dtype=np.float64)
+    total = sizes @ attention  # (n,)
+    drawn = np.bincount(attention.indices, minlength=len(e))
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN promised above
         mean: Float64 = total / drawn
     return mean

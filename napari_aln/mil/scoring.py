@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.special import softmax
 
 from napari_aln.errors import BundleError
@@ -101,6 +102,32 @@ class HeadWeights:
                 )
 
 
+def bag_attention(e: NDArray[Any], bags: Sequence[NDArray[Any]]) -> csr_array:
+    """Return the softmax of the attention logits within each bag, as a sparse (n_bags, n) matrix.
+
+    Parameters
+    ----------
+    e
+        (n,) attention logits.
+    bags
+        Index arrays into the patches; sizes may differ.
+
+    Raises
+    ------
+    ValueError
+        There is no bag, or an empty one.
+    """
+    sizes = np.array([len(bag) for bag in bags])
+    if not len(sizes) or not sizes.all():
+        raise ValueError("a bag needs at least one patch")
+    members = np.concatenate(bags)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    logits = np.asarray(e, dtype=np.float64)[members]
+    weights = np.exp(logits - np.repeat(np.maximum.reduceat(logits, ends[:-1]), sizes))
+    weights /= np.repeat(np.add.reduceat(weights, ends[:-1]), sizes)
+    return csr_array((weights, members, ends), shape=(len(bags), len(e)))
+
+
 class PatchScorer:
     """Scores any bags of a set of patches from their embeddings alone.
 
@@ -151,19 +178,13 @@ class PatchScorer:
         result: Float64 = np.maximum(hidden, 0.0) @ self.head.output.T + self.head.output_bias
         return result
 
-    def pool(self, bags: NDArray[Any]) -> Float64:
-        """Pool (n_bags, size) patch indices into (n_bags, hidden_c) projections."""
-        attention = softmax(self.e[bags], axis=1)
-        pooled: Float64 = np.einsum("bs,bsk->bk", attention, self.projected[bags])
-        return pooled
-
     def score_bags(self, bags: Sequence[NDArray[Any]], clinical: Float64 | None = None) -> Float64:
         """Return each bag's class probabilities.
 
         Parameters
         ----------
         bags
-            Index arrays into the patches, none empty; sizes may differ.
+            Index arrays into the patches, at least one and none empty; sizes may differ.
         clinical
             (5,) from `clinical.encode`; None for an image-only model.
 
@@ -171,13 +192,7 @@ class PatchScorer:
         -------
         float64 (n_bags, classes), rows sum to 1.
         """
-        if not bags:
-            raise ValueError("no bags to score")
-        sizes = np.array([len(bag) for bag in bags])
-        pooled = np.empty((len(bags), self.projected.shape[1]))
-        for size in np.unique(sizes):  # nearly always one or two: full bags and the left-over one
-            where = np.flatnonzero(sizes == size)
-            pooled[where] = self.pool(np.stack([bags[int(i)] for i in where]))
+        pooled = bag_attention(self.e, bags) @ self.projected  # (n_bags, hidden_c)
         probabilities: Float64 = softmax(self.logits(pooled, clinical), axis=-1)
         return _checked(probabilities)
 
