@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from napari_aln.records import SlideInfo
 
 
+LONGEST_SIDE_PX = 5_000_000  # a metre at 0.2 µm/px; a damaged header claims more
+
+
 class BaseSlide(ABC):
     """An open slide; readers add how pixels inside a level are got.
 
@@ -30,11 +33,21 @@ class BaseSlide(ABC):
         Facts of the slide.
     given_mpp
         µm/px the user gave, kept for reopening after pickling.
+
+    Raises
+    ------
+    SlideError
+        The slide claims a size that no slide has.
     """
 
     _closed = False
 
     def __init__(self, info: SlideInfo, given_mpp: Mpp | None) -> None:
+        if max(info.size_px) > LONGEST_SIDE_PX:
+            raise SlideError(
+                f"{info.path} claims {info.size_px[0]} x {info.size_px[1]} px.",
+                "The file is damaged: copy or download it again.",
+            )
         self._info = info
         self._given_mpp = given_mpp
 

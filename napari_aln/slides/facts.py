@@ -126,4 +126,5 @@ def on_background(
     mixed = color * (255 if premultiplied else weight) + np.asarray(background_rgb, np.uint32) * (
         255 - weight
     )
-    return np.minimum((mixed + 127) // 255, 255).astype(np.uint8)
+    laid: NDArray[np.uint8] = np.minimum((mixed + 127) // 255, 255).astype(np.uint8)
+    return laid

@@ -22,7 +22,7 @@ _READERS = (
     ("tifffile_reader", "try_open"),
 )
 """Modules and functions ``(path, given_mpp) -> Slide | None`` in the order they are asked: None when the file
-is none of theirs, `SlideError` when it is but cannot be read. The first two know theirs by the first bytes."""
+is none of theirs, `SlideError` when it is but cannot be read. The first two know theirs by their start."""
 
 
 def open_slide(path: str | PathLike[str], mpp: UserMpp = None) -> Slide:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_aln.slides.tiles import TileReader
+
+_LARGEST_TILE_PX = 2**28  # a GiB once decoded; strips of an untiled slide are well below
 _DICOM_HEADER_BYTES = 65_536  # the series' UID stands well before that
 
 
@@ -71,10 +75,18 @@ class OpenSlideSlide(BaseSlide):
         self._handle: openslide.OpenSlide | None = None
         self._path = path
         handle = self._opened()
-        self._tiles = proven_tiles(file, handle)
-        reader = "openslide+tiles" if self._tiles else "openslide"
-        super().__init__(_facts(path, file, handle, given_mpp, reader), given_mpp)
-        self._downsamples = handle.level_downsamples
+        self._tiles: TileReader | None = None
+        try:
+            _refuse_absurd_tiles(path, handle)
+            info = _facts(path, file, handle, given_mpp)
+            self._downsamples = handle.level_downsamples
+        except openslide.OpenSlideError as error:
+            raise _unreadable(path, str(error)) from error
+        try:
+            self._tiles = proven_tiles(file, handle)
+        except openslide.OpenSlideError:  # a damaged tile: reported when it is asked for
+            self._drop(handle)
+        super().__init__(replace(info, reader="openslide+tiles") if self._tiles else info, given_mpp)
 
     def _opened(self) -> openslide.OpenSlide:
         with self._lock:
@@ -83,10 +95,7 @@ class OpenSlideSlide(BaseSlide):
                 try:
                     self._handle = openslide.OpenSlide(self._file)
                 except (openslide.OpenSlideError, OSError) as error:
-                    raise SlideError(
-                        f"{self._path} cannot be opened: {error}.",
-                        "The file is damaged, incomplete or gone: copy or download it again.",
-                    ) from error
+                    raise _unreadable(self._path, str(error)) from error
             return self._handle
 
     def _drop(self, handle: openslide.OpenSlide) -> None:
@@ -138,9 +147,25 @@ class OpenSlideSlide(BaseSlide):
             self._tiles.close()
 
 
-def _facts(
-    path: Path, file: Path, handle: openslide.OpenSlide, given_mpp: Mpp | None, reader: str
-) -> SlideInfo:
+def _unreadable(path: Path, why: str) -> SlideError:
+    return SlideError(
+        f"{path} cannot be opened: {why}.",
+        "The file is damaged, incomplete or gone: copy or download it again.",
+    )
+
+
+def _refuse_absurd_tiles(path: Path, handle: openslide.OpenSlide) -> None:
+    """OpenSlide ends the whole process when memory for a tile cannot be had."""
+    for level in range(handle.level_count):
+        width, height = (
+            _number(handle.properties, f"openslide.level[{level}].tile-{side}") or 0.0
+            for side in ("width", "height")
+        )
+        if width * height > _LARGEST_TILE_PX:
+            raise _unreadable(path, f"level {level} claims tiles of {width:.0f} x {height:.0f} px")
+
+
+def _facts(path: Path, file: Path, handle: openslide.OpenSlide, given_mpp: Mpp | None) -> SlideInfo:
     properties = handle.properties
     mpp, origin, warnings = settle_mpp(
         given_mpp, (_number(properties, "openslide.mpp-x"), _number(properties, "openslide.mpp-y"))
@@ -148,7 +173,7 @@ def _facts(
     return SlideInfo(
         path=path,
         vendor=properties.get("openslide.vendor", "unknown"),
-        reader=reader,
+        reader="openslide",
         levels=_levels(handle),
         mpp=mpp,
         mpp_origin=origin,

@@ -13,7 +13,7 @@ import openslide
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile
 
 from napari_aln.errors import SlideError
-from napari_aln.slides.tiles import DECODE_ERRORS, TiffLevel, TileReader, tiff_level
+from napari_aln.slides.tiles import TIFF_ERRORS, TiffLevel, TileReader, tiff_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,11 @@ def proven_tiles(path: Path, handle: openslide.OpenSlide) -> TileReader | None:
         The slide.
     handle
         The same slide, open in OpenSlide.
+
+    Raises
+    ------
+    openslide.OpenSlideError
+        A sample tile is damaged; the handle is of no more use.
     """
     if handle.properties.get("openslide.vendor") not in _VENDORS:
         return None
@@ -50,15 +55,19 @@ def proven_tiles(path: Path, handle: openslide.OpenSlide) -> TileReader | None:
         with TiffFile(path) as tiff:
             size = tiff.filehandle.size
             levels = [_level(tiff, handle, index, path, size) for index in range(handle.level_count)]
-    except DECODE_ERRORS:
-        return None  # OpenSlide opened it; it will read it too
+    except TIFF_ERRORS:
+        return None  # OpenSlide opened it and has the last word
     if not any(levels):
         return None
     reader = TileReader(path, tuple(levels))
-    reader.levels = tuple(
-        level if level and _same_pixels(reader, handle, index, level) else None
-        for index, level in enumerate(levels)
-    )
+    try:
+        reader.levels = tuple(
+            level if level and _same_pixels(reader, handle, index, level) else None
+            for index, level in enumerate(levels)
+        )
+    except openslide.OpenSlideError:
+        reader.close()
+        raise
     if any(reader.levels):
         return reader
     reader.close()
@@ -108,7 +117,7 @@ def _same_pixels(reader: TileReader, handle: openslide.OpenSlide, index: int, le
         try:
             ours = reader.read(index, x, y, width, height, (255, 255, 255))
             theirs = np.asarray(handle.read_region(corner, index, (width, height)))
-        except (SlideError, openslide.OpenSlideError):
+        except SlideError:
             return False
         if theirs[..., 3].min() < 255 or not np.array_equal(ours, theirs[..., :3]):
             return False

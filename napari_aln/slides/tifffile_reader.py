@@ -12,14 +12,14 @@ from xml.etree.ElementTree import ParseError
 import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffFileError
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile
 
 from napari_aln.errors import SlideError
 from napari_aln.geometry import Mpp, Rect
 from napari_aln.records import Level, SlideInfo
 from napari_aln.slides.base import BaseSlide
 from napari_aln.slides.facts import WHITE, on_background, sampled_hash, settle_mpp
-from napari_aln.slides.tiles import TileReader, tiff_level
+from napari_aln.slides.tiles import TIFF_ERRORS, TileReader, tiff_level
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def try_open_ome(path: Path, given_mpp: Mpp | None) -> TifffileSlide | None:
         with TiffFile(path) as tiff:
             if not tiff.is_ome:
                 return None
-    except (TiffFileError, OSError, ValueError, IndexError, KeyError):
+    except TIFF_ERRORS:
         return None  # OpenSlide or `try_open` says what is wrong with it
     return TifffileSlide(path, given_mpp)
 
@@ -73,7 +73,7 @@ class TifffileSlide(BaseSlide):
                 size = tiff.filehandle.size
                 tiff_levels = tuple(tiff_level(page, path, size) for page in pages)
                 in_file = _ome_mpp(tiff.ome_metadata) if tiff.is_ome else _tag_mpp(tiff, pages[0])
-        except (TiffFileError, OSError, ValueError, IndexError, KeyError) as error:
+        except TIFF_ERRORS as error:
             if isinstance(error, SlideError):
                 raise
             raise SlideError(

@@ -6,6 +6,7 @@ No file is memory-mapped: a file that shrinks or vanishes must give an error, no
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
-from tifffile import TiffFileError
+from tifffile import COMPRESSION, TiffFileError
 
 from napari_aln.errors import SlideError
 
@@ -29,16 +30,22 @@ TILE_CACHE_BYTES = 64 * 2**20
 
 LARGEST_SEGMENT_BYTES = 2**31  # decoded; a single strip may be a whole picture
 
-DECODE_ERRORS = (
+TIFF_ERRORS = (
     OSError,
     ValueError,
-    TypeError,  # imagecodecs, of data of the wrong kind
-    RuntimeError,  # root of imagecodecs' own errors
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,  # root of imagecodecs' own errors, and of NotImplementedError
     TiffFileError,
-    NotImplementedError,
+    struct.error,
     imagecodecs.DelayedImportError,
 )
-"""What tifffile and imagecodecs raise on a damaged or unknown segment."""
+"""What tifffile and imagecodecs were seen to raise on damaged files: tags that hold nonsense are met by the
+arithmetic that uses them, not by a check."""
+
+_JPEG_END = b"\xff\xd9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ class TiffLevel:
     byte_counts: NDArray[np.int64]  # 0: the tile is missing
     decode: Callable[..., tuple[NDArray[Any] | None, Any, Any]]  # tifffile's, bound to the page's compression
     jpeg_tables: bytes | None
+    is_jpeg: bool
 
     @property
     def columns(self) -> int:
@@ -73,10 +81,12 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
     Raises
     ------
     SlideError
-        The file ends before its last tile, or a tile is absurdly large.
+        The file ends before its last tile, a tile is absurdly large, or the picture has no pixels.
     """
     planes = 1 if page.planarconfig == 1 else page.samplesperpixel
     tile = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    if min(page.imagewidth, page.imagelength, *tile) < 1:
+        raise SlideError(f"{path} claims a picture without pixels.", "Copy or download the file again.")
     level = TiffLevel(
         width_px=page.imagewidth,
         height_px=page.imagelength,
@@ -88,6 +98,7 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
         byte_counts=np.asarray(page.databytecounts, np.int64),
         decode=page.decode,
         jpeg_tables=page.jpegtables,
+        is_jpeg=page.compression == COMPRESSION.JPEG,
     )
     needed = planes * level.rows * level.columns
     if len(level.offsets) < needed or int((level.offsets + level.byte_counts).max(initial=0)) > file_bytes:
@@ -200,9 +211,11 @@ class TileReader:
                 data = self._file.read(count)
             if data is None or len(data) < count:
                 raise TiffFileError("the file ends within a tile")
+            if there.is_jpeg and not data.rstrip(b"\0").endswith(_JPEG_END):
+                raise TiffFileError("its JPEG has no end")  # the decoder would fill the rest with grey
             tables = {"jpegtables": there.jpeg_tables} if there.jpeg_tables else {}
             tile = there.decode(data, index, **tables)[0]
-        except DECODE_ERRORS as error:
+        except TIFF_ERRORS as error:
             raise SlideError(
                 f"{self._path} failed while being read: tile {index} cannot be decoded ({error}).",
                 "The file is damaged or the drive is gone: copy or download it again.",
