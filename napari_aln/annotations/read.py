@@ -34,7 +34,7 @@ def read_regions(
     path
         GeoJSON, BCNB JSON, ASAP XML or ImageScope XML.
     origin
-        Where (0, 0) of the file lies: the level-0 corner, or the corner of the slide's bounds (QuPath, MIRAX).
+        Where (0, 0) of the file lies: the level-0 corner, or that of the slide's bounds (QuPath, MIRAX).
         A file written by `write_geojson` states its own origin, which is then used instead.
     bounds_xy
         Corner of the slide's bounds in level-0 pixels; used with ``origin="bounds"``.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_aln.records import Region
 
 ROI_CLASS = re.compile(r"^\s*$|(?<!non)(?<!non[-_ ])(tumou?r|(?<![a-z])roi(?![a-z])|positive)", re.IGNORECASE)
-"""A region is a tumour ROI when its class is empty or contains tumo(u)r, ROI or positive; non-tumour is none."""
+"""Classes of a tumour ROI: empty, or with tumo(u)r, ROI or positive in it. Non-tumour is none."""
 
 _OTHER_FILE = "Check that the file belongs to this slide and states the right origin."
 

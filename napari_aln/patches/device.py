@@ -20,7 +20,8 @@ def grey_torch(rgb: Tensor) -> Tensor:
     red, green, blue = (
         rgb[..., channel].to(torch.int32) * weight for channel, weight in enumerate(LUMA_WEIGHTS)
     )
-    return (red + green + blue + 0x8000) >> 16
+    grey: Tensor = (red + green + blue + 0x8000) >> 16
+    return grey
 
 
 def entropy_bits_torch(rgb: Tensor) -> Tensor:
@@ -29,7 +30,8 @@ def entropy_bits_torch(rgb: Tensor) -> Tensor:
     first_bin = 256 * torch.arange(len(grey), device=rgb.device)[:, None]
     counts = torch.bincount((grey + first_bin).flatten(), minlength=256 * len(grey)).view(-1, 256)
     share = counts.double() / grey.shape[1]  # (n, 256)
-    return -torch.special.xlogy(share, share).sum(dim=1) / math.log(2)
+    bits: Tensor = -torch.special.xlogy(share, share).sum(dim=1) / math.log(2)
+    return bits.clamp(min=0.0)  # no minus zero for a picture of one grey
 
 
 def resize_torch(rgb: Tensor, out_px: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def tissue_share(
         Exact area-weighted share in 0..1: a mask pixel that a cell's edge cuts counts with the part inside.
         Read from the integral image, which is bilinear between pixel corners.
     """
-    integral: NDArray[np.float64] = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
+    integral: NDArray[Any] = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
     np.cumsum(mask, axis=0, dtype=np.float64, out=integral[1:, 1:])
     np.cumsum(integral, axis=1, out=integral)
     edges_x = np.arange(grid.columns + 1) * (grid.step_l0[0] / mask_downsample[0])
@@ -93,7 +93,7 @@ def tissue_share(
     return np.clip(covered / cell_area, 0.0, 1.0)
 
 
-def _at(table: NDArray[np.float64], position: NDArray[np.float64]) -> NDArray[np.float64]:
+def _at(table: NDArray[Any], position: NDArray[Any]) -> NDArray[np.float64]:
     """Interpolate the rows of a table linearly at fractional positions, held at its last row."""
     position = np.minimum(position, table.shape[0] - 1)
     below = np.minimum(position.astype(np.intp), table.shape[0] - 2)

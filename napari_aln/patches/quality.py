@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 WarningCode = Literal["not_he", "blurred", "little_tissue", "stain_far"]
 
 HE_HUES_DEG = (250.0, 370.0)  # purple over magenta to red
-MIN_HE_SHARE = 0.75
+MAX_BLUE_TO_GREEN = 0.95  # optical densities
+MIN_HE_SHARE = 0.85  # BCNB, Aperio and fifty tiles of other H&E: 0.94-1.0; turned brown: at most 0.69
 MIN_SHARPNESS = 0.02
-MIN_TISSUE_MM2 = 0.3
+MIN_TISSUE_MM2 = 0.2  # about twelve full patches of 128 µm
 MAX_STAIN_DISTANCE = 4.0
 MIN_COHORT_SD = 0.02  # optical density; a cohort of one slide would make every other one foreign
 
@@ -61,7 +62,7 @@ def stain_stats(rgb: NDArray[np.uint8], mask: TissueMask) -> StainStats | None:
     """Return the stain of one slide from its overview (H, W, 3), or None where it shows hardly any tissue."""
     if mask.tissue.sum() < _MIN_PIXELS:
         return None
-    density = optical_density(rgb[mask.tissue][None], mask.glass_rgb)[0].astype(np.float64)  # (n, 3)
+    density = _density(rgb[mask.tissue], mask)  # (n, 3)
     return StainStats(_triple(density.mean(axis=0)), _triple(density.std(axis=0)))
 
 
@@ -72,7 +73,7 @@ def cohort_stain(slides: Sequence[StainStats]) -> StainStats:
 
 
 def stain_distance(slide: StainStats, cohort: StainStats) -> float:
-    """Return how many of the cohort's standard deviations the slide lies off (root mean square of R, G, B)."""
+    """Return how many of the cohort's standard deviations the slide lies off (RMS of R, G, B)."""
     sd = np.maximum(cohort.od_sd, MIN_COHORT_SD)
     return float(np.sqrt(np.mean(((np.array(slide.od_mean) - cohort.od_mean) / sd) ** 2)))
 
@@ -100,15 +101,17 @@ def sharpness(patches_rgb: NDArray[np.uint8]) -> float:
 
 
 def he_share(rgb: NDArray[np.uint8], mask: TissueMask) -> float | None:
-    """Return the share of tissue that is purple, pink or red, or None where there is hardly any tissue.
+    """Return the share of tissue that is purple, pink or red but not brown, or None where tissue is scarce.
 
     Hue is taken as it is on the screen, not against the glass, so that a tinted picture counts as foreign:
-    the encoder sees it tinted as well. BCNB and Aperio overviews: 0.96-0.99.
+    the encoder sees it tinted as well. Brown (DAB) absorbs blue most, H&E green.
     """
     if mask.tissue.sum() < _MIN_PIXELS:
         return None
     hue_deg = rgb2hsv(rgb[mask.tissue][None])[0, :, 0] * 360.0
-    return float(np.mean((hue_deg >= HE_HUES_DEG[0]) | (hue_deg <= HE_HUES_DEG[1] - 360.0)))
+    density = _density(rgb[mask.tissue], mask)
+    brown = density[:, 2] > MAX_BLUE_TO_GREEN * density[:, 1]
+    return float(np.mean(((hue_deg >= HE_HUES_DEG[0]) | (hue_deg <= HE_HUES_DEG[1] - 360.0)) & ~brown))
 
 
 def check_input(
@@ -156,8 +159,14 @@ def check_input(
 
 def _dark_share(rgb: NDArray[np.uint8], mask: TissueMask) -> float:
     """Return the share of the picture that is clearly darker than glass, pen aside."""
-    density = optical_density(rgb, mask.glass_rgb).mean(axis=-1)
+    density = _density(rgb, mask).mean(axis=-1)
     return float(np.mean((density > _DARK_DENSITY) & ~mask.pen))
+
+
+def _density(rgb: NDArray[np.uint8], mask: TissueMask) -> NDArray[np.float64]:
+    """Return the (..., 3) optical density of (..., 3) pixels against the slide's glass."""
+    channels = [optical_density(rgb[..., c], mask.glass_rgb[c]) for c in range(3)]
+    return np.stack(channels, axis=-1).astype(np.float64)
 
 
 def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -1,8 +1,8 @@
 """ROI patching as the published reference does it, for parity and for repeating the papers.
 
 From BALNMP's ``cut_tumor_regions.py`` and ``cut_patches.py``: bounding box, white outside the polygon, white
-padding to the right and below, patches from the box's upper-left corner. The reference stores both steps as JPEG
-of quality 100; that rounding is not repeated here.
+padding to the right and below, patches from the box's upper-left corner. The reference stores both steps as
+JPEG of quality 100; that rounding is not repeated here.
 """
 
 from __future__ import annotations

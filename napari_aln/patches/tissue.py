@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import apply_hysteresis_threshold
-from skimage.measure import label, regionprops
-from skimage.morphology import remove_small_holes, remove_small_objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +20,9 @@ if TYPE_CHECKING:
 ASSUMED_GLASS_RGB = (240, 240, 240)
 """Where a picture shows no glass. Any neutral value gives the same tissue signal."""
 
-MIN_GLASS_VALUE = 120
+MIN_GLASS_VALUE = 120  # of the brightest channel
 MIN_GLASS_SHARE = 0.01
+MAX_GLASS_SATURATION = 0.1
 MIN_TINTED_GLASS_SHARE = 0.25
 PAINTED_WHITE = 254
 
@@ -35,7 +33,7 @@ seen has 0.04, the median of tissue is 0.07-0.22."""
 SMOOTH_UM = 6.0
 MIN_TISSUE_UM2 = 4000.0  # a quarter of a 128 µm patch; nothing smaller can become one
 MAX_HOLE_UM2 = 20_000.0  # one or two large fat cells
-MIN_PEN_LENGTH_UM = 250.0  # dye specks and pigment are smaller, drawn lines are millimetres long
+MIN_PEN_LENGTH_UM = 120.0  # dye specks and pigment are smaller, drawn lines are millimetres long
 MAX_PEN_SHARE_OF_SLIDE = 0.3
 
 
@@ -69,18 +67,19 @@ def tissue_mask(rgb: NDArray[np.uint8], um_per_px: float) -> TissueMask:
     Returns
     -------
     TissueMask
-        An empty slide gives an empty mask.
+        An empty slide gives an empty mask. Holes up to the size of two fat cells are filled; larger lumens
+        and the meshes of pure fat stay open.
     """
     glass = glass_rgb(rgb)
-    od = optical_density(rgb, glass)
-    pen = _pen(od, um_per_px)
-    signal = _tissue_signal(od)
+    red, green, blue = (optical_density(rgb[..., c], glass[c]) for c in range(3))
+    pen = _pen(red, green, blue, um_per_px)
+    signal = green - np.minimum(red, blue)
+    signal[pen] = 0
     signal = ndimage.gaussian_filter(signal, SMOOTH_UM / um_per_px)
-    low, high = _thresholds(signal, od)
-    tissue = apply_hysteresis_threshold(signal, low, high) & ~pen
-    px_area = um_per_px**2
-    tissue = remove_small_objects(tissue, max_size=round(MIN_TISSUE_UM2 / px_area))
-    tissue = remove_small_holes(tissue, max_size=round(MAX_HOLE_UM2 / px_area)) & ~pen
+    on_glass = (np.abs(red) < 0.05) & (np.abs(green) < 0.05) & (np.abs(blue) < 0.05)
+    low, high = _thresholds(signal, on_glass)
+    tissue = _joined(signal, low, high, MIN_TISSUE_UM2 / um_per_px**2)
+    tissue = _filled(tissue, MAX_HOLE_UM2 / um_per_px**2) & ~pen
     return TissueMask(tissue, pen, um_per_px, glass, low, high)
 
 
@@ -88,88 +87,107 @@ def glass_rgb(rgb: NDArray[np.uint8]) -> tuple[int, int, int]:
     """Return the colour of the empty glass: the mode of the bright pixels of low saturation.
 
     Pure white is what scanners and BCNB's cut-out regions paint where nothing was scanned; where another
-    neutral grey is there as well, that is the glass.
+    neutral grey is there as well, that is the glass. Where the light is tinted, it is the colour that fills
+    a good part of the picture, and `ASSUMED_GLASS_RGB` where no glass can be seen.
     """
-    pixels = rgb.reshape(-1, 3)
-    brightest, darkest = pixels.max(axis=1).astype(np.int16), pixels.min(axis=1).astype(np.int16)
+    red, green, blue = (rgb[..., channel].ravel() for channel in range(3))
+    brightest = np.maximum(np.maximum(red, green), blue)
+    darkest = np.minimum(np.minimum(red, green), blue)
+    spread = brightest - darkest
     bright = brightest > MIN_GLASS_VALUE
-    saturation_px = brightest - darkest
-    unpainted = bright & (darkest < PAINTED_WHITE) & (saturation_px <= 0.04 * brightest)
-    neutral = bright & (saturation_px <= 0.1 * brightest)
-    painted = bright & (darkest >= PAINTED_WHITE)
-    enough = MIN_GLASS_SHARE * len(pixels)
-    if unpainted.sum() >= enough and painted.sum() >= enough:
-        return _mode(pixels[unpainted])
+    enough = MIN_GLASS_SHARE * bright.size
+    painted = darkest >= PAINTED_WHITE
+    unpainted = bright & ~painted & (spread <= 0.04 * brightest)
+    if painted.sum() >= enough and unpainted.sum() >= enough:
+        return _mode(red, green, blue, unpainted)
+    neutral = bright & (spread <= MAX_GLASS_SATURATION * brightest)
     if neutral.sum() >= enough:
-        return _mode(pixels[neutral])
-    # Tinted light: one colour, whichever, that fills a good part of the picture.
-    coarse = (pixels[bright].astype(np.int32) >> 3) @ (1024, 32, 1)
-    if coarse.size and np.bincount(coarse).max() >= MIN_TINTED_GLASS_SHARE * len(pixels):
-        return _mode(pixels[bright][coarse == np.bincount(coarse).argmax()])
+        mode = _mode(red, green, blue, neutral)
+        # Without any glass, the modes of the channels come from different pixels of pale tissue.
+        if max(mode) - min(mode) <= MAX_GLASS_SATURATION * max(mode):
+            return mode
+    coarse = (red >> 3).astype(np.int32) * 1024 + (green >> 3) * np.int32(32) + (blue >> 3)
+    counts = np.bincount(coarse[bright], minlength=1)
+    if counts.max() >= MIN_TINTED_GLASS_SHARE * bright.size:
+        return _mode(red, green, blue, bright & (coarse == counts.argmax()))
     return ASSUMED_GLASS_RGB
 
 
-def _mode(pixels: NDArray[np.uint8]) -> tuple[int, int, int]:
-    """Return the most frequent value of each channel of (n, 3) pixels."""
-    red, green, blue = (int(np.bincount(pixels[:, c], minlength=256).argmax()) for c in range(3))
-    return red, green, blue
+def _mode(
+    red: NDArray[np.uint8], green: NDArray[np.uint8], blue: NDArray[np.uint8], where: NDArray[np.bool_]
+) -> tuple[int, int, int]:
+    """Return the most frequent value of each channel among the chosen pixels."""
+    r, g, b = (int(np.bincount(channel[where]).argmax()) for channel in (red, green, blue))
+    return r, g, b
 
 
-def optical_density(rgb: NDArray[np.uint8], glass: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Return ``log10((glass + 1) / (rgb + 1))`` per channel; below zero where brighter than glass."""
-    table = np.log10(
-        (np.asarray(glass, dtype=np.float32) + 1) / (np.arange(256, dtype=np.float32)[:, None] + 1)
-    )
-    density: NDArray[np.float32] = np.stack(
-        [table[rgb[..., channel], channel] for channel in range(3)], axis=-1
-    ).astype(np.float32)
+def optical_density(channel: NDArray[np.uint8], glass: int) -> NDArray[np.float32]:
+    """Return ``log10((glass + 1) / (value + 1))`` of one channel; below zero where brighter than glass."""
+    table = np.log10((glass + 1) / (np.arange(256) + 1)).astype(np.float32)
+    density: NDArray[np.float32] = table[channel]
     return density
 
 
-def _tissue_signal(od: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how much more green is absorbed than the less absorbed of red and blue."""
-    signal: NDArray[np.float32] = od[..., 1] - np.minimum(od[..., 0], od[..., 2])
-    return signal
-
-
-def _thresholds(signal: NDArray[np.float32], od: NDArray[np.float32]) -> tuple[float, float]:
+def _thresholds(signal: NDArray[np.float32], on_glass: NDArray[np.bool_]) -> tuple[float, float]:
     """Return both hysteresis thresholds, raised where the glass of this slide is noisier than usual."""
-    on_glass = signal[np.abs(od).max(axis=-1) < 0.05]
-    if on_glass.size < 0.1 * signal.size:  # of so little, much would be pale tissue
+    if on_glass.sum() < 0.1 * signal.size:  # of so little, much would be pale tissue
         return LOW_SIGNAL, HIGH_SIGNAL
-    noise = 1.4826 * float(np.median(np.abs(on_glass - np.median(on_glass))))
+    of_glass = signal[on_glass]
+    noise = 1.4826 * float(np.median(np.abs(of_glass - np.median(of_glass))))
     raised = min(2.0, max(1.0, 6 * noise / HIGH_SIGNAL))
     return raised * LOW_SIGNAL, raised * HIGH_SIGNAL
 
 
-def _pen(od: NDArray[np.float32], um_per_px: float) -> NDArray[np.bool_]:
-    """Find ink: strokes longer than `MIN_PEN_LENGTH_UM` in colours that H&E does not have.
+def _joined(signal: NDArray[np.float32], low: float, high: float, min_px: float) -> NDArray[np.bool_]:
+    """Return the pieces above `low` that reach `high` somewhere and are not small; corners connect."""
+    pieces, _ = ndimage.label(signal > low, structure=_SQUARE)
+    area_px = np.bincount(pieces.ravel())
+    strong_px = np.bincount(pieces.ravel(), weights=(signal > high).ravel())
+    kept = (strong_px > 0) & (area_px >= min_px)
+    kept[0] = False
+    joined: NDArray[np.bool_] = kept[pieces]
+    return joined
 
-    Tissue on the slides named above has ``od_blue / od_red >= 0.45`` and ``od_red / od_green <= 0.9`` at any
-    density; the drawn outlines have about -0.06 and 1.0.
+
+def _filled(mask: NDArray[np.bool_], max_px: float) -> NDArray[np.bool_]:
+    """Fill the holes that are not larger than `max_px`."""
+    holes, _ = ndimage.label(~mask)
+    small = np.bincount(holes.ravel()) <= max_px
+    small[0] = True  # label 0 is the mask itself
+    filled: NDArray[np.bool_] = small[holes]
+    return filled
+
+
+def _pen(
+    red: NDArray[np.float32], green: NDArray[np.float32], blue: NDArray[np.float32], um_per_px: float
+) -> NDArray[np.bool_]:
+    """Find ink in the (H, W) densities: strokes longer than `MIN_PEN_LENGTH_UM` in colours foreign to H&E.
+
+    Tissue on the slides named above has ``blue / red >= 0.45`` and ``red / green <= 0.9`` at any density; the
+    drawn outlines have about -0.06 and 1.0.
     """
-    red, green, blue = np.moveaxis(od, -1, 0)
-    blue_ink = (red > 0.3) & (blue < 0.25 * red) & (red > 0.9 * green)
+    blue_ink = (red > 0.25) & (blue < 0.3 * red) & (red > 0.6 * green)
     green_ink = (red > 0.3) & (green < 0.75 * red)
-    # Eosin and blood absorb blue clearly less than green; red ink absorbs both alike and red hardly at all.
-    red_ink = (green > 0.6) & (blue > 0.9 * green) & (red < 0.2 * green)
-    black_ink = (od.min(axis=-1) > 0.8) & (od.max(axis=-1) - od.min(axis=-1) < 0.2 * od.max(axis=-1))
+    # Eosin absorbs blue far less than green; red ink and blood do not, but blood takes more from red.
+    red_ink = (green > 0.7) & (blue > 0.7 * green) & (red < 0.12 * green)
+    least, most = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+    black_ink = (least > 0.8) & (most - least < 0.2 * most)
     seed = blue_ink | green_ink | red_ink | black_ink
+    if not seed.any():
+        return seed
     # A thin line mixes with what lies beside it: take the paler pixels of the same hue next to it as well.
-    pale_blue = (red > 0.08) & (blue < 0.4 * red) & (red > 0.8 * green)
-    pale_green = (red > 0.08) & (green < 0.85 * red)
-    near = ndimage.binary_dilation(seed, iterations=2)
-    ink = seed | (near & (pale_blue | pale_green))
-    joined = label(ndimage.binary_dilation(ink, structure=_SQUARE), connectivity=2)
-    long_enough = [
-        stroke.label
-        for stroke in regionprops(joined)
-        if max(stroke.bbox[2] - stroke.bbox[0], stroke.bbox[3] - stroke.bbox[1]) * um_per_px
-        >= MIN_PEN_LENGTH_UM
-    ]
-    found = np.isin(joined, long_enough)
+    pale = (red > 0.08) & (((blue < 0.4 * red) & (red > 0.5 * green)) | (green < 0.85 * red))
+    ink = seed | (ndimage.binary_dilation(seed, iterations=2) & pale)
+    joined, _ = ndimage.label(ndimage.binary_dilation(ink, structure=_SQUARE), structure=_SQUARE)
+    longest_px = [max(_length(rows), _length(columns)) for rows, columns in ndimage.find_objects(joined)]
+    is_stroke = np.array([False, *(length * um_per_px >= MIN_PEN_LENGTH_UM for length in longest_px)])
+    pen: NDArray[np.bool_] = is_stroke[joined]
     # No one draws over most of a slide: such a picture is no H&E at all, which the input check says.
-    return found if found.mean() <= MAX_PEN_SHARE_OF_SLIDE else np.zeros_like(found)
+    return pen if pen.mean() <= MAX_PEN_SHARE_OF_SLIDE else np.zeros_like(pen)
+
+
+def _length(extent: slice) -> int:
+    return int(extent.stop - extent.start)
 
 
 _SQUARE = np.ones((3, 3), dtype=bool)
