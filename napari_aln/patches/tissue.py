@@ -169,7 +169,7 @@ def _pen(
     blue_ink = (red > 0.25) & (blue < 0.3 * red) & (red > 0.6 * green)
     green_ink = (red > 0.3) & (green < 0.75 * red)
     # Eosin absorbs blue far less than green; red ink and blood do not, but blood takes more from red.
-    red_ink = (green > 0.7) & (blue > 0.7 * green) & (red < 0.12 * green)
+    red_ink = (green > 0.7) & (blue > 0.65 * green) & (red < 0.12 * green)
     least, most = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
     black_ink = (least > 0.8) & (most - least < 0.2 * most)
     seed = blue_ink | green_ink | red_ink | black_ink
