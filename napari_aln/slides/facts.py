@@ -122,7 +122,7 @@ def on_background(
     color, alpha = pixels[..., :-1], pixels[..., -1:]
     if alpha.min(initial=255) == 255:
         return np.ascontiguousarray(np.broadcast_to(color, (*color.shape[:-1], 3)))
-    weight = alpha.astype(np.uint32)
+    color, weight = color.astype(np.uint32), alpha.astype(np.uint32)
     mixed = color * (255 if premultiplied else weight) + np.asarray(background_rgb, np.uint32) * (
         255 - weight
     )

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
-from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -28,9 +27,11 @@ from napari_aln.geometry import Mpp, Rect
 from napari_aln.records import Level, SlideInfo
 from napari_aln.slides.base import BaseSlide
 from napari_aln.slides.facts import WHITE, on_background, sampled_hash, settle_mpp
+from napari_aln.slides.sampling import AREA_LIKE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
 _JPEG_START, _PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND"
@@ -99,7 +100,7 @@ class ImageSlide(BaseSlide):
                 raise _damaged(self._info.path, error) from error
             # The last scaled pixel may stand for fewer pixels than the others: the float box leaves that out.
             box = drafted[1]
-            return np.array(picture.convert("RGB").resize(size_px, Image.Resampling.BOX, box=box))
+            return np.array(picture.convert("RGB").resize(size_px, AREA_LIKE, box=box))
 
     def _read_inside(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         box = np.array(self._decoded()[y : y + height, x : x + width])

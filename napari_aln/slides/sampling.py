@@ -23,6 +23,9 @@ _FINE_ENOUGH = 1.01
 _ALIGNED_PX = 1e-3  # a rectangle this close to whole level pixels is taken as lying on them
 _STRIP_BYTES = 32 * 2**20
 
+AREA_LIKE = Image.Resampling.HAMMING
+"""Filter of overviews: as local as a box, without the box's jumps of up to half a pixel at odd ratios."""
+
 
 @runtime_checkable
 class Reduces(Protocol):
@@ -112,7 +115,7 @@ def overview(
     Returns
     -------
     rgb : uint8, (height, width, 3)
-        Box-filtered.
+        Antialiased.
     downsample : (x, y)
         Exact level-0 pixels per overview pixel: level-0 size / overview size.
 
@@ -157,20 +160,22 @@ def _asked_downsample(
 
 
 def _in_strips(slide: Slide, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Reduce the best level strip by strip; the box filter looks at no pixel of a neighbouring strip."""
+    """Reduce the best level strip by strip, each with the rows around it that the filter looks at."""
     width, height = slide.info.size_px
     level = level_for(slide.info.levels, (width / size[0], height / size[1]))
     there = slide.info.levels[level]
     per_row = there.height_px / size[1]
+    around = math.ceil(max(per_row, 1.0)) + 1
     rows = max(1, int(_STRIP_BYTES / (3 * there.width_px * per_row)))
     rgb = np.empty((size[1], size[0], 3), np.uint8)
     for first in range(0, size[1], rows):
         last = min(first + rows, size[1])
         top, bottom = first * per_row, min(last * per_row, there.height_px)
-        y = math.floor(top)
-        strip = slide.read_level(level, (0, y), (there.width_px, math.ceil(bottom) - y))
-        picture = Image.fromarray(strip).resize(
-            (size[0], last - first), Image.Resampling.BOX, box=(0, top - y, there.width_px, bottom - y)
+        y0 = max(0, math.floor(top) - around)
+        y1 = min(there.height_px, math.ceil(bottom) + around)
+        strip = slide.read_level(level, (0, y0), (there.width_px, y1 - y0))
+        box = (0, top - y0, there.width_px, bottom - y0)
+        rgb[first:last] = np.asarray(
+            Image.fromarray(strip).resize((size[0], last - first), AREA_LIKE, box=box)
         )
-        rgb[first:last] = np.asarray(picture)
     return rgb
