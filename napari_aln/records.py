@@ -91,7 +91,7 @@ class PatchTable:
         corners: NDArray[np.float64] = np.column_stack([self.column, self.row]) * np.asarray(
             self.grid.step_l0
         )
-        return corners
+        return corners if self.origin_l0 is None else corners + self.origin_l0
 
     @property
     def cell(self) -> NDArray[np.int64]:

@@ -90,8 +90,8 @@ def encode(
         missing = ", ".join(_NAMES[name] for name in filled)
         raise ClinicalError(
             f"This model needs clinical values that are missing: {missing}.",
-            "Give them, or allow missing values to be filled with the training cohort's mean or more frequent"
-            " category.",
+            "Give them, or allow them to be filled (--fill-clinical) with the training cohort's mean or more"
+            " frequent category.",
         )
     vector = [
         _standardised(values["age_years"], fields.age_years),

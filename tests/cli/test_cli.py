@@ -1,0 +1,218 @@
+"""The command line as a user meets it: exit codes, one clear line for what is wrong, never a traceback."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests_shared import draw_tissue
+
+from napari_aln.cli import main
+
+CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command line in this process; return exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def refused(outcome, *words):
+    code, _, err = outcome
+    assert code == 2
+    assert "Traceback" not in err
+    lines = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1
+    for word in words:
+        assert word in lines[0]
+
+
+def test_predict_writes_a_result_folder(call, tissue_slide, roi_bundle, ws_bundle, roi_file, tmp_path):
+    models = ["--model", roi_bundle, ws_bundle]  # the second stands among the slides, and is taken as a model
+    code, out, _ = call(
+        "predict", tissue_slide, *models, "--roi", roi_file, *CLINICAL, "--out", tmp_path / "o"
+    )
+    assert code == 0
+    assert "DLCNBC-WS" in out
+    assert "Research use only" in out
+    result = json.loads((tmp_path / "o" / "case_1" / "result.json").read_text(encoding="utf-8"))
+    assert [run["mode"] for run in result["runs"]] == ["dlcnbc", "dlcnbc-ws"]
+    assert result["runs"][0]["clinical"] == {
+        "age_years": 61.0,
+        "tumor_size_cm": 2.4,
+        "er": True,
+        "pr": False,
+        "her2": False,
+    }
+
+
+def test_one_bad_slide_of_two_is_named_and_the_other_done(call, tissue_slide, ws_bundle, tmp_path):
+    bad = tmp_path / "zero.svs"
+    bad.touch()
+    out = tmp_path / "o"
+    code, _, err = call("predict", bad, tissue_slide, "--model", ws_bundle, *CLINICAL, "--out", out)
+    assert code == 1
+    assert "1 of 2 slides failed" in err
+    assert "zero.svs" in err
+    assert (out / "case_1" / "result.json").is_file()
+    assert not (out / "zero").exists()
+
+
+def test_clinical_values_from_a_table(call, tissue_slide, ws_bundle, tmp_path):
+    table = tmp_path / "cohort.csv"
+    table.write_text("patient_id,slide,age_years,tumor_size_cm,er,pr,her2\nP7,case 1.tif,50,2.0,+,+,-\n")
+    arguments = ["--model", ws_bundle, "--clinical", table, "--out", tmp_path / "o"]
+    code, _, _ = call("predict", tissue_slide, *arguments, "--private")
+    assert code == 0
+    assert (tmp_path / "o" / "P7" / "result.json").is_file()  # private: named by the case, not by the file
+    refused(call("predict", tissue_slide, *arguments, "--age", "50"), "both given")
+
+
+class TestWrongInput:
+    @pytest.fixture
+    def predict(self, call, ws_bundle, tmp_path):
+        def run(slide, *more, model=ws_bundle, clinical=CLINICAL, out=tmp_path / "o"):
+            return call("predict", slide, "--model", model, *clinical, "--out", out, *more)
+
+        return run
+
+    def test_missing_slide(self, predict, tmp_path):
+        refused(predict(tmp_path / "nowhere.svs"), "nowhere.svs")
+
+    def test_zero_byte_slide(self, predict, tmp_path):
+        (tmp_path / "zero.svs").touch()
+        refused(predict(tmp_path / "zero.svs"), "zero.svs")
+
+    def test_text_named_as_slide(self, predict, tmp_path):
+        (tmp_path / "notes.svs").write_text("these are my notes")
+        refused(predict(tmp_path / "notes.svs"), "notes.svs")
+
+    @pytest.mark.parametrize("share", [0.3, 0.9])
+    def test_truncated_slide(self, predict, tissue_slide, tmp_path, share):
+        whole = tissue_slide.read_bytes()
+        (tmp_path / "cut.tif").write_bytes(whole[: int(len(whole) * share)])
+        refused(predict(tmp_path / "cut.tif"), "cut.tif")
+
+    def test_empty_folder(self, predict, tmp_path):
+        (tmp_path / "dicom").mkdir()
+        refused(predict(tmp_path / "dicom"), "dicom")
+
+    def test_no_mpp_then_given(self, predict, tmp_path):
+        Image.fromarray(draw_tissue(np.random.default_rng(1))).save(tmp_path / "core.jpg", quality=90)
+        refused(predict(tmp_path / "core.jpg"), "core.jpg", "--mpp")
+        code, _, _ = predict(tmp_path / "core.jpg", "--mpp", "0.5")
+        assert code == 0
+
+    @pytest.mark.parametrize("mpp", ["352", "0", "-1", "nan"])
+    def test_impossible_mpp(self, predict, tissue_slide, mpp):
+        refused(predict(tissue_slide, "--mpp", mpp), "µm/px")
+
+    def test_missing_bundle(self, predict, tissue_slide, tmp_path):
+        refused(predict(tissue_slide, model=tmp_path / "none.alnmodel"), "none.alnmodel")
+
+    def test_pickle_in_disguise(self, predict, tissue_slide, tmp_path):
+        import torch
+
+        torch.save({"a": torch.zeros(2)}, tmp_path / "model.alnmodel")
+        refused(predict(tissue_slide, model=tmp_path / "model.alnmodel"), "model.alnmodel", "pickle")
+
+    def test_region_file_of_another_kind(self, predict, tissue_slide, roi_bundle, tmp_path):
+        (tmp_path / "roi.geojson").write_text("{}")
+        refused(predict(tissue_slide, "--roi", tmp_path / "roi.geojson", model=roi_bundle), "roi.geojson")
+
+    def test_missing_region_file(self, predict, tissue_slide, roi_bundle, tmp_path):
+        refused(predict(tissue_slide, "--roi", tmp_path / "no.geojson", model=roi_bundle), "no.geojson")
+
+    def test_missing_clinical_value(self, predict, tissue_slide):
+        refused(predict(tissue_slide, clinical=["--age", "50"]), "tumour size", "--fill-clinical")
+
+    def test_clinical_value_out_of_range(self, predict, tissue_slide):
+        refused(predict(tissue_slide, clinical=["--age", "-3", *CLINICAL[2:]]), "age")
+
+    def test_output_below_a_file(self, predict, tissue_slide, tmp_path):
+        (tmp_path / "file").touch()
+        refused(predict(tissue_slide, out=tmp_path / "file" / "out"), "file")
+
+    def test_output_that_is_something_else(self, predict, tissue_slide, tmp_path):
+        (tmp_path / "o" / "case_1").mkdir(parents=True)
+        (tmp_path / "o" / "case_1" / "thesis.txt").touch()
+        refused(predict(tissue_slide), "case_1", "not a result")
+        assert (tmp_path / "o" / "case_1" / "thesis.txt").exists()
+
+    def test_setting_out_of_bounds(self, predict, tissue_slide):
+        refused(predict(tissue_slide, "--min-entropy-bits", "9"), "--min-entropy-bits")
+        refused(predict(tissue_slide, "--device", "abacus"), "--device")
+
+    def test_cuda_where_there_is_none(self, predict, tissue_slide):
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has CUDA")
+        refused(predict(tissue_slide, "--device", "cuda"), "CUDA")
+
+    def test_slides_of_one_name(self, call, tissue_slide, ws_bundle, tmp_path):
+        models = ["--model", ws_bundle, "--out", tmp_path / "o"]
+        refused(call("predict", tissue_slide, tissue_slide, *models), "case 1", "--private")
+
+
+def test_disk_full_leaves_nothing_that_looks_whole(call, tissue_slide, ws_bundle, tmp_path, monkeypatch):
+    import errno
+
+    from napari_aln.workflows import deliver
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(deliver, "write_heatmap", full)
+    out = tmp_path / "o"
+    refused(call("predict", tissue_slide, "--model", ws_bundle, *CLINICAL, "--out", out), "disk is full")
+    assert list(out.iterdir()) == []
+
+
+def test_model_commands(call, ws_bundle, tmp_path):
+    code, out, _ = call("model", "show", ws_bundle)
+    assert (code, "dlcnbc-ws" in out, "Research use only" in out) == (0, True, True)
+    code, out, _ = call("model", "verify", ws_bundle)
+    assert (code, "whole" in out) == (0, True)
+    damaged = tmp_path / "d.alnmodel"
+    damaged.write_bytes(ws_bundle.read_bytes()[:-100])
+    refused(call("model", "verify", damaged), "d.alnmodel")
+
+
+def test_cache_commands(call, tissue_slide, ws_bundle, tmp_path):
+    where = ["--cache-dir", tmp_path / "c"]
+    call("predict", tissue_slide, "--model", ws_bundle, *CLINICAL, "--out", tmp_path / "o", *where)
+    code, out, _ = call("cache", "info", *where)
+    assert (code, "1 entries" in out) == (0, True)
+    code, out, _ = call("cache", "clear", *where)
+    assert (code, "Freed" in out) == (0, True)
+    assert "0 entries" in call("cache", "info", *where)[1]
+
+
+def test_doctor_names_what_is_here(call):
+    code, out, _ = call("doctor")
+    assert "OpenSlide" in out
+    assert "torchvision" in out
+    assert code in (0, 1)
+
+
+@pytest.mark.parametrize(
+    "statement", ["import napari_aln", "from napari_aln.cli.app import app; app(['--help'])"]
+)
+def test_help_and_import_load_nothing_heavy(statement):
+    heavy = "['torch', 'openvino', 'qtpy', 'PySide6', 'napari', 'pandas', 'matplotlib']"
+    loaded = f"[m for m in {heavy} if m in sys.modules]"
+    code = f"import sys\ntry:\n  {statement}\nexcept SystemExit: pass\nprint({loaded})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

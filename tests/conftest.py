@@ -1,0 +1,79 @@
+"""What several rooms' tests share: a small drawn slide, small random bundles, a cache of their own."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests_shared import MPP, draw_tissue, write_slide
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    """Keep tests out of the user's cache."""
+    monkeypatch.setenv("NAPARI_ALN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def tissue_slide(tmp_path_factory) -> Path:
+    return write_slide(tmp_path_factory.mktemp("slide") / "case 1.tif", draw_tissue(np.random.default_rng(3)))
+
+
+@pytest.fixture(scope="session")
+def roi_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("roi") / "roi.geojson"
+    ring = "[[700,500],[2100,500],[2100,1500],[700,1500],[700,500]]"
+    path.write_text('{"type": "Polygon", "coordinates": [' + ring + "]}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tmp_path_factory):
+    """Return a maker of small bundles with seeded random weights."""
+    folder = tmp_path_factory.mktemp("bundles")
+
+    def make(mode: str = "dlcnbc-ws", seed: int = 0, **card_fields: object) -> Path:
+        import torch
+
+        from napari_aln.mil.architecture import build_network
+        from napari_aln.mil.bundle import save_bundle
+        from napari_aln.mil.card import ClinicalFields, ModelCard, NumericField
+
+        clinical = ClinicalFields(
+            age_years=NumericField(mean=55, std=11),
+            tumor_size_cm=NumericField(mean=2.2, std=1.1),
+            er_negative_share=0.25,
+            pr_negative_share=0.35,
+            her2_negative_share=0.7,
+        )
+        fields = {
+            "encoder": "squeezenet1_1",
+            "pool": "gap",
+            "mpp": MPP,
+            "name": f"random {mode}",
+        } | card_fields
+        card = ModelCard(mode=mode, clinical=None if mode == "dlcnb" else clinical, **fields)
+        path = folder / f"{mode}-{seed}-{zlib.crc32(repr(sorted(card_fields.items())).encode())}.alnmodel"
+        if not path.exists():
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                network = build_network(card)
+                # Random weights hardly tell patches apart; a steeper attention does, so that tests can see it.
+                network.head.attention[3].weight.data *= 40
+                network.head.attention[0].weight.data *= 8
+            save_bundle(card, network.state_dict(), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ws_bundle(make_bundle) -> Path:
+    return make_bundle("dlcnbc-ws")
+
+
+@pytest.fixture(scope="session")
+def roi_bundle(make_bundle) -> Path:
+    return make_bundle("dlcnbc", seed=1)

@@ -1,0 +1,75 @@
+import errno
+
+import pytest
+
+from napari_aln.errors import StoreError
+from napari_aln.store.atomic import atomic_file, atomic_folder, check_writable, storing
+
+
+def test_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "deep" / "a.json"
+    with atomic_file(target) as temporary:
+        temporary.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+
+    def cut_off():
+        with atomic_file(target) as temporary:
+            temporary.write_text("half")
+            raise ValueError("cut off")
+
+    with pytest.raises(ValueError, match="cut off"):
+        cut_off()
+    assert target.read_text() == "new"
+    assert [p.name for p in target.parent.iterdir()] == ["a.json"]
+
+
+def test_folder_replaces_only_its_own_kind(tmp_path):
+    place = tmp_path / "result"
+    for text in ("first", "second"):
+        with atomic_folder(place, known_by="mark") as folder:
+            (folder / "mark").write_text(text)
+            assert folder.name.endswith(".incomplete")
+    assert (place / "mark").read_text() == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["result"]
+
+    foreign = tmp_path / "holiday"
+    foreign.mkdir()
+    (foreign / "photo.jpg").write_text("precious")
+    with pytest.raises(StoreError, match="not a result"), atomic_folder(foreign, known_by="mark"):
+        pytest.fail("a foreign folder was opened for writing")
+    assert (foreign / "photo.jpg").read_text() == "precious"
+
+
+def test_folder_that_fails_leaves_the_old_one(tmp_path):
+    place = tmp_path / "result"
+    with atomic_folder(place, known_by="mark") as folder:
+        (folder / "mark").write_text("old")
+
+    def interrupted():
+        with atomic_folder(place, known_by="mark") as folder:
+            (folder / "mark").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (place / "mark").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["result"]
+
+
+@pytest.mark.parametrize(
+    ("number", "fact"), [(errno.ENOSPC, "The disk is full"), (errno.EACCES, "could not be written")]
+)
+def test_the_systems_refusals_become_clear_errors(tmp_path, number, fact):
+    with pytest.raises(StoreError, match=fact) as caught, storing(tmp_path / "x"):
+        raise OSError(number, "no")
+    assert str(tmp_path / "x") in str(caught.value)
+    assert caught.value.next_step
+
+
+def test_a_place_below_a_file_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="could not be written"):
+        check_writable(tmp_path / "file" / "out")
+    check_writable(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,44 @@
+"""What tests import rather than get as fixtures."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+MPP = 0.5
+SLIDE_SIZE_PX = (3000, 2200)
+TISSUE_L0 = (500, 400, 2000, 1300)  # x, y, width, height
+
+
+def drain(work):
+    """Run a generator to its end and return its result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def draw_tissue(rng: np.random.Generator) -> np.ndarray:
+    """Return grey glass with one block of pink stroma full of purple nuclei, (H, W, 3) uint8."""
+    width, height = SLIDE_SIZE_PX
+    rgb = np.full((height, width, 3), 215.0)
+    x0, y0, w, h = TISSUE_L0
+    rgb[y0 : y0 + h, x0 : x0 + w] = np.add((222, 160, 190), rng.normal(0, 14, (h, w, 1)))
+    yy, xx = np.mgrid[-7:8, -7:8]
+    disc = xx**2 + yy**2 <= 45
+    for _ in range(w * h // 900):
+        x, y = rng.integers(x0 + 8, x0 + w - 8), rng.integers(y0 + 8, y0 + h - 8)
+        rgb[y - 7 : y + 8, x - 7 : x + 8][disc] = np.array((95, 60, 140)) + rng.normal(0, 12)
+    return rgb.clip(0, 255).astype(np.uint8)
+
+
+def write_slide(path: Path, rgb: np.ndarray, mpp: float | None = MPP) -> Path:
+    """Write a tiled two-level JPEG TIFF that states its µm/px (or does not)."""
+    where = {} if mpp is None else {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
+    half = {k: tuple(v / 2 for v in val) if k == "resolution" else val for k, val in where.items()}
+    common = {"tile": (256, 256), "compression": "jpeg", "photometric": "rgb"}
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(rgb, **common, **where)
+        tif.write(rgb[::2, ::2], subfiletype=1, **common, **half)
+    return path
