@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -127,3 +128,30 @@ class PredictSettings(_Settings):
     fill_clinical: bool = _setting(
         False, "Fill missing clinical values", "Use the training cohort's mean or more frequent category."
     )
+
+
+class TrainSettings(_Settings):
+    """The small trainer of demonstration models."""
+
+    seed: int = _setting(0, "Seed", "Draws starting weights, patches and bags.", ge=0)
+    encoder: str = _setting("squeezenet1_1", "Encoder", "A torchvision CNN that ends in global pooling.")
+    encoder_from: Path | None = _setting(
+        None, "Encoder from", "Take the trained encoder of this bundle instead of training one."
+    )
+    name: str = _setting("", "Name", "Name of the model on its card. Left out: made from mode and encoder.")
+    threads: int = _setting(1, "Threads", "Processor threads to train with.", ge=1, le=64)
+    patches_per_slide: int = _setting(
+        64, "Patches a slide", "At most this many patches of a slide train the encoder.", "patches", ge=1
+    )
+    encoder_steps: int = _setting(1500, "Encoder steps", "Steps on quarters of patches.", "steps", ge=1)
+    encoder_whole_steps: int = _setting(300, "Whole-patch steps", "Steps on whole patches.", "steps", ge=0)
+    encoder_batch: int = _setting(64, "Encoder batch", "Quarters a step.", "patches", ge=4, le=1024)
+    encoder_learning_rate: float = _setting(1e-3, "Encoder learning rate", "Of AdamW.", gt=0.0, le=0.1)
+    head_epochs: int = _setting(200, "Head epochs", "At most.", "epochs", ge=1)
+    head_patience: int = _setting(
+        40, "Patience", "Stop when the validation AUC has not risen for this long.", "epochs", ge=1
+    )
+    head_learning_rate: float = _setting(5e-4, "Head learning rate", "Of AdamW.", gt=0.0, le=0.1)
+    head_weight_decay: float = _setting(1e-2, "Head weight decay", "Of AdamW.", ge=0.0, le=1.0)
+    bags_per_epoch: int = _setting(8, "Bags", "Bags drawn from each patient in an epoch.", "bags", ge=1)
+    patches: PatchSettings = PatchSettings()

@@ -60,7 +60,7 @@ def make_bundle(tmp_path_factory):
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 network = build_network(card)
-                # Random weights hardly tell patches apart; a steeper attention does, so that tests can see it.
+                # Random weights hardly tell patches apart; a steeper attention does.
                 network.head.attention[3].weight.data *= 40
                 network.head.attention[0].weight.data *= 8
             save_bundle(card, network.state_dict(), path)

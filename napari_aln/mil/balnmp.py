@@ -123,7 +123,7 @@ def _read(checkpoint: Path) -> State:
         ) from error
     except pickle.UnpicklingError as error:
         raise BundleError(
-            f"{checkpoint} holds more than plain tensors and could run code, so it was not opened.",
+            f"{checkpoint} is not a file of plain tensors; anything else could run code and is not opened.",
             _WRONG_FILE,
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

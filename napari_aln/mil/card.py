@@ -180,7 +180,7 @@ def parse_card(text: bytes | str, source: PurePath | str) -> ModelCard:
     """
     try:
         raw: Any = json.loads(text)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         raise BundleError(
             f"The card of {source} is not valid JSON.", "Ask for the bundle again: it is damaged."
         ) from error
@@ -192,7 +192,7 @@ def parse_card(text: bytes | str, source: PurePath | str) -> ModelCard:
             "Update napari-aln.",
         )
     try:
-        return ModelCard.model_validate_json(text)
+        return ModelCard.model_validate_json(text, strict=True)  # true is no number
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "card"

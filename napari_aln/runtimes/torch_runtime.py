@@ -28,7 +28,7 @@ def _fused(module: torch.nn.Module) -> torch.nn.Module:
     module = copy.deepcopy(module).eval()
     try:
         return fuse(module)
-    except fx.proxy.TraceError:  # control flow that depends on values; the result is the same, only slower
+    except (fx.proxy.TraceError, RuntimeError):  # cannot be traced; the result is the same, only slower
         return module
 
 

@@ -67,10 +67,7 @@ def atomic_folder(folder: Path, *, known_by: str) -> Iterator[Path]:
     StoreError
         `folder` holds something else, or cannot be written.
     """
-    if folder.exists() and not (folder / known_by).is_file() and (folder.is_file() or any(folder.iterdir())):
-        raise StoreError(
-            f"{folder} exists and is not a result of this program.", "Choose another output folder."
-        )
+    refuse_foreign(folder, known_by=known_by)
     # The process number tells a later run whose leftovers these are; two runs never share a name.
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}{INCOMPLETE_SUFFIX}")
     with storing(folder):
@@ -81,6 +78,20 @@ def atomic_folder(folder: Path, *, known_by: str) -> Iterator[Path]:
             _swap(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def refuse_foreign(folder: Path, *, known_by: str) -> None:
+    """Refuse a folder that exists and holds something else than what `known_by` marks.
+
+    Raises
+    ------
+    StoreError
+        It is not ours to replace.
+    """
+    if folder.exists() and not (folder / known_by).is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise StoreError(
+            f"{folder} exists and is not a result of this program.", "Choose another output folder."
+        )
 
 
 def _swap(new: Path, place: Path) -> None:

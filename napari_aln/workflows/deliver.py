@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_aln.annotations import write_geojson
-from napari_aln.store.atomic import atomic_folder, storing
+from napari_aln.store.atomic import atomic_folder, refuse_foreign, storing
 from napari_aln.store.heatmap import write_heatmap
 from napari_aln.store.result import (
     RESULT_JSON,
@@ -47,7 +47,7 @@ def deliver(slide: Slide, result: SlideResult, out: Path, *, private: bool = Fal
     StoreError
         The folder holds something else, the disk is full or may not be written to.
     """
-    place = out / folder_name(slide.info, result.alias, private=private)
+    place = place_for(slide, result.alias, out, private=private)
     with atomic_folder(place, known_by=RESULT_JSON) as folder, storing(place):
         write_patches(result, folder)
         write_geojson(
@@ -64,6 +64,19 @@ def deliver(slide: Slide, result: SlideResult, out: Path, *, private: bool = Fal
         report = render_report(document_of(result, private=True), pictures)
         (folder / "report.html").write_text(report, encoding="utf-8")
         write_document(document_of(result, private=private), folder)
+    return place
+
+
+def place_for(slide: Slide, alias: str, out: Path, *, private: bool) -> Path:
+    """Return where a slide's result goes; asked before the work as well, so that it is not done in vain.
+
+    Raises
+    ------
+    StoreError
+        Something else lies there.
+    """
+    place = out / folder_name(slide.info, alias, private=private)
+    refuse_foreign(place, known_by=RESULT_JSON)
     return place
 
 

@@ -17,7 +17,7 @@ from napari_aln.settings import BagSettings, PredictSettings
 from napari_aln.store.result import alias_of
 from napari_aln.workflows.bagwise import score_bagwise
 from napari_aln.workflows.check import check_slide
-from napari_aln.workflows.deliver import deliver
+from napari_aln.workflows.deliver import deliver, place_for
 from napari_aln.workflows.extract import Want, extract
 from napari_aln.workflows.networks import engine_for
 from napari_aln.workflows.prepare import patches_for, require_patches, survey
@@ -96,6 +96,7 @@ def predict_to_folder(  # noqa: PLR0913  (everything a run depends on)
     private: bool = False,
 ) -> Generator[Progress, None, tuple[SlideResult, Path]]:
     """Yield progress, return the result and the folder it was written to; see `predict_slide`, `deliver`."""
+    place_for(slide, alias_of(slide.info, case_id), out, private=private)
     yield Progress("survey", 0, 1)
     seen = survey(slide)
     result = yield from predict_slide(

@@ -30,12 +30,15 @@ def checkpoint(backbone, n_features, n_classes, clinical, seed=0):
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.copy_(torch.randn(module.num_features, generator=g) * 0.1)
             module.running_var.copy_(torch.rand(module.num_features, generator=g) + 0.5)
+    with torch.no_grad():
+        spread = backbone.eval()(torch.randn(2, 3, 64, 64, generator=g)).std()
     state = {f"image_feature_extractor.extractor.{k}": v.clone() for k, v in backbone.state_dict().items()}
-    state |= linear("attention_aggregator.fc1.0", 256, n_features, 2 / n_features**0.5)
-    state |= linear("attention_aggregator.attention.0", 1, 256, 0.1)
-    state |= linear("attention_aggregator.attention.3", 1, 1, 2.0)
-    state |= linear("classifier.0", 64, 256 + (50 if clinical else 0), 0.15)
-    return state | linear("classifier.2", n_classes, 64, 0.3)
+    state |= linear("attention_aggregator.fc1.0", 256, n_features, float(1 / spread) / n_features**0.5)
+    state |= linear("attention_aggregator.attention.0", 1, 256, 0.03)
+    state |= linear("attention_aggregator.attention.3", 1, 1, 1.0)
+    state["attention_aggregator.attention.3.weight"].fill_(3.0)
+    state |= linear("classifier.0", 64, 256 + (50 if clinical else 0), 0.1)
+    return state | linear("classifier.2", n_classes, 64, 0.2)
 
 
 def bag_probabilities(state, backbone, pixels, clinical, bag_statistics):
