@@ -58,13 +58,14 @@ def usable_regions(
         where = f"{name_of_file}: region {number}" + (f" ({region.name})" if region.name else "")
         if not np.isfinite(shapely.get_coordinates(region.geometry)).all():
             raise RegionError(f"{where} holds a coordinate that is not a finite number.", "Draw it again.")
-        mended = region.geometry
-        if not mended.is_valid:
-            warnings.append(f"{where} crosses itself and was mended: {shapely.is_valid_reason(mended)}.")
-            mended = _areas_only(shapely.make_valid(mended, method="structure", keep_collapsed=False))
+        mended = shapely.make_valid(region.geometry, method="structure", keep_collapsed=False)
+        mended = _areas_only(mended)
         if mended.area == 0:
             warnings.append(f"{where} has no area and was left out.")
             continue
+        if not region.geometry.is_valid:
+            reason = shapely.is_valid_reason(region.geometry)
+            warnings.append(f"{where} crosses itself and was mended: {reason}.")
         clipped = _areas_only(mended.intersection(slide))
         if clipped.area == 0:
             warnings.append(f"{where} lies wholly outside the slide and was left out.")
