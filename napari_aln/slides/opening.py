@@ -59,6 +59,8 @@ def open_slide(path: str | PathLike[str], mpp: UserMpp = None) -> Slide:
         except SlideError as error:
             reasons.append(error)
             continue
+        except OSError as error:
+            raise _unreadable(path, error) from error
         if slide is not None:
             return slide
     if reasons:
@@ -85,8 +87,12 @@ def check_readable(path: Path) -> None:
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:
-        raise SlideError(
-            f"{path} cannot be read ({error.strerror or error}).", "Check its permissions and the drive."
-        ) from error
+        raise _unreadable(path, error) from error
     if empty:
         raise SlideError(f"{path} is empty (0 bytes).", "Copy or download the file again.")
+
+
+def _unreadable(path: Path, error: OSError) -> SlideError:
+    return SlideError(
+        f"{path} cannot be read ({error.strerror or error}).", "Check its permissions and the drive."
+    )

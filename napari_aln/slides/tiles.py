@@ -6,6 +6,7 @@ No file is memory-mapped: a file that shrinks or vanishes must give an error, no
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 from collections import OrderedDict
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from tifffile import TiffPage
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its remarks go to the user's terminal
 
 TILE_CACHE_BYTES = 64 * 2**20
 """Decoded tiles kept per slide, so that patches across tile borders do not decode a tile four times."""

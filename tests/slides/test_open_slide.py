@@ -1,6 +1,9 @@
 """Opening: what is known of a slide, µm/px and its origin, and every bad input."""
 
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import openslide
@@ -165,6 +168,27 @@ def test_missing_file_and_folder_without_slides(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(SlideError, match="holds no slide"):
         open_slide(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_what_may_not_be_read_is_named(pyramid, tmp_path, monkeypatch, place):
+    def refuse(*_args, **_keywords):
+        raise PermissionError(13, "Permission denied")
+
+    path = pyramid if place == "file" else tmp_path
+    monkeypatch.setattr(Path, "open" if place == "file" else "iterdir", refuse)
+    with pytest.raises(SlideError, match=r"cannot be read \(Permission denied\)") as caught:
+        open_slide(path)
+    assert str(path) in caught.value.fact
+
+
+def test_a_damaged_tiff_leaves_the_terminal_clean(pyramid, tmp_path):
+    path = _truncated(pyramid, tmp_path / "cut.tif", 0.999)
+    code = (
+        f"from napari_aln.slides import open_slide\ntry:\n    open_slide({str(path)!r})\nexcept OSError: pass"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.8, 0.999])
