@@ -91,12 +91,17 @@ def test_whole_bag_model_for_training_agrees_with_the_scorer(backbone, stats, tm
     np.testing.assert_allclose(torch.softmax(logits, 0).numpy(), scored, atol=1e-6)
 
 
-@pytest.mark.parametrize("layout", ["reference", "names", "flat"])
-def test_vgg_checkpoints_of_all_known_layouts(tmp_path, layout):
+@pytest.fixture(scope="module")
+def vgg():
     torch.manual_seed(2)
-    vgg = reference_backbone("vgg11_bn")
-    state = checkpoint(vgg, 25088, 2, clinical=False)
-    expected = bag_probabilities(state, vgg, PIXELS[:3], None, bag_statistics=False)
+    net = reference_backbone("vgg11_bn")
+    state = checkpoint(net, 25088, 2, clinical=False)
+    return state, bag_probabilities(state, net, PIXELS[:3], None, bag_statistics=False)
+
+
+@pytest.mark.parametrize("layout", ["reference", "names", "flat"])
+def test_vgg_checkpoints_of_all_known_layouts(vgg, tmp_path, layout):
+    state, expected = vgg
     replacement = {"reference": "extractor.0.", "names": "extractor.features.", "flat": "extractor."}[layout]
     renamed = {key.replace("extractor.0.", replacement): value for key, value in state.items()}
     assert "image_feature_extractor.extractor.0.0.weight" in state

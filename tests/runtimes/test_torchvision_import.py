@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from napari_aln.errors import DeviceError
+from napari_aln.runtimes import torchvision_import
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_torchvision_works_beside_any_torch_and_stays_imported():
+    done = run(
+        "from napari_aln.runtimes.torchvision_import import models, torchvision\n"
+        "import torchvision as again, torchvision.transforms.v2\n"
+        "assert again is torchvision and models.resnet18(weights=None)\n"
+        "print('done')"
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+def test_schemas_are_declared_only_when_needed():
+    plain = run("import torchvision").returncode == 0
+    assert bool(torchvision_import._declared) != plain
+    assert hasattr(torch.ops.torchvision, "nms")
+
+
+def test_another_failure_is_reported_with_its_text(monkeypatch):
+    def broken(name):
+        raise RuntimeError("compiled against another ABI")
+
+    monkeypatch.setattr(torchvision_import.importlib, "import_module", broken)
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        monkeypatch.setitem(sys.modules, name, sys.modules[name])  # put back afterwards
+    with pytest.raises(DeviceError, match="another ABI"):
+        torchvision_import._import_torchvision()
