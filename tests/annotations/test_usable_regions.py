@@ -37,11 +37,13 @@ def test_a_self_intersection_is_mended_and_said():
 
 
 def test_a_loop_drawn_over_itself_stays_inside():
-    # Freehand that overshoots its start: the doubly wound corner belongs to the region.
-    overshoot = Polygon([(10, 0), (100, 0), (100, 100), (0, 100), (0, -0.0), (30, 0), (30, 20), (10, 20)])
-    (region,), _ = usable_regions([Region(overshoot)], SIZE, "f")
+    # Freehand that runs on past its start: the corner that it winds around twice belongs to the region.
+    overshoot = [(0, 0), (100, 0), (100, 100), (0, 100), (0, -10), (30, -10), (30, 30), (-10, 30), (-10, 0)]
+    shifted = Polygon([(x + 50, y + 50) for x, y in overshoot])
+    (region,), _ = usable_regions([Region(shifted)], SIZE, "f")
     assert region.geometry.is_valid
-    assert region.geometry.area > 9000
+    assert region.geometry.covers(box(50, 50, 150, 150))
+    assert region.geometry.area == 10_600
 
 
 def test_what_reaches_over_the_edge_is_clipped_and_said():

@@ -79,6 +79,14 @@ def test_other_stains_and_tints_are_not_h_and_e(defect):
     assert "not_he" in codes(defect(overview()))
 
 
+def test_reddish_brown_is_told_by_its_absorption_of_blue():
+    tone = (0.27, 0.57, 0.62)  # of the hue of blood, 6 degrees, but blue is absorbed most, as by DAB
+    rgb = overview(stroma=tone, tumour=tone)
+    assert he_share(rgb, tissue_mask(rgb, UM_PER_PX)) < 0.1
+    eosin = overview(stroma=(0.05, 0.57, 0.45), tumour=(0.05, 0.57, 0.45))
+    assert he_share(eosin, tissue_mask(eosin, UM_PER_PX)) > 0.9
+
+
 def test_an_empty_slide_has_little_tissue_but_is_not_called_another_stain():
     empty = overview(stroma=(0, 0, 0), tumour=(0, 0, 0))
     assert codes(empty) == ["little_tissue"]

@@ -103,6 +103,24 @@ def test_dust_and_blurred_dirt_are_not_tissue(glass):
 
 
 @both_glasses
+def test_haematoxylin_alone_is_tissue(glass):
+    overview = Overview(glass)
+    blueish = overview.box(20, 40, 150, 30, (0.13, 0.14, 0.06))
+    assert agreement(tissue_mask(overview.rgb(), UM_PER_PX).tissue, blueish) > 0.9
+
+
+def test_a_pale_part_is_tissue_when_it_belongs_to_a_core_and_a_smear_when_it_does_not():
+    overview = Overview(GREY_GLASS)
+    pale = (0.03, 0.065, 0.04)
+    overview.box(20, 40, 100, 30, TUMOUR)
+    attached = overview.box(120, 40, 30, 30, pale)
+    alone = overview.box(60, 100, 60, 40, pale)
+    mask = tissue_mask(overview.rgb(noise=0.5), UM_PER_PX)
+    assert mask.tissue[attached].mean() > 0.95
+    assert not mask.tissue[alone].any()
+
+
+@both_glasses
 def test_a_pink_speck_smaller_than_any_patch_is_dropped(glass):
     overview = Overview(glass)
     overview.box(50, 50, 4, 4, TUMOUR)
@@ -156,7 +174,7 @@ def test_tinted_glass_is_recognised():
 INKS = {
     "blue": (0, 0, 255),
     "dark blue": (30, 30, 140),
-    "green": (0, 130, 60),
+    "green": (60, 150, 90),
     "black": (15, 15, 18),
     "red": (225, 20, 40),
 }
@@ -178,6 +196,14 @@ def test_a_drawn_outline_is_pen_and_no_tissue(glass, ink):
     assert not (mask.pen & ~ndimage.binary_dilation(outline, iterations=3)).any()
     away = ~ndimage.binary_dilation(outline, iterations=4)
     assert agreement(mask.tissue[away], core[away]) > 0.9
+
+
+def test_a_line_drawn_on_glass_leaves_no_tissue_beside_it():
+    rgb = Overview(GREY_GLASS).rgb()
+    rgb[40:44, 20:140] = INKS["blue"]
+    mask = tissue_mask(rgb, um_per_px=4.0)
+    assert mask.pen[40:44, 20:140].all()
+    assert not mask.tissue.any()
 
 
 @both_glasses
