@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 def main() -> None:
@@ -18,8 +17,3 @@ def main() -> None:
     except AlnError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        print(  # noqa: T201
-            "Cancelled. What was extracted is kept: the same command goes on from there.", file=sys.stderr
-        )
-        sys.exit(INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,18 +15,20 @@ from rich.table import Table
 
 from napari_aln.cli import progress
 from napari_aln.cli.flags import chosen, flag
-from napari_aln.errors import AlnError, UsageError
+from napari_aln.errors import AlnError, RegionError, UsageError
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
 from napari_aln.settings import BagSettings, CacheSettings, EngineSettings, PatchSettings, PredictSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_aln.cohort.table import CohortRow
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import SlideResult
 
 SOME_FAILED = 1
 BUNDLE_SUFFIX = ".alnmodel"
+REGION_SUFFIXES = (".geojson", ".json", ".xml")
 
 
 class Receptor(StrEnum):
@@ -195,42 +198,43 @@ def _run_one(path: Path, job: _Job) -> None:
     from napari_aln.workflows.predict import predict_to_folder
 
     with open_slide(path, mpp=job.mpp) as slide:
-        regions = _regions_for(path, job.roi)
-        clinical, case_id = _clinical_for(path, job)
-        cache = FeatureCache(job.cache_dir) if job.settings.cache.enabled else None
+        row = _row_of(path, job.clinical_table)
         work = predict_to_folder(
             slide,
             job.bundles,
             job.out,
-            regions=regions,
-            clinical=clinical,
+            regions=_regions_for(path, job) or (row.roi if row else None),
+            clinical=row.clinical if row else job.clinical,
             settings=job.settings,
-            cache=cache,
-            case_id=case_id,
+            cache=FeatureCache(job.cache_dir) if job.settings.cache.enabled else None,
+            case_id=row.patient_id if row else None,
             private=job.private,
         )
         result, place = progress.run(work, path.name)
     show_result(result, place, path.name)
 
 
-def _regions_for(slide: Path, roi: Path | None) -> Path | None:
+def _regions_for(slide: Path, job: _Job) -> Path | None:
     """Return the ROI file of a slide: the file given, or the one of its name in the folder given."""
-    if roi is None or roi.is_file() or not roi.exists():
+    roi = job.roi
+    if roi is None or not roi.is_dir():
         return roi
-    found = sorted(
-        p for p in roi.glob(f"{slide.stem}.*") if p.suffix.lower() in (".geojson", ".json", ".xml", ".ndpa")
-    )
+    found = sorted(p for p in roi.glob(f"{glob.escape(slide.stem)}.*") if p.suffix.lower() in REGION_SUFFIXES)
+    if not found and any(bundle.card.mode != "dlcnbc-ws" for bundle in job.bundles):
+        raise RegionError(
+            f"{roi} holds no region file for {slide.name}.",
+            f"Put {slide.stem}.geojson there, or run without it.",
+        )
     return found[0] if found else None
 
 
-def _clinical_for(slide: Path, job: _Job) -> tuple[Clinical | None, str | None]:
-    """Return the slide's clinical values, and its case id where a table names one."""
-    if job.clinical_table is None:
-        return job.clinical, None
+def _row_of(slide: Path, table: Path | None) -> CohortRow | None:
+    """Return the slide's row of the clinical table, where one was given."""
+    if table is None:
+        return None
     from napari_aln.cohort.table import find_patient, read_cohort
 
-    row = find_patient(read_cohort(job.clinical_table), slide.stem)
-    return row.clinical, row.patient_id
+    return find_patient(read_cohort(table), slide.stem)
 
 
 def show_result(result: SlideResult, place: Path, title: str) -> None:

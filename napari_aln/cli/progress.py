@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+INTERRUPTED = 130
+
 
 def run(work: Generator[records.Progress, None, Result], title: str) -> Result:
-    """Run a generator to its end with a progress bar on stderr, and return its result."""
+    """Run a generator to its end with a progress bar on stderr, and return its result.
+
+    Ctrl-C closes the generator, which keeps what it has finished, and ends the program with code 130.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -35,5 +41,11 @@ def run(work: Generator[records.Progress, None, Result], title: str) -> Result:
         except StopIteration as end:
             result: Result = end.value
             return result
+        except KeyboardInterrupt:
+            work.close()
+            bars.console.print(
+                "Cancelled. What was read so far is kept: the same command goes on from there."
+            )
+            raise typer.Exit(INTERRUPTED) from None
         finally:
             work.close()

@@ -180,6 +180,40 @@ def test_disk_full_leaves_nothing_that_looks_whole(call, tissue_slide, ws_bundle
     assert list(out.iterdir()) == []
 
 
+def test_ctrl_c_ends_with_a_word_and_keeps_what_was_read(
+    call, tissue_slide, ws_bundle, tmp_path, monkeypatch
+):
+    from napari_aln.workflows import extract
+
+    monkeypatch.setattr(extract, "SECONDS_BETWEEN_PARTS", 0.0)
+    read = extract.decoded
+
+    def interrupted(*arguments, **options):
+        for count, chunk in enumerate(read(*arguments, **options)):
+            if count == 2:
+                raise KeyboardInterrupt
+            yield chunk
+
+    monkeypatch.setattr(extract, "decoded", interrupted)
+    where = ["--cache-dir", tmp_path / "c", "--batch", "4"]
+    code, _, err = call(
+        "predict", tissue_slide, "--model", ws_bundle, *CLINICAL, "--out", tmp_path / "o", *where
+    )
+    assert code == 130
+    assert "Cancelled" in err
+    assert list((tmp_path / "o").iterdir()) == []
+    assert "1 entries" in call("cache", "info", "--cache-dir", tmp_path / "c")[1]
+
+
+def test_regions_of_several_slides_come_from_a_folder(call, tissue_slide, roi_bundle, roi_file, tmp_path):
+    folder = tmp_path / "regions"
+    folder.mkdir()
+    arguments = ["--model", roi_bundle, *CLINICAL, "--roi", folder, "--out", tmp_path / "o"]
+    refused(call("predict", tissue_slide, *arguments), "no region file for case 1.tif")
+    (folder / "case 1.geojson").write_text(roi_file.read_text())
+    assert call("predict", tissue_slide, *arguments)[0] == 0
+
+
 def test_model_commands(call, ws_bundle, tmp_path):
     code, out, _ = call("model", "show", ws_bundle)
     assert (code, "dlcnbc-ws" in out, "Research use only" in out) == (0, True, True)
