@@ -175,13 +175,11 @@ def _pen(
     seed = blue_ink | green_ink | red_ink | black_ink
     if not seed.any():
         return seed
-    # A thin line mixes with what lies beside it: take the paler pixels of the same hue next to it as well.
-    pale = (red > 0.08) & (((blue < 0.4 * red) & (red > 0.5 * green)) | (green < 0.85 * red))
-    ink = seed | (ndimage.binary_dilation(seed, iterations=2) & pale)
-    joined, _ = ndimage.label(ndimage.binary_dilation(ink, structure=_SQUARE), structure=_SQUARE)
-    longest_px = [max(_length(rows), _length(columns)) for rows, columns in ndimage.find_objects(joined)]
+    # One pixel more all around: the soft edge of the line.
+    ink, _ = ndimage.label(ndimage.binary_dilation(seed, structure=_SQUARE), structure=_SQUARE)
+    longest_px = [max(_length(rows), _length(columns)) for rows, columns in ndimage.find_objects(ink)]
     is_stroke = np.array([False, *(length * um_per_px >= MIN_PEN_LENGTH_UM for length in longest_px)])
-    pen: NDArray[np.bool_] = is_stroke[joined]
+    pen: NDArray[np.bool_] = is_stroke[ink]
     # No one draws over most of a slide: such a picture is no H&E at all, which the input check says.
     return pen if pen.mean() <= MAX_PEN_SHARE_OF_SLIDE else np.zeros_like(pen)
 

@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from napari_aln.geometry import Mpp
+from napari_aln.patches.grid import candidates, patch_grid
 from napari_aln.patches.tissue import glass_rgb, tissue_mask
+from napari_aln.settings import PatchSettings
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the real slides (../shared/data) are not here")
@@ -274,3 +277,19 @@ def test_the_aperio_slide_has_no_pen_and_mostly_glass():
     assert mask.tissue[200, 150]
     assert not mask.tissue[300, 40]
     assert not mask.pen.any()
+
+
+@real
+@pytest.mark.parametrize("reduce", [4, 8])
+@pytest.mark.parametrize("name", BCNB)
+def test_no_drawn_pixel_enters_a_patch(name, reduce):
+    full = Image.open(DATA / "bcnb" / "slides" / f"{name}.jpg")
+    rgb = np.asarray(full)
+    drawn = (rgb[..., 2] > 150) & (rgb[..., :2].max(axis=-1) < 90)
+    mask = tissue_mask(np.asarray(full.reduce(reduce)), float(reduce))
+    grid = patch_grid(full.size, Mpp(1.0, 1.0), 64, 1.0)
+    downsample = full.width / mask.tissue.shape[1], full.height / mask.tissue.shape[0]
+    table = candidates(grid, mask, downsample, PatchSettings())
+    assert len(table) > 50
+    for x, y in table.l0_xy.astype(int):
+        assert not drawn[y : y + 64, x : x + 64].any()
