@@ -134,6 +134,7 @@ class ImageSlide(BaseSlide):
         try:
             decode(path.read_bytes(), out=pixels if shape[2] > 1 else pixels[..., 0])
         except (imagecodecs.Jpeg8Error, imagecodecs.PngError, OSError, ValueError) as error:
+            del pixels  # Windows removes no file that is mapped
             self._folder.cleanup()
             raise _damaged(path, error) from error
         return pixels

@@ -46,6 +46,8 @@ def proven_tiles(path: Path, handle: openslide.OpenSlide) -> TileReader | None:
 
     Raises
     ------
+    SlideError
+        The file is truncated.
     openslide.OpenSlideError
         A sample tile is damaged; the handle is of no more use.
     """
@@ -55,6 +57,8 @@ def proven_tiles(path: Path, handle: openslide.OpenSlide) -> TileReader | None:
         with TiffFile(path) as tiff:
             size = tiff.filehandle.size
             levels = [_level(tiff, handle, index, path, size) for index in range(handle.level_count)]
+    except SlideError:
+        raise
     except TIFF_ERRORS:
         return None  # OpenSlide opened it and has the last word
     if not any(levels):
@@ -89,10 +93,10 @@ def _level(
         and (page.imagewidth, page.imagelength) == size
         and (page.tilewidth, page.tilelength) == tile
     ]
-    if len(pages) != 1 or not _is_plain(pages[0]):
+    if len(pages) != 1:
         return None
     level = tiff_level(pages[0], path, file_bytes)
-    return level if level.byte_counts.min(initial=1) > 0 else None
+    return level if _is_plain(pages[0]) and level.byte_counts.min(initial=1) > 0 else None
 
 
 def _is_plain(page: TiffPage) -> bool:

@@ -42,8 +42,6 @@ _UM_PER_OME_UNIT = {
 }
 _UM_PER_IMAGEJ_UNIT = {"micron": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "nm": 1e-3, "mm": 1e3}
 
-_ASPECT_TOLERANCE_PX = 1.0  # a level's sides are the main picture's divided by one factor and rounded
-
 
 def try_open_ome(path: Path, given_mpp: Mpp | None) -> TifffileSlide | None:
     """Return the slide, or None when the file is no OME-TIFF."""
@@ -125,27 +123,12 @@ def _is_tiff(path: Path) -> bool:
 
 
 def _pyramid(tiff: TiffFile, path: Path) -> list[TiffPage]:
-    """Return the main picture and its smaller copies, largest first."""
+    """Return the main picture and its smaller copies, largest first; tifffile knows both kinds of pyramid."""
     main = tiff.series[0]
-    pages = [level.keyframe for level in main.levels]
+    pages: list[TiffPage] = [level.keyframe for level in main.levels]
     _check_kind(pages[0], str(main.axes), path)
-    if len(pages) == 1:  # a pyramid without SubIFDs: smaller pictures of the same shape follow the main one
-        pages += [series.keyframe for series in tiff.series[1:] if series.keyframe.is_tiled]
-    levels = [pages[0]]
-    for page in pages[1:]:
-        if _is_smaller_copy(page, levels[-1], pages[0]):
-            levels.append(page)
-    return levels
-
-
-def _is_smaller_copy(page: TiffPage, above: TiffPage, main: TiffPage) -> bool:
-    if page.samplesperpixel != main.samplesperpixel or page.dtype != main.dtype:
-        return False
-    if page.imagewidth >= above.imagewidth or page.photometric != main.photometric:
-        return False
-    expected_height = main.imagelength * page.imagewidth / main.imagewidth
-    slack = _ASPECT_TOLERANCE_PX * (1 + main.imagelength / main.imagewidth)
-    return bool(abs(page.imagelength - expected_height) <= slack)
+    same = (pages[0].photometric, pages[0].samplesperpixel, pages[0].dtype)
+    return [page for page in pages if (page.photometric, page.samplesperpixel, page.dtype) == same]
 
 
 def _check_kind(page: TiffPage, axes: str, path: Path) -> None:

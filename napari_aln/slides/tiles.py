@@ -84,7 +84,7 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
     Raises
     ------
     SlideError
-        The file ends before its last tile, a tile is absurdly large, or the picture has no pixels.
+        The file ends before a tile begins, a tile is absurdly large, or the picture has no pixels.
     """
     planes = 1 if page.planarconfig == 1 else page.samplesperpixel
     tile = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
@@ -104,9 +104,10 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
         is_jpeg=page.compression == COMPRESSION.JPEG,
     )
     needed = planes * level.rows * level.columns
-    if len(level.offsets) < needed or int((level.offsets + level.byte_counts).max(initial=0)) > file_bytes:
+    starts = level.offsets[level.byte_counts > 0] if len(level.offsets) == len(level.byte_counts) else ()
+    if len(level.offsets) < needed or np.max(starts, initial=0) >= file_bytes:
         raise SlideError(
-            f"{path} is truncated: it ends before its last tile.", "Copy or download the file again, whole."
+            f"{path} is truncated: its last tiles are missing.", "Copy or download the file again, whole."
         )
     if tile[0] * level.tile_height_px * level.channels > LARGEST_SEGMENT_BYTES:
         raise SlideError(

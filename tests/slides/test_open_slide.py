@@ -57,6 +57,8 @@ def test_the_users_mpp_wins_and_a_contradiction_is_told(pyramid):
         assert slide.info.mpp == Mpp(0.5, 0.4)
         assert slide.info.mpp_origin == "user"
         assert "0.25" in slide.info.warnings[0]
+    with open_slide(pyramid, mpp=(0.25, 0.5)) as slide:
+        assert "0.25 x 0.5 was given" in slide.info.warnings[0]
     with open_slide(pyramid, mpp=0.251) as slide:
         assert slide.info.warnings == ()
 
@@ -168,6 +170,16 @@ def test_missing_file_and_folder_without_slides(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(SlideError, match="holds no slide"):
         open_slide(tmp_path)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "lzw"])
+def test_missing_tiles_at_the_end_are_told_at_the_opening(tmp_path, rgb, compression):
+    """The directory stands at the start here, so the file opens and would fail after minutes of work."""
+    whole = tmp_path / "whole.tif"
+    tifffile.imwrite(whole, rgb, tile=(128, 128), photometric="rgb", compression=compression)
+    path = _truncated(whole, tmp_path / "cut.tif", 0.8)
+    with pytest.raises(SlideError, match=r"cut\.tif is truncated"):
+        open_slide(path)
 
 
 @pytest.mark.parametrize("place", ["file", "folder"])
