@@ -104,8 +104,8 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
         is_jpeg=page.compression == COMPRESSION.JPEG,
     )
     needed = planes * level.rows * level.columns
-    starts = level.offsets[level.byte_counts > 0] if len(level.offsets) == len(level.byte_counts) else ()
-    if len(level.offsets) < needed or np.max(starts, initial=0) >= file_bytes:
+    counted = min(len(level.offsets), len(level.byte_counts)) >= needed
+    if not counted or (level.offsets[:needed] >= file_bytes)[level.byte_counts[:needed] > 0].any():
         raise SlideError(
             f"{path} is truncated: its last tiles are missing.", "Copy or download the file again, whole."
         )
