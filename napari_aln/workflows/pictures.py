@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_aln.records import ATTENTION_NOTICE
+from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.heatmap import raster
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_aln.geometry import Mpp
     from napari_aln.records import PatchScores, Region, RunRecord
 
-PICTURE_WIDTH_IN = 9.0
+SLIDE_WIDTH_IN, SLIDE_HEIGHT_IN = 6.8, 6.0  # the slide fits into this
 SATURATED_SHARE = 0.01  # the top share of patches that may lie beyond the colour scale, as the legend says
 
 
@@ -82,9 +82,12 @@ def map_figure(
     style = MAP_STYLES[map_name]
     mpp = background.mpp
     width_mm, height_mm = background.size_mm
-    aspect = min(max(height_mm / width_mm, 0.25), 1.6)
-    figure = Figure(figsize=(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * 0.8 * aspect + 1.2), layout="constrained")
-    axes = figure.add_subplot()
+    # Places are fixed in inches: quicker than matplotlib's layout engines, and alike for every run.
+    slide_in = min(SLIDE_WIDTH_IN, SLIDE_HEIGHT_IN * width_mm / height_mm)
+    total_in = (slide_in + 2.2, slide_in * height_mm / width_mm + 1.4)
+    figure = Figure(figsize=total_in)
+    axes = figure.add_axes(_share(0.7, 0.9, slide_in, slide_in * height_mm / width_mm, total_in))
+    bar_axes = figure.add_axes(_share(slide_in + 1.1, 0.9, 0.18, total_in[1] - 1.4, total_in))
     axes.imshow(background.rgb, extent=(0, width_mm, height_mm, 0), interpolation="antialiased")
     picture = raster(scores.table, getattr(scores, map_name))
     grid = scores.table.grid
@@ -106,10 +109,17 @@ def map_figure(
     axes.set_xlabel("mm")
     axes.set_ylabel("mm")
     axes.set_title(f"{run.mode.upper()}: {style.quantity}", fontsize=11, loc="left")
-    bar = figure.colorbar(shown, ax=axes, extend="both" if style.signed else "max", shrink=0.85)
+    bar = figure.colorbar(shown, cax=bar_axes, extend="both" if style.signed else "max")
     bar.set_label(f"{style.quantity} ({style.unit})\n{run.model_name}", fontsize=8)
-    figure.supxlabel(ATTENTION_NOTICE + " Research use only.", fontsize=8)
+    figure.text(0.7 / total_in[0], 0.12 / total_in[1], f"{ATTENTION_NOTICE} {RESEARCH_NOTICE}", fontsize=8)
     return figure
+
+
+def _share(
+    left_in: float, bottom_in: float, width_in: float, height_in: float, total_in: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """Turn a rectangle in inches into the shares of the figure that matplotlib takes."""
+    return left_in / total_in[0], bottom_in / total_in[1], width_in / total_in[0], height_in / total_in[1]
 
 
 def _outline(axes: Axes, region: Region, mpp: Mpp) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_aln.annotations import read_regions, usable_regions
-from napari_aln.errors import UsageError
+from napari_aln.errors import TissueError, UsageError
 from napari_aln.mil.bundle import Bundle, open_bundle
 from napari_aln.records import Progress, SlideResult
 from napari_aln.settings import BagSettings, PredictSettings
@@ -147,8 +147,11 @@ def predict_slide(  # noqa: PLR0913  (everything a run depends on)
     runs: dict[str, Run] = {}
     whole_bags = [b for b in bundles if _needs_whole_bags(b.card, own[b.card.mode])]
     by_patch = sorted((b for b in bundles if b not in whole_bags), key=_pixels_of)
-    for _, alike in groupby(by_patch, key=_pixels_of):
-        runs |= yield from _predict_by_patch(job, list(alike))
+    try:
+        for _, alike in groupby(by_patch, key=_pixels_of):
+            runs |= yield from _predict_by_patch(job, list(alike))
+    except TissueError as error:  # what made the slide doubtful is then the likely reason
+        raise TissueError(" ".join([error.fact, *warnings]), error.next_step) from error
     for bundle in whole_bags:
         runs[bundle.card.mode] = yield from score_bagwise(
             slide, bundle, seen, job.case, own[bundle.card.mode]

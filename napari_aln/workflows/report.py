@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from napari_aln.records import RunRecord
     from napari_aln.store.result import ResultDocument
 
 
@@ -32,5 +33,27 @@ def render_report(document: ResultDocument, pictures: Mapping[str, Path]) -> str
         {"caption": caption, "base64": base64.b64encode(path.read_bytes()).decode()}
         for caption, path in pictures.items()
     ]
+    clinical = {run.run: clinical_lines(run) for run in document.runs}
     record = json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    return environment.get_template("report.html.j2").render(doc=document, pictures=inlined, record=record)
+    return environment.get_template("report.html.j2").render(
+        doc=document, pictures=inlined, clinical=clinical, record=record
+    )
+
+
+def clinical_lines(run: RunRecord) -> list[str]:
+    """Return the clinical values of a run as a person writes them; none for an image-only model."""
+    if run.clinical is None:
+        return []
+    units = {"age_years": ("age", "years"), "tumor_size_cm": ("tumour size", "cm")}
+    signs = {True: "+", False: "-"}
+    lines = []
+    for name, value in run.clinical.items():
+        if value is None:
+            lines.append(f"{units.get(name, (name.upper(), ''))[0]}: unknown")
+        elif name in units:
+            lines.append(f"{units[name][0]}: {value:g} {units[name][1]}")
+        else:
+            lines.append(f"{name.upper()} {signs[value]}")
+    if run.clinical_filled:
+        lines.append(f"filled from the training cohort: {', '.join(run.clinical_filled)}")
+    return lines
