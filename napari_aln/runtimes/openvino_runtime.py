@@ -81,9 +81,11 @@ class OpenvinoNetwork:
             for output in self._compiled.outputs
         ]
         try:
-            for index in range(len(batch)):
-                self._queue.start_async({0: batch[index : index + 1]}, userdata=index)
-            self._queue.wait_all()
+            try:
+                for index in range(len(batch)):
+                    self._queue.start_async({0: batch[index : index + 1]}, userdata=index)
+            finally:  # after an error too: requests in flight still write into the results
+                self._queue.wait_all()
         except RuntimeError as error:
             raise DeviceError(
                 f"OpenVINO gave up while computing patches: {str(error).splitlines()[0]}.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +119,17 @@ class TorchNetwork:
         finally:
             torch.set_num_threads(before)
 
+    @contextmanager
+    def _numerics(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            if self.precision == "bf16":
+                stack.enter_context(torch.autocast(self.device, dtype=torch.bfloat16))
+            if self.device == "cuda":
+                # fp32 means fp32, not TF32; and the same patch gives the same bits wherever it stands
+                exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+                stack.enter_context(exact)
+            yield
+
     @torch.inference_mode()
     def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         parts = []
@@ -135,7 +146,6 @@ class TorchNetwork:
             pixels = pixels.pin_memory()
         pixels = pixels.to(self.device, non_blocking=True)
         prepared, *extra = self._prepare(pixels) if self._prepare else (pixels,)
-        bf16 = self.precision == "bf16"
-        with torch.autocast("cpu" if self.device == "cpu" else "cuda", dtype=torch.bfloat16, enabled=bf16):
+        with self._numerics():
             outputs = self._module(prepared)
         return (*outputs, *extra)
