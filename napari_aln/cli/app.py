@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from napari_aln.cli import cache, demo, doctor, model, predict
+from napari_aln.cli import cache, cohort, demo, doctor, model, predict, train
 
 app = typer.Typer(
     name="napari-aln",
@@ -15,6 +15,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
+app.command("train")(train.train)
 app.add_typer(model.app, name="model")
+app.add_typer(cohort.app, name="cohort")
 app.add_typer(cache.app, name="cache")
 app.command("doctor")(doctor.doctor)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+import functools
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -10,37 +12,98 @@ from pydantic import BaseModel, ValidationError
 from napari_aln.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typer.models import OptionInfo
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def flag(settings: type[BaseModel], name: str, *declarations: str) -> OptionInfo:
-    """Return the option of one setting. Its default is None: not given, so that the settings' own holds."""
-    field = settings.model_fields[name]
+def takes(
+    names: dict[str, str] | None = None, /, **settings: type[BaseModel]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag for each plain field of settings models; it gets the models, filled and checked.
+
+    Parameters
+    ----------
+    names
+        Field to flag declaration, where they shall differ.
+    **settings
+        Parameter of the command to the model it takes. Fields that are models themselves are left out.
+
+    Raises
+    ------
+    UsageError
+        When the command runs: a value is out of bounds.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        fields = {name: model for model in settings.values() for name in _plain_fields(model)}
+        own = get_type_hints(command, include_extras=True)
+        kept = [p for p in inspect.signature(command).parameters.values() if p.name not in settings]
+        added = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=_annotation(model, name, (names or {}).get(name)),
+            )
+            for name, model in fields.items()
+        ]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:  # noqa: ANN401
+            given = {name: values.pop(name) for name in fields}
+            filled = {key: chosen(model, given) for key, model in settings.items()}
+            command(**values, **filled)
+
+        parameters = [p.replace(annotation=own[p.name], kind=p.KEYWORD_ONLY) for p in kept] + added
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def _plain_fields(model: type[BaseModel]) -> list[str]:
+    """Return the fields that a flag can give: all but nested models."""
+    return [
+        name
+        for name, field in model.model_fields.items()
+        if not (inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel))
+    ]
+
+
+def _annotation(model: type[BaseModel], name: str, declaration: str | None) -> Any:  # noqa: ANN401
+    hint = get_type_hints(model)[name]
+    return Annotated[hint | None, _option(model, name, declaration or f"--{name.replace('_', '-')}")]
+
+
+def _option(model: type[BaseModel], name: str, declaration: str) -> OptionInfo:
+    """Return a field's option. It defaults to None, not given, so that the model's own default holds."""
+    field = model.model_fields[name]
     extra = field.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else ""
-    choices = [str(c) for c in get_args(field.annotation) if isinstance(c, str)]
     notes = [
-        f"One of: {', '.join(choices)}." if choices else "",
         f"In {unit}." if unit else "",
-        f"Default: {field.default}." if field.default is not None else "",
+        "" if field.default in (None, "") else f"Default: {field.default}.",
     ]
     text = " ".join([field.description or "", *(note for note in notes if note)])
-    option: OptionInfo = typer.Option(*(declarations or (f"--{name.replace('_', '-')}",)), help=text)
+    option: OptionInfo = typer.Option(declaration, help=text)
     return option
 
 
-def chosen(settings: type[Model], **values: Any) -> Model:  # noqa: ANN401
-    """Build settings from the flags that were given.
+def chosen(model: type[Model], given: dict[str, Any]) -> Model:
+    """Fill a settings model with those of its fields that were given.
 
     Raises
     ------
     UsageError
         A value is out of bounds.
     """
+    own = {name: value for name, value in given.items() if value is not None and name in model.model_fields}
     try:
-        return settings(**{name: value for name, value in values.items() if value is not None})
+        return model(**own)
     except ValidationError as error:
         first = error.errors()[0]
         name = "-".join(str(part) for part in first["loc"]).replace("_", "-")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from napari_aln.cli import progress
-from napari_aln.cli.flags import chosen, flag
+from napari_aln.cli.flags import takes
 from napari_aln.errors import AlnError, RegionError, UsageError
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
 from napari_aln.settings import BagSettings, CacheSettings, EngineSettings, PatchSettings, PredictSettings
@@ -59,6 +59,14 @@ class _Job:
     private: bool
 
 
+@takes(
+    {"enabled": "--cache/--no-cache", "limit_gb": "--cache-limit-gb", "fill_clinical": "--fill-clinical"},
+    patches=PatchSettings,
+    bags=BagSettings,
+    engine=EngineSettings,
+    cache=CacheSettings,
+    predict_settings=PredictSettings,
+)
 def predict(
     slides: Annotated[
         list[Path], typer.Argument(help="Slides: files, or DICOM folders.", show_default=False)
@@ -76,53 +84,27 @@ def predict(
     er: Annotated[Receptor | None, typer.Option(help="Oestrogen receptor.")] = None,
     pr: Annotated[Receptor | None, typer.Option(help="Progesterone receptor.")] = None,
     her2: Annotated[Receptor | None, typer.Option(help="HER2.")] = None,
-    fill_clinical: Annotated[bool, flag(PredictSettings, "fill_clinical")] = False,
     mpp: Annotated[
         float | None, typer.Option(help="µm/px of level 0, where the file does not state it (or is wrong).")
     ] = None,
-    seed: Annotated[int | None, flag(BagSettings, "seed")] = None,
-    partitions: Annotated[int | None, flag(BagSettings, "partitions")] = None,
-    reduction: Annotated[str | None, flag(BagSettings, "reduction")] = None,
-    min_tissue_share: Annotated[float | None, flag(PatchSettings, "min_tissue_share")] = None,
-    min_entropy_bits: Annotated[float | None, flag(PatchSettings, "min_entropy_bits")] = None,
-    min_roi_share: Annotated[float | None, flag(PatchSettings, "min_roi_share")] = None,
-    roi_patching: Annotated[str | None, flag(PatchSettings, "roi_patching")] = None,
-    device: Annotated[str | None, flag(EngineSettings, "device")] = None,
-    precision: Annotated[str | None, flag(EngineSettings, "precision")] = None,
-    runtime: Annotated[str | None, flag(EngineSettings, "runtime")] = None,
-    batch: Annotated[int | None, flag(EngineSettings, "batch")] = None,
-    decode_threads: Annotated[int | None, flag(EngineSettings, "decode_threads")] = None,
-    cache: Annotated[bool, flag(CacheSettings, "enabled", "--cache/--no-cache")] = True,
-    cache_limit_gb: Annotated[float | None, flag(CacheSettings, "limit_gb", "--cache-limit-gb")] = None,
     cache_dir: Annotated[Path | None, typer.Option(help="Another cache folder than the user's own.")] = None,
     private: Annotated[
         bool, typer.Option("--private", help="Name the slide's file nowhere in the results.")
     ] = False,
+    *,
+    predict_settings: PredictSettings,
+    patches: PatchSettings,
+    bags: BagSettings,
+    engine: EngineSettings,
+    cache: CacheSettings,
 ) -> None:
     """Estimate lymph node status of slides with one bundle a mode, and write what the model looked at."""
     from napari_aln.mil.bundle import open_bundle
     from napari_aln.store.atomic import check_writable
 
     slides, model = _bundles_apart(slides, model)
-    settings = PredictSettings(
-        patches=chosen(
-            PatchSettings,
-            min_tissue_share=min_tissue_share,
-            min_entropy_bits=min_entropy_bits,
-            min_roi_share=min_roi_share,
-            roi_patching=roi_patching,
-        ),
-        bags=chosen(BagSettings, seed=seed, partitions=partitions, reduction=reduction),
-        engine=chosen(
-            EngineSettings,
-            device=device,
-            precision=precision,
-            runtime=runtime,
-            batch=batch,
-            decode_threads=decode_threads,
-        ),
-        cache=chosen(CacheSettings, enabled=cache, limit_gb=cache_limit_gb),
-        fill_clinical=fill_clinical,
+    settings = predict_settings.model_copy(
+        update={"patches": patches, "bags": bags, "engine": engine, "cache": cache}
     )
     job = _Job(
         bundles=[open_bundle(path) for path in model],

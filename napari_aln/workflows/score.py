@@ -195,7 +195,14 @@ def _warnings(card: ModelCard, n_patches: int, filled: tuple[str, ...]) -> list[
 
 
 def settings_for(card: ModelCard, settings: PredictSettings) -> PredictSettings:
-    """Return a model's own settings: filters as the user set them, else as in training, else the default."""
+    """Return a model's own settings: as the user set them, else as its card says, else the defaults."""
+    patches, bags = settings.patches, settings.bags
     trained = card.patch_filters.model_dump(exclude_none=True)
-    unset = {name: value for name, value in trained.items() if name not in settings.patches.model_fields_set}
-    return settings.model_copy(update={"patches": settings.patches.model_copy(update=unset)})
+    unset = {name: value for name, value in trained.items() if name not in patches.model_fields_set}
+    reduction = bags.reduction if "reduction" in bags.model_fields_set else card.reduction
+    return settings.model_copy(
+        update={
+            "patches": patches.model_copy(update=unset),
+            "bags": bags.model_copy(update={"reduction": reduction}),
+        }
+    )

@@ -235,6 +235,15 @@ def test_missing_clinical_values_are_filled_only_on_request(slide, ws_bundle):
     assert any("Filled from the training cohort" in text for text in record.warnings)
 
 
+def test_a_models_own_reduction_holds_unless_the_user_sets_another(slide, make_bundle):
+    surest = make_bundle("dlcnbc-ws", reduction="max")
+    result = run(slide, surest)
+    bags = result.bags["dlcnbc-ws"].probabilities
+    assert result.runs[0].probabilities["N(+)"] == bags[:, 1].max()
+    asked = run(slide, surest, bags=BagSettings(reduction="mean"))
+    assert asked.runs[0].probabilities["N(+)"] == pytest.approx(bags[:, 1].mean())
+
+
 def test_a_models_own_filters_hold_unless_the_user_sets_others(slide, make_bundle):
     from napari_aln.mil.card import PatchFilters
 

@@ -1,0 +1,54 @@
+"""Flags made from settings models."""
+
+import pytest
+import typer
+from pydantic import BaseModel, Field
+from typer.testing import CliRunner
+
+from napari_aln.cli.flags import takes
+from napari_aln.errors import UsageError
+
+
+class Inner(BaseModel):
+    depth: int = 1
+
+
+class Knobs(BaseModel):
+    level: int = Field(3, description="How loud.", json_schema_extra={"unit": "dB"}, le=10)
+    dry: bool = Field(False, description="No water.")
+    inner: Inner = Inner()
+
+
+@pytest.fixture
+def app():
+    app = typer.Typer()
+    seen = []
+
+    @app.command()
+    @takes({"dry": "--dry/--wet"}, knobs=Knobs)
+    def play(song: str, *, knobs: Knobs) -> None:
+        seen.append((song, knobs))
+
+    app.seen = seen
+    return app
+
+
+def test_each_plain_field_is_a_flag_with_help_unit_and_default(app):
+    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    assert "How loud. In dB. Default: 3." in text
+    assert "--wet" in text
+    assert "--inner" not in text
+
+
+def test_what_is_not_given_stays_unset(app):
+    runner = CliRunner()
+    assert runner.invoke(app, ["fado", "--wet"]).exit_code == 0
+    ((song, knobs),) = app.seen
+    assert (song, knobs.level, knobs.dry) == ("fado", 3, False)
+    assert knobs.model_fields_set == {"dry"}
+
+
+def test_bounds_of_the_model_hold(app):
+    outcome = CliRunner().invoke(app, ["fado", "--level", "11"])
+    assert isinstance(outcome.exception, UsageError)
+    assert "--level 11" in outcome.exception.fact
