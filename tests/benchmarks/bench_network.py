@@ -5,6 +5,9 @@
 The reference's way: an eager module, gradients on, bags of ten, fp32. All variants take turns in every round,
 so that a machine that slows down slows all of them; printed are medians and the median of the rounds' ratios.
 Input is uint8 and output h and e in every variant; reading and resizing are not part of it.
+
+How large a ratio can be depends on the processor, so the last rows say what it could do at best: the rate at
+which a large matrix product alone would do the network's arithmetic.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import time
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from napari_aln.errors import DeviceError
 from napari_aln.mil.encoders import build_encoder, encoder_spec, feature_count
@@ -46,6 +50,21 @@ def variants(network, input_px, threads):
     return found
 
 
+def bare_arithmetic(network, input_px, dtype):
+    """Do as many operations a patch as the network, in nothing but large matrix products."""
+    side = 2048
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros((1, input_px, input_px, 3), dtype=torch.uint8))
+    patches_a_product = 2 * side**3 / counter.get_total_flops()
+    a, b = torch.randn(2, side, side).to(dtype)
+
+    def run(batch):
+        for _ in range(round(len(batch) / patches_a_product)):
+            torch.mm(a, b)
+
+    return run
+
+
 def patches_per_second(run, batch):
     start = time.perf_counter()
     run(batch)
@@ -71,6 +90,8 @@ def main():
     )
 
     runs = variants(network, input_px, options.threads)
+    for dtype in (torch.float32, torch.bfloat16):
+        runs[f"matrix product {dtype}".replace("torch.", "")] = bare_arithmetic(network, input_px, dtype)
     for run in runs.values():
         run(batch[:NAIVE_BATCH])
     speed = {name: [] for name in runs}
