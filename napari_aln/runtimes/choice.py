@@ -101,7 +101,7 @@ def _has_bf16(runtime: str, device: str) -> bool:
     if device == "mps":
         return False
     if runtime == "openvino":
-        import openvino
+        from napari_aln.runtimes.openvino_import import openvino
 
         return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     import torch

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino
-import openvino.properties as props
-import openvino.properties.hint as hints
 import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from napari_aln.errors import DeviceError
+from napari_aln.runtimes.openvino_import import openvino
+
+props = importlib.import_module("openvino.properties")
+hints = importlib.import_module("openvino.properties.hint")
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 def _converted(module: torch.nn.Module, input_px: int) -> openvino.Model:
     """Convert for batches of one; by the front end itself, since `openvino.convert_model` phones home."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
     example = torch.zeros((1, input_px, input_px, 3), dtype=torch.uint8)
     decoder = TorchScriptPythonDecoder(copy.deepcopy(module).eval(), example_input=(example,))
     front_end = FrontEndManager().load_by_framework("pytorch")

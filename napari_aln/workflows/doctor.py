@@ -78,7 +78,7 @@ def _torchvision() -> Finding:
 
 def _openvino() -> Finding:
     try:
-        import openvino
+        from napari_aln.runtimes.openvino_import import openvino
 
         devices = ", ".join(openvino.Core().available_devices)
         return Finding("OpenVINO", True, f"{version('openvino')}, devices: {devices}", required=False)

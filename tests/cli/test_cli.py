@@ -251,3 +251,17 @@ def test_help_and_import_load_nothing_heavy(statement):
     code = f"import sys\ntry:\n  {statement}\nexcept SystemExit: pass\nprint({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_main_job_opens_no_connection(tissue_slide, ws_bundle, tmp_path):
+    blocked = (
+        "import socket, sys\n"
+        "def refuse(*_, **__): print('CONNECTION', file=sys.stderr); raise OSError('no network')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "from napari_aln.cli import main\n"
+        f"sys.argv = ['napari-aln', 'predict', {str(tissue_slide)!r}, '--model', {str(ws_bundle)!r},"
+        f" '--out', {str(tmp_path / 'o')!r}, *{CLINICAL!r}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, check=False)
+    assert (done.returncode, "CONNECTION" in done.stderr) == (0, False), done.stderr

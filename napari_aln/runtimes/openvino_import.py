@@ -1,0 +1,32 @@
+"""The one place that imports OpenVINO, with its telemetry left out.
+
+``import openvino`` reports its use over the network through the package `openvino_telemetry` that comes with
+it. Where that package cannot be imported OpenVINO takes a stub of its own; so it is hidden while OpenVINO is
+imported for the first time. This program opens no connection that the user did not ask for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_TELEMETRY = "openvino_telemetry"
+
+
+def _import_openvino() -> ModuleType:
+    if _TELEMETRY in sys.modules:
+        return importlib.import_module("openvino")
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # documented: makes its import fail
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[_TELEMETRY]
+
+
+openvino = _import_openvino()
+
+__all__ = ["openvino"]
