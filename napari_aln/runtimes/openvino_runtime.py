@@ -17,9 +17,10 @@ hints = importlib.import_module("openvino.properties.hint")
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from openvino import InferRequest, Model
 
 
-def _converted(module: torch.nn.Module, input_px: int) -> openvino.Model:
+def _converted(module: torch.nn.Module, input_px: int) -> Model:
     """Convert for batches of one; by the front end itself, since `openvino.convert_model` phones home."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -96,6 +97,6 @@ class OpenvinoNetwork:
             ) from error
         return tuple(self._results)
 
-    def _collect(self, request: openvino.InferRequest, index: int) -> None:
+    def _collect(self, request: InferRequest, index: int) -> None:
         for result, output in zip(self._results, range(len(self._results)), strict=True):
             result[index] = request.get_output_tensor(output).data[0]
