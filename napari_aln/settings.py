@@ -143,8 +143,8 @@ class TrainSettings(_Settings):
     patches_per_slide: int = _setting(
         64, "Patches a slide", "At most this many patches of a slide train the encoder.", "patches", ge=1
     )
-    encoder_steps: int = _setting(1500, "Encoder steps", "Steps on quarters of patches.", "steps", ge=1)
-    encoder_whole_steps: int = _setting(300, "Whole-patch steps", "Steps on whole patches.", "steps", ge=0)
+    encoder_steps: int = _setting(900, "Encoder steps", "Steps on quarters of patches.", "steps", ge=1)
+    encoder_whole_steps: int = _setting(150, "Whole-patch steps", "Steps on whole patches.", "steps", ge=0)
     encoder_batch: int = _setting(64, "Encoder batch", "Quarters a step.", "patches", ge=4, le=1024)
     encoder_learning_rate: float = _setting(1e-3, "Encoder learning rate", "Of AdamW.", gt=0.0, le=0.1)
     head_epochs: int = _setting(200, "Head epochs", "At most.", "epochs", ge=1)
