@@ -87,7 +87,10 @@ def synthesize(
         rows.append(_write_patient(out_dir, patient, slide, splits[index], settings.jpeg_quality))
         rate = (index + 1) / max(time.monotonic() - started, 1e-9)
         yield Progress("draw slides", index + 1, n_patients, rate)
-    write_cohort(table, rows)
+    try:
+        write_cohort(table, rows)
+    except OSError as error:
+        raise CohortError(f"{table} cannot be written: {error}.", "Free space, then start again.") from error
     return table
 
 

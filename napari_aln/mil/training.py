@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -59,6 +60,17 @@ class LabelledPatches:
         top, left = divmod(which, 2)
         part = self.pixels[index, top * half : (top + 1) * half, left * half : (left + 1) * half]
         return np.ascontiguousarray(part), self.targets[index, which]
+
+
+@contextmanager
+def using_threads(n: int) -> Iterator[None]:
+    """Let torch compute with `n` threads until the block ends."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fit_encoder(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_aln.annotations import read_regions
 from napari_aln.errors import DeviceError
 from napari_aln.mil.attribution import attention_slide, contribution, log_odds, patch_probability
 from napari_aln.mil.card import Metric, PrecisionCheck, Threshold
@@ -15,9 +14,9 @@ from napari_aln.mil.training import roc_auc
 from napari_aln.records import Progress
 from napari_aln.settings import EngineSettings, PredictSettings
 from napari_aln.slides import open_slide
-from napari_aln.workflows.extract import Want, extract
+from napari_aln.workflows.extract import Extraction, Want, extract
 from napari_aln.workflows.networks import engine_for
-from napari_aln.workflows.prepare import patches_for, survey
+from napari_aln.workflows.prepare import patches_for, survey, usable_roi
 from napari_aln.workflows.score import Case, Execution, clinical_vector, score, settings_for
 
 if TYPE_CHECKING:
@@ -100,8 +99,8 @@ class _Scorer:
         assert row.slide is not None  # checked when the table was read
         card, patches = self._bundle.card, self._settings.patches
         is_ws = card.mode == "dlcnbc-ws"
-        regions = [] if is_ws or row.roi is None else read_regions(row.roi)
         with open_slide(row.slide) as slide:
+            regions, _ = usable_roi(slide, None if is_ws else row.roi)
             want = Want(
                 network=lambda: self._network,
                 table=patches_for(card, slide, survey(slide), regions, patches),
@@ -113,8 +112,8 @@ class _Scorer:
                 try:
                     next(steps)
                 except StopIteration as end:
-                    features: list[Features] = end.value
-                    return features[0]
+                    found: Extraction = end.value
+                    return found.features[0]
 
     def probability(self, row: CohortRow) -> float:
         """Return a patient's probability of N(+)."""

@@ -7,28 +7,28 @@ the bundle as it was saved.
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_aln.annotations import read_regions
 from napari_aln.cohort.table import read_cohort
 from napari_aln.cohort.truth import nuclei_path, patch_targets, read_nuclei
 from napari_aln.errors import CohortError, UsageError
-from napari_aln.mil.bundle import open_bundle, save_bundle
+from napari_aln.mil.bundle import SUFFIX, open_bundle, save_bundle
 from napari_aln.mil.card import ClinicalFields, ModelCard, NumericField, PatchFilters, TrainingCohort
 from napari_aln.mil.clinical import encode
 from napari_aln.patches.quality import stain_stats
 from napari_aln.records import Progress
 from napari_aln.settings import EngineSettings
 from napari_aln.slides import open_slide
+from napari_aln.store.atomic import check_writable, storing
 from napari_aln.workflows.decode import decoded
-from napari_aln.workflows.measure_model import measured_card
-from napari_aln.workflows.prepare import patches_for, require_mpp, survey
+from napari_aln.workflows.prepare import patches_for, require_mpp, survey, usable_roi
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -79,17 +79,29 @@ def train(
         The table lacks a label, split, slide or outline; or a split lacks a class; or there is no truth.
     UsageError
         The named encoder is another one.
+    StoreError
+        The bundle cannot be written there; found out before the work begins.
+    DeviceError
+        Torch gave up, for lack of memory most likely.
     AlnError
         A slide, annotation or bundle cannot be read, or lacks tissue.
     """
+    from napari_aln.mil.training import using_threads  # torch is loaded only when training begins
+    from napari_aln.runtimes.torch_runtime import torch_errors
+    from napari_aln.workflows.measure_model import measured_card
+
     rows = _checked(cohort_csv, mode)
-    card = _plain_card(mode, rows, settings)
-    network = yield from _trained_encoder(card, rows, settings)
-    card, features = yield from _features(card, network, rows, settings)
-    yield from _train_head(card, network, rows, features, settings)
-    bundle = save_bundle(card, network.state_dict(), out_bundle)
-    card = yield from measured_card(bundle, rows)
-    return save_bundle(card, network.state_dict(), out_bundle)
+    check_writable(out_bundle.parent)
+    with using_threads(settings.threads), torch_errors("training"):
+        card = _plain_card(mode, rows, settings)
+        network = yield from _trained_encoder(card, rows, settings)
+        card, features = yield from _features(card, network, rows, settings)
+        yield from _train_head(card, network, rows, features, settings)
+        with tempfile.TemporaryDirectory() as scratch:
+            unmeasured = save_bundle(card, network.state_dict(), Path(scratch) / f"unmeasured{SUFFIX}")
+            card = yield from measured_card(unmeasured, rows)
+        with storing(out_bundle):
+            return save_bundle(card, network.state_dict(), out_bundle)
 
 
 def _checked(cohort_csv: Path, mode: Mode) -> list[CohortRow]:
@@ -180,7 +192,7 @@ def _read(row: CohortRow, card: ModelCard, settings: TrainSettings, whole_slide:
     is_ws = card.mode == "dlcnbc-ws"
     with open_slide(row.slide) as slide:
         seen = survey(slide)
-        regions = [] if is_ws or row.roi is None else read_regions(row.roi)
+        regions, _ = usable_roi(slide, None if is_ws else row.roi)
         table = patches_for(card, slide, seen, regions, settings.patches)
         chunks = list(decoded(slide, table, card.input_px, threads=1, chunk=_CHUNK))
         mpp_um = require_mpp(slide.info).mean
@@ -203,7 +215,6 @@ def _trained_encoder(
     from napari_aln.mil.architecture import build_network
     from napari_aln.mil.training import LabelledPatches, fit_encoder
 
-    torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     network = build_network(card)
     if settings.encoder_from is not None:

@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 
 import napari_aln
 from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import read_cohort, write_cohort
-from napari_aln.errors import CohortError, UsageError
+from napari_aln.errors import CohortError, StoreError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.settings import SynthesizeSettings, TrainSettings
 from napari_aln.workflows.measure_model import youden
@@ -111,6 +112,12 @@ def test_a_second_mode_takes_the_trained_encoder(whole_slide, table, tmp_path):
         run(train(table, "dlcnb", tmp_path / "x.alnmodel", other))
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(table, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="could not be written"):
+        next(train(table, "dlcnbc-ws", tmp_path / "file" / "m.alnmodel", QUICK))
+
+
 def test_closing_the_generator_leaves_no_bundle(table, tmp_path):
     steps = train(table, "dlcnbc-ws", tmp_path / "m.alnmodel", QUICK)
     next(steps)
@@ -143,8 +150,6 @@ def test_a_split_without_both_labels_is_refused(table, tmp_path):
 
 
 def test_youden_of_a_counted_case():
-    import numpy as np
-
     positive = np.array([False, False, True, False, True, True])
     p = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.8])
     # From 0.5 on: 2/3 + 3/3; from 0.25 on: 3/3 + 2/3, as large, and the lower one comes first.
