@@ -80,14 +80,26 @@ def regions_of(document: Any, name: str, shift_xy: tuple[float, float]) -> tuple
 
 def recorded_shift(document: Any) -> tuple[float, float] | None:  # noqa: ANN401
     """Return what brings the vertices of one of our own files to level 0, or None for other files."""
-    note = document.get(MEMBER) if isinstance(document, dict) else None
-    if not isinstance(note, dict) or note.get("origin") not in {"level0", "bounds"}:
+    note = _note(document)
+    if note.get("origin") not in {"level0", "bounds"}:
         return None
     try:
         x, y = note["origin_l0_xy"]
         return float(x), float(y)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def recorded_slide_hash(document: Any) -> str | None:  # noqa: ANN401
+    """Return the slide's quick hash that one of our own files states, or None for other files."""
+    stated = _note(document).get("slide_hash")
+    return stated if isinstance(stated, str) and stated else None
+
+
+def _note(document: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return our own member of a document, empty where it has none."""
+    note = document.get(MEMBER) if isinstance(document, dict) else None
+    return note if isinstance(note, dict) else {}
 
 
 def _features(document: Any, name: str) -> list[Any]:  # noqa: ANN401

@@ -50,18 +50,10 @@ def read_regions(
         The file is missing, unreadable, of no known format, malformed, or holds no area.
     """
     shift_xy = bounds_xy if origin == "bounds" else (0.0, 0.0)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(
-            f"{path} cannot be read: {error.strerror or error}.", "Check the path and your rights to it."
-        ) from error
+    content = _content(path)
     if not content.strip():
         raise AnnotationError(f"{path} is empty.", "Export the annotations again.")
-    if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<" or content[:2] in {
-        b"\xff\xfe",
-        b"\xfe\xff",
-    }:
+    if _is_xml(content):
         root = _xml(content, path)
         if root.tag == "ASAP_Annotations":
             return asap.regions_of(root, path.name, shift_xy)
@@ -72,6 +64,36 @@ def read_regions(
     if bcnb.is_bcnb(document):
         return bcnb.regions_of(document, path.name, shift_xy)
     return geojson.regions_of(document, path.name, geojson.recorded_shift(document) or shift_xy)
+
+
+def recorded_slide_hash(path: Path) -> str | None:
+    """Return the quick hash of the slide that an annotation file was drawn on, or None where it states none.
+
+    Only files of `write_geojson` state it. Others are not parsed for it.
+
+    Raises
+    ------
+    AnnotationError
+        The file cannot be read, or looks like one of ours and is no JSON.
+    """
+    content = _content(path)
+    if _is_xml(content) or f'"{geojson.MEMBER}"'.encode() not in content:
+        return None
+    return geojson.recorded_slide_hash(_json(content, path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AnnotationError(
+            f"{path} cannot be read: {error.strerror or error}.", "Check the path and your rights to it."
+        ) from error
+
+
+def _is_xml(content: bytes) -> bool:
+    utf_16 = content[:2] in {b"\xff\xfe", b"\xfe\xff"}
+    return utf_16 or content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
 def _xml(content: bytes, path: Path) -> Element:

@@ -18,8 +18,20 @@ if TYPE_CHECKING:
 
     from napari_aln.records import Region
 
-ROI_CLASS = re.compile(r"^\s*$|(?<!non)(?<!non[-_ ])(tumou?r|(?<![a-z])roi(?![a-z])|positive)", re.IGNORECASE)
-"""Classes of a tumour ROI: empty, or with tumo(u)r, ROI or positive in it. Non-tumour is none."""
+ROI_CLASS = re.compile(
+    r"""
+    | roi (\ ?\d+)?
+    | (invasive\ )? tumou?r (\ (roi|region|area|bed))? (\ ?\d+)?
+    | (invasive\ )? (breast\ )? (carcinoma|cancer)
+    | invasive\ (ductal|lobular)\ carcinoma
+    | positive  # as in the BCNB data set
+    """,
+    re.VERBOSE,
+)
+"""The whole name of a tumour ROI's class, in lower case and with single blanks; none is one too.
+
+The whole name, because parts of it mislead: no tumor, peritumoral stroma, ER positive.
+"""
 
 _OTHER_FILE = "Check that the file belongs to this slide and states the right origin."
 
@@ -44,7 +56,8 @@ def usable_regions(
         Valid, non-empty polygons or multipolygons inside the slide. Regions of classes that name no tumour
         (see `ROI_CLASS`) are left out.
     warnings
-        What was left out, mended or clipped, one sentence each.
+        What was left out, mended or clipped, one sentence each. Results keep them, so they name a region by
+        its number, never by the file or by what someone called it: that may be a patient's name.
 
     Raises
     ------
@@ -52,17 +65,22 @@ def usable_regions(
         No tumour region; a coordinate is not finite; or nothing of the regions lies on the slide.
     """
     chosen, warnings = _tumour_regions(regions, name_of_file)
+    any_area = False
     slide = shapely.box(0, 0, *slide_size_px)
     usable: list[Region] = []
     for number, region in chosen:
-        where = f"{name_of_file}: region {number}" + (f" ({region.name})" if region.name else "")
+        where = f"Region {number} of the ROI"
         if not np.isfinite(shapely.get_coordinates(region.geometry)).all():
-            raise RegionError(f"{where} holds a coordinate that is not a finite number.", "Draw it again.")
+            raise RegionError(
+                f"{name_of_file}: region {number} holds a coordinate that is not a finite number.",
+                "Draw it again.",
+            )
         mended = shapely.make_valid(region.geometry, method="structure", keep_collapsed=False)
         mended = _areas_only(mended)
         if mended.area == 0:
             warnings.append(f"{where} has no area and was left out.")
             continue
+        any_area = True
         if not region.geometry.is_valid:
             reason = shapely.is_valid_reason(region.geometry)
             warnings.append(f"{where} crosses itself and was mended: {reason}.")
@@ -77,7 +95,9 @@ def usable_regions(
             )
         usable.append(replace(region, geometry=clipped))
     if not usable:
-        raise RegionError(_why_none(warnings, name_of_file, slide_size_px), _OTHER_FILE)
+        width, height = slide_size_px
+        why = f"lies on the slide, which is {width} x {height} px" if any_area else "has an area"
+        raise RegionError(f"{name_of_file}: no region {why}.", _OTHER_FILE)
     return tuple(usable), tuple(warnings)
 
 
@@ -89,34 +109,26 @@ def _tumour_regions(
         raise RegionError(
             f"{name_of_file} holds no region.", "Draw a tumour region, or use the whole-slide mode."
         )
-    chosen: list[tuple[int, Region]] = []
-    others: set[str] = set()
-    for number, region in enumerate(regions, start=1):
-        if ROI_CLASS.search(region.classification):
-            chosen.append((number, region))
-        else:
-            others.add(region.classification)
+    chosen = [(n, r) for n, r in enumerate(regions, start=1) if _is_tumour(r.classification)]
+    others = sorted({r.classification.strip() for r in regions if not _is_tumour(r.classification)})
     if not chosen:
         raise RegionError(
-            f"{name_of_file} holds no tumour region, only: {', '.join(sorted(others))}.",
-            "Classify the tumour regions as 'tumour', or leave them unclassified.",
+            f"{name_of_file} holds no region whose class is a tumour ROI, only: {', '.join(others)}.",
+            "Give the tumour regions the class Tumor or ROI, or none.",
         )
-    if others:
-        left_out = len(regions) - len(chosen)
-        return chosen, [
-            f"{name_of_file}: {left_out} regions of {', '.join(sorted(others))} are no tumour ROI."
-        ]
-    return chosen, []
+    if not others:
+        return chosen, []
+    left_out = len(regions) - len(chosen)
+    return chosen, [
+        f"Left out of the ROI, because their class is another: {left_out} regions ({', '.join(others)})."
+    ]
+
+
+def _is_tumour(classification: str) -> bool:
+    return ROI_CLASS.fullmatch(" ".join(classification.lower().replace("_", " ").split())) is not None
 
 
 def _areas_only(geometry: BaseGeometry) -> BaseGeometry:
     """Drop the points and lines that mending or clipping leaves behind."""
     parts = shapely.get_parts(shapely.get_parts(geometry))
     return shapely.union_all(parts[shapely.area(parts) > 0])
-
-
-def _why_none(warnings: list[str], name_of_file: str, slide_size_px: tuple[int, int]) -> str:
-    if all("no area" in warning for warning in warnings):
-        return f"{name_of_file}: no region has an area."
-    width, height = slide_size_px
-    return f"{name_of_file}: no region lies on the slide, which is {width} x {height} px."

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon, box, shape
 
-from napari_aln.annotations import read_regions, write_geojson
+from napari_aln.annotations import read_regions, recorded_slide_hash, write_geojson
 from napari_aln.errors import AnnotationError
 from napari_aln.geometry import Mpp
 from napari_aln.records import Region
@@ -201,6 +201,43 @@ def test_what_is_written_is_read_back(tmp_path, origin):
             again.color_rgb,
         )
     assert [p.name for p in tmp_path.iterdir()] == ["out.geojson"]
+
+
+def test_our_files_say_which_slide_they_were_drawn_on(tmp_path):
+    ours = tmp_path / "ours.geojson"
+    write_geojson([Region(RING)], ours, mpp=None, slide_hash="abc")
+    assert recorded_slide_hash(ours) == "abc"
+    re_ordered = tmp_path / "sorted.geojson"
+    re_ordered.write_text(json.dumps(json.loads(ours.read_text()), sort_keys=True))
+    assert recorded_slide_hash(re_ordered) == "abc"
+    write_geojson([Region(RING)], ours, mpp=None, slide_hash="")
+    assert recorded_slide_hash(ours) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"type": "FeatureCollection", "features": []}',
+        '{"napari_aln": "abc"}',
+        '{"napari_aln": {"slide_hash": 7}}',
+        '{"features": [{"napari_aln": {"slide_hash": "of a feature"}}]}',
+        '["napari_aln"]',
+        '<A Name="napari_aln"/>',
+        "no JSON, and none of ours",
+    ],
+)
+def test_other_files_state_no_slide(tmp_path, content):
+    path = tmp_path / "other"
+    path.write_text(content)
+    assert recorded_slide_hash(path) is None
+
+
+def test_a_missing_or_damaged_file_is_named_when_its_slide_is_asked_for(tmp_path):
+    with pytest.raises(AnnotationError, match=r"none\.geojson cannot be read"):
+        recorded_slide_hash(tmp_path / "none.geojson")
+    (tmp_path / "cut.geojson").write_text('{"napari_aln": {"slide_ha')
+    with pytest.raises(AnnotationError, match=r"cut\.geojson is neither JSON nor XML"):
+        recorded_slide_hash(tmp_path / "cut.geojson")
 
 
 def test_the_file_states_origin_resolution_and_slide_and_has_qupath_names(tmp_path):

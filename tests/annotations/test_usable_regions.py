@@ -31,9 +31,7 @@ def test_a_self_intersection_is_mended_and_said():
     (region,), warnings = usable_regions([Region(bow_tie, "knot")], SIZE, "f.geojson")
     assert region.geometry.is_valid
     assert region.geometry.area == 5000
-    assert warnings == (
-        "f.geojson: region 1 (knot) crosses itself and was mended: Self-intersection[50 50].",
-    )
+    assert warnings == ("Region 1 of the ROI crosses itself and was mended: Self-intersection[50 50].",)
 
 
 def test_a_loop_drawn_over_itself_stays_inside():
@@ -57,8 +55,21 @@ def test_regions_without_use_are_left_out_and_said():
     regions = [Region(line), Region(box(2000, 0, 2100, 100)), Region(box(1, 1, 2, 2), "kept")]
     usable, warnings = usable_regions(regions, SIZE, "f")
     assert [region.name for region in usable] == ["kept"]
-    assert any("region 1 has no area" in warning for warning in warnings)
-    assert any("region 2 lies wholly outside" in warning for warning in warnings)
+    assert any("Region 1 of the ROI has no area" in warning for warning in warnings)
+    assert any("Region 2 of the ROI lies wholly outside" in warning for warning in warnings)
+
+
+def test_warnings_name_neither_the_file_nor_what_someone_called_a_region():
+    shapes = {
+        "other class": Region(box(0, 0, 9, 9), "Jane Roe", "Stroma"),
+        "no area": Region(Polygon([(0, 0), (5, 5), (9, 9)]), "Jane Roe"),
+        "crossing": Region(Polygon([(0, 0), (100, 100), (100, 0), (0, 100)]), "Jane Roe"),
+        "outside": Region(box(2000, 0, 2100, 100), "Jane Roe"),
+        "over the edge": Region(box(-100, 700, 100, 900), "Jane Roe"),
+    }
+    _, warnings = usable_regions(list(shapes.values()), SIZE, "roe_jane.geojson")
+    assert len(warnings) == len(shapes)
+    assert "roe" not in " ".join(warnings).lower()
 
 
 def test_a_region_that_touches_the_slide_at_its_edge_only_is_outside():
@@ -82,18 +93,36 @@ def test_lines_left_by_clipping_are_dropped():
     ("name", "used"),
     [
         ("Tumor", True),
+        ("tumour", True),
         ("tumour ROI", True),
+        ("Tumour_ROI", True),
+        ("Tumor region", True),
+        ("tumour region", True),
         ("Invasive TUMOUR", True),
+        ("invasive tumor", True),
+        ("Invasive carcinoma", True),
         ("positive", True),
+        ("Positive", True),
         ("ROI", True),
         ("roi_1", True),
+        ("Tumor 2", True),
         ("", True),
         (" ", True),
+        (" Tumor ", True),
         ("Stroma", False),
         ("negative", False),
         ("Non-tumor", False),
         ("non tumour", False),
         ("nontumor", False),
+        ("No tumor", False),
+        ("tumour-free", False),
+        ("peritumoral stroma", False),
+        ("outside tumour", False),
+        ("adjacent to tumor", False),
+        ("Stroma: Positive", False),
+        ("ER positive", False),
+        ("ROI negative", False),
+        ("Tumor stroma", False),
         ("Steroid", False),
     ],
 )
@@ -103,16 +132,21 @@ def test_which_classes_are_the_roi(name, used):
     assert ([region.name for region in usable] == ["asked", "kept"]) == used
     assert (warnings == ()) == used
     if not used:
-        assert name in warnings[0]
+        assert f"1 regions ({name})" in warnings[0]
 
 
 ERRORS = {
     "none": ([], "holds no region"),
     "other classes only": (
         [Region(box(0, 0, 9, 9), "", "Stroma"), Region(box(0, 0, 9, 9), "", "Fat")],
-        "Fat, Stroma",
+        "holds no region whose class is a tumour ROI, only: Fat, Stroma.",
     ),
+    "a class that only speaks of tumour": ([Region(box(0, 0, 9, 9), "", "No tumor")], "only: No tumor."),
     "outside": ([Region(box(5000, 0, 5100, 10))], "no region lies on the slide, which is 1000 x 800 px"),
+    "outside, or without area": (
+        [Region(box(5000, 0, 5100, 10)), Region(LineString([(0, 0), (5, 5)]))],
+        "no region lies on the slide",
+    ),
     "left of it": ([Region(box(-20, 0, -10, 10))], "no region lies on the slide"),
     "no area": ([Region(Polygon([(0, 0), (5, 5), (9, 9)]))], "no region has an area"),
     "empty": ([Region(Polygon())], "no region has an area"),
