@@ -190,6 +190,7 @@ class RunRecord:
     mode: Mode
     model_name: str
     model_sha256: str
+    card_sha256: str  # thresholds and clinical statistics stand in the card, not in the weights
     classes: tuple[str, ...]
     probabilities: dict[str, float]  # class name -> probability, in the card's class order
     bag_spread: dict[str, float]  # standard deviation over bags; says how much the draw of patches matters
@@ -200,11 +201,12 @@ class RunRecord:
     n_patches: int
     n_bags: int
     n_partitions: int
+    bag_probabilities: tuple[tuple[float, ...], ...]  # (n_bags, n_classes); members in bags.parquet
     seed: int
     mpp_used: float
     patch_px: int
     clinical: dict[str, Any] | None
-    clinical_filled: tuple[str, ...]
+    clinical_filled: dict[str, float | bool]  # value used in place of a missing one
     settings: dict[str, Any]
     runtime: str
     device: str

@@ -70,7 +70,9 @@ class EngineSettings(_Settings):
     batch: int = _setting(
         16, "Batch", "Patches a network call; halved when memory runs out.", "patches", ge=1, le=1024
     )
-    decode_threads: int = _setting(1, "Decoding threads", "Threads that read patches.", ge=1, le=64)
+    decode_threads: int | None = _setting(
+        None, "Decoding threads", "Threads that read patches. Left out: 1, before a GPU up to 8.", ge=1, le=64
+    )
 
 
 class CacheSettings(_Settings):

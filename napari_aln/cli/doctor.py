@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 SOMETHING_MISSING = 1
@@ -17,7 +18,9 @@ def doctor() -> None:
     whole = True
     for finding in examine():
         mark = "[green]ok[/]" if finding.ok else "[red]missing[/]" if finding.required else "[yellow]note[/]"
-        table.add_row(mark, finding.piece, finding.fact, "" if finding.ok else finding.next_step)
+        table.add_row(
+            mark, finding.piece, escape(finding.fact), "" if finding.ok else escape(finding.next_step)
+        )
         whole &= finding.ok or not finding.required
     Console().print(table)
     if not whole:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(help="Model bundles.", no_args_is_help=True)
@@ -20,13 +21,13 @@ def show(bundle: BundlePath) -> None:
     from napari_aln.mil.bundle import open_bundle
 
     card = open_bundle(bundle).card
-    table = Table(title=card.name, title_justify="left", show_header=False)
+    table = Table(title=escape(card.name), title_justify="left", show_header=False)
     for name, value in card.model_dump(mode="json").items():
         if name != "name" and value not in (None, "", [], {}):
-            table.add_row(name, _readable(value))
+            table.add_row(name, escape(_readable(value)))
     console = Console()
     console.print(table)
-    console.print(card.notice)
+    console.print(card.notice, markup=False)
 
 
 def _readable(value: object) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from napari_aln.cli import progress
@@ -57,6 +57,7 @@ class _Job:
     cache_dir: Path | None
     out: Path
     private: bool
+    origin: Literal["level0", "bounds"] | None
 
 
 @takes(
@@ -75,6 +76,10 @@ def predict(
     out: Annotated[Path, typer.Option(help="Where the result folders go, one for each slide.")],
     roi: Annotated[
         Path | None, typer.Option(help="Tumour ROI of the slide, or a folder of <slide stem>.geojson.")
+    ] = None,
+    origin: Annotated[
+        Literal["level0", "bounds"] | None,
+        typer.Option(help="What the ROI file's coordinates start at, unless it says so. Default: level0."),
     ] = None,
     clinical: Annotated[
         Path | None, typer.Option(help="Table with a row for each slide or patient, instead of --age etc.")
@@ -116,6 +121,7 @@ def predict(
         cache_dir=cache_dir,
         out=out,
         private=private,
+        origin=origin,
     )
     check_writable(out)
     _check_names(slides, private=private)
@@ -147,13 +153,15 @@ def _clinical_of_flags(
 
 def _check_names(slides: list[Path], *, private: bool) -> None:
     """Refuse slides whose result folders would overwrite each other."""
+    from napari_aln.store.result import public_name
+
     if not slides:
         raise UsageError("No slide was given.", "Name at least one slide before --model.")
-    stems = [slide.stem for slide in slides]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    names = [public_name(slide).casefold() for slide in slides]  # some systems do not tell A from a
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice and not private:
         raise UsageError(
-            f"Several slides are named {twice[0]}, so their results would overwrite each other.",
+            f"The results of several slides would be named {twice[0]} and overwrite each other.",
             "Run them into different --out folders, or use --private, which names results by content.",
         )
 
@@ -186,14 +194,16 @@ def _run_one(path: Path, job: _Job) -> None:
             job.bundles,
             job.out,
             regions=_regions_for(path, job) or (row.roi if row else None),
+            origin=job.origin,
             clinical=row.clinical if row else job.clinical,
             settings=job.settings,
             cache=FeatureCache(job.cache_dir) if job.settings.cache.enabled else None,
             case_id=row.patient_id if row else None,
             private=job.private,
         )
-        result, place = progress.run(work, path.name)
-    show_result(result, place, path.name)
+        title = "slide" if job.private else path.name
+        result, place = progress.run(work, title, resumable=job.settings.cache.enabled)
+    show_result(result, place, result.alias if job.private else path.name)
 
 
 def _regions_for(slide: Path, job: _Job) -> Path | None:
@@ -201,7 +211,12 @@ def _regions_for(slide: Path, job: _Job) -> Path | None:
     roi = job.roi
     if roi is None or not roi.is_dir():
         return roi
-    found = sorted(p for p in roi.glob(f"{glob.escape(slide.stem)}.*") if p.suffix.lower() in REGION_SUFFIXES)
+    found = [p for p in roi.iterdir() if p.stem == slide.stem and p.suffix.lower() in REGION_SUFFIXES]
+    if len(found) > 1:
+        raise RegionError(
+            f"{roi} holds several region files for {slide.name}: {', '.join(sorted(p.name for p in found))}.",
+            "Keep one of them.",
+        )
     if not found and any(bundle.card.mode != "dlcnbc-ws" for bundle in job.bundles):
         raise RegionError(
             f"{roi} holds no region file for {slide.name}.",
@@ -222,21 +237,19 @@ def _row_of(slide: Path, table: Path | None) -> CohortRow | None:
 def show_result(result: SlideResult, place: Path, title: str) -> None:
     """Print a result as a table, with the notices that belong to it."""
     console = Console()
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("")
     for run in result.runs:
-        table.add_column(f"{run.mode.upper()}\n{run.model_name}")
-    for name in result.runs[0].classes:
-        table.add_row(
-            f"probability {name}",
-            *(f"{run.probabilities.get(name, float('nan')):.3f}" for run in result.runs),
-        )
-    table.add_row("decision", *(f"{run.prediction} ({run.operating_point})" for run in result.runs))
+        table.add_column(escape(f"{run.mode.upper()}\n{run.model_name}"))
+    for name in dict.fromkeys(name for run in result.runs for name in run.classes):
+        values = [run.probabilities.get(name) for run in result.runs]
+        table.add_row(escape(f"probability {name}"), *("" if p is None else f"{p:.3f}" for p in values))
+    table.add_row("decision", *(escape(f"{run.prediction} ({run.operating_point})") for run in result.runs))
     table.add_row("bag spread", *(f"{max(run.bag_spread.values()):.3f}" for run in result.runs))
     table.add_row("patches, bags", *(f"{run.n_patches}, {run.n_bags}" for run in result.runs))
     console.print(table)
     warnings = dict.fromkeys([*result.warnings, *(w for run in result.runs for w in run.warnings)])
     for warning in warnings:
-        console.print(f"[yellow]Warning:[/] {warning}", soft_wrap=True)
+        console.print(f"[yellow]Warning:[/] {escape(warning)}", soft_wrap=True)
     console.print(f"{RESEARCH_NOTICE} {ATTENTION_NOTICE}", soft_wrap=True)
     console.print(f"Result: {place}", soft_wrap=True, markup=False)

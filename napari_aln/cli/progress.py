@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ Result = TypeVar("Result")
 INTERRUPTED = 130
 
 
-def run(work: Generator[records.Progress, None, Result], title: str) -> Result:
+def run(work: Generator[records.Progress, None, Result], title: str, *, resumable: bool = False) -> Result:
     """Run a generator to its end with a progress bar on stderr, and return its result.
 
-    Ctrl-C closes the generator, which keeps what it has finished, and ends the program with code 130.
+    Ctrl-C closes the generator and ends the program with code 130; `resumable` says that the work it has
+    done is kept.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -31,6 +33,7 @@ def run(work: Generator[records.Progress, None, Result], title: str) -> Result:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        title = escape(title)
         bar = bars.add_task(title, total=None, rate="")
         try:
             while True:
@@ -43,9 +46,8 @@ def run(work: Generator[records.Progress, None, Result], title: str) -> Result:
             return result
         except KeyboardInterrupt:
             work.close()
-            bars.console.print(
-                "Cancelled. What was read so far is kept: the same command goes on from there."
-            )
+            kept = " What was read so far is kept: the same command goes on from there." if resumable else ""
+            bars.console.print(f"Cancelled.{kept}")
             raise typer.Exit(INTERRUPTED) from None
         finally:
             work.close()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import uuid
 from typing import TYPE_CHECKING
 
-from napari_aln.errors import StoreError
+import psutil
+
+from napari_aln.errors import AlnError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+ASIDE_SUFFIX = ".replaced"
 INCOMPLETE_SUFFIX = ".incomplete"
 """Ends the name of a folder or file that is still being written, or whose writer was killed."""
 
@@ -25,7 +29,7 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, StoreError):
+        if isinstance(error, AlnError):  # a slide that cannot be read is no fault of the output's place
             raise
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
@@ -68,11 +72,13 @@ def atomic_folder(folder: Path, *, known_by: str) -> Iterator[Path]:
         `folder` holds something else, or cannot be written.
     """
     refuse_foreign(folder, known_by=known_by)
-    # The process number tells a later run whose leftovers these are; two runs never share a name.
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}{INCOMPLETE_SUFFIX}")
+    # The process number tells a later run whose leftovers these are.
+    own = f"{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    unfinished = folder.with_name(f"{own}{INCOMPLETE_SUFFIX}")
     with storing(folder):
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_leftovers(folder)
+        unfinished.mkdir()
         try:
             yield unfinished
             _swap(unfinished, folder)
@@ -94,12 +100,27 @@ def refuse_foreign(folder: Path, *, known_by: str) -> None:
         )
 
 
+def _sweep_leftovers(folder: Path) -> None:
+    """Remove what runs that were killed left beside a folder; bring an earlier result back that one moved."""
+    leftover = re.compile(
+        rf"{re.escape(folder.name)}\.(\d+)-[0-9a-f]{{8}}({re.escape(INCOMPLETE_SUFFIX)}|{re.escape(ASIDE_SUFFIX)})"
+    )
+    for path in folder.parent.iterdir():
+        found = leftover.fullmatch(path.name)
+        if found is None or psutil.pid_exists(int(found[1])):
+            continue
+        if found[2] == ASIDE_SUFFIX and not folder.exists():
+            path.replace(folder)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _swap(new: Path, place: Path) -> None:
     """Put a finished folder in its place; an earlier one is moved aside first, back if that fails."""
     if not place.exists():
         new.replace(place)
         return
-    aside = place.with_name(f"{new.name}.old")
+    aside = place.with_name(new.name.removesuffix(INCOMPLETE_SUFFIX) + ASIDE_SUFFIX)
     place.replace(aside)
     try:
         new.replace(place)

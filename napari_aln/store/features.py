@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,15 +21,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from platformdirs import user_cache_path
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
-from napari_aln.store.atomic import atomic_file
+from napari_aln.errors import StoreError
+from napari_aln.store.atomic import INCOMPLETE_SUFFIX, atomic_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
 PARTS_BEFORE_MERGE = 8
+SECONDS_UNTIL_FORSAKEN = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class FeatureKey:
     reader: str
     runtime: str
     precision: str
+    network: str  # what else of the card shapes the numbers: encoder, normalisation, widths
     grid_origin: tuple[float, float] = (0.0, 0.0)
     format: int = FORMAT
 
@@ -124,7 +128,11 @@ class FeatureCache:
 
     def entries(self) -> list[tuple[Path, int, float]]:
         """Return folder, bytes and time of last use of every entry, least recently used first."""
-        found = [(p, _bytes_below(p), p.stat().st_mtime) for p in self.root.glob("*") if p.is_dir()]
+        found = []
+        for path in self.root.glob("*"):
+            with contextlib.suppress(OSError):  # another process may be clearing it
+                if path.is_dir():
+                    found.append((path, _bytes_below(path), path.stat().st_mtime))
         return sorted(found, key=lambda entry: entry[2])
 
     def prune(self, limit_bytes: float) -> None:
@@ -162,7 +170,8 @@ class FeatureEntry:
         for path in sorted(self.folder.glob("part-*.safetensors")):
             part = _read_part(path, width)
             if part is None:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
             else:
                 parts.append(part)
         if self.folder.is_dir():
@@ -170,7 +179,8 @@ class FeatureEntry:
                 os.utime(self.folder)
         joined = CachedFeatures.join(parts)
         if len(parts) > PARTS_BEFORE_MERGE:
-            self._merge(joined)
+            with contextlib.suppress(StoreError):  # merging saves time later, no more
+                self._merge(joined)
         return joined
 
     def append(self, part: CachedFeatures) -> None:
@@ -182,15 +192,15 @@ class FeatureEntry:
             The disk is full or may not be written to.
         """
         if len(part):
-            path = self.folder / f"part-{uuid.uuid4().hex}.safetensors"
-            with atomic_file(path) as temporary:
-                tensors = {k: np.ascontiguousarray(v) for k, v in vars(part).items()}
-                save_file(tensors | {"scored": part.scored.astype(np.uint8)}, temporary)
+            tensors = {k: np.ascontiguousarray(v) for k, v in vars(part).items()}
+            content = save(tensors | {"scored": part.scored.astype(np.uint8)})
+            with atomic_file(self.folder / f"part-{uuid.uuid4().hex}.safetensors") as temporary:
+                temporary.write_bytes(content)
 
     def _merge(self, joined: CachedFeatures) -> None:
         old = list(self.folder.glob("part-*.safetensors"))
         self.append(joined)
-        for path in old:
+        for path in [*old, *_forsaken(self.folder)]:
             path.unlink(missing_ok=True)
 
 
@@ -203,6 +213,12 @@ def _read_part(path: Path, width: int) -> CachedFeatures | None:
     n = len(part)
     shapes = {"cell": (n,), "entropy": (n,), "scored": (n,), "h": (n, width), "e": (n,)}
     return part if all(getattr(part, k).shape == s for k, s in shapes.items()) else None
+
+
+def _forsaken(folder: Path) -> list[Path]:
+    """Return files that a killed process left half written, a day ago or more."""
+    found = folder.glob(f"*{INCOMPLETE_SUFFIX}")
+    return [path for path in found if time.time() - path.stat().st_mtime > SECONDS_UNTIL_FORSAKEN]
 
 
 def _bytes_below(folder: Path) -> int:

@@ -39,7 +39,7 @@ def raster(table: PatchTable, values: ArrayLike) -> NDArray[np.float32]:
     return picture
 
 
-def write_heatmap(scores: PatchScores, mpp: Mpp, path: Path) -> None:
+def write_heatmap(scores: PatchScores, mpp: Mpp, path: Path, description: str) -> None:
     """Write all maps of a run. Its origin is the slide's level-0 corner.
 
     Parameters
@@ -50,12 +50,15 @@ def write_heatmap(scores: PatchScores, mpp: Mpp, path: Path) -> None:
         µm/px of level 0.
     path
         Where to write; ends in ``.tif``.
+    description
+        What made it: slide and model.
     """
     pictures = np.stack([raster(scores.table, getattr(scores, name)) for name in MAPS])
     finer = 1 if scores.table.origin_l0 is None else OFF_GRID_SUBDIVISION
     step_x, step_y = scores.table.grid.step_l0
     metadata = {
         "axes": "CYX",
+        "Description": description,
         "Channel": {"Name": list(MAPS)},
         "PhysicalSizeX": step_x * mpp.x / finer,
         "PhysicalSizeXUnit": "µm",

@@ -1,17 +1,17 @@
 """The result folder: one per slide, whole or marked incomplete.
 
-Written here: ``result.json`` (`ResultDocument`), ``patches.parquet``, ``regions.geojson`` is added by the
-workflow through `annotations`, ``heatmap-<run>.tif`` (`heatmap`). Nothing here names the slide's file in
-private mode.
+Written here: ``result.json`` (`ResultDocument`), ``patches.parquet`` and ``bags.parquet``. The workflow adds
+``regions.geojson`` through `annotations`; `heatmap` writes ``heatmap-<run>.tif``. Nothing here names the
+slide's file in private mode.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from datetime import UTC, datetime
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path  # noqa: TC003  (pydantic reads it)
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,21 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 RESULT_JSON = "result.json"
-PACKAGES = ("napari-aln", "numpy", "openslide-python", "openvino", "scikit-image", "tifffile", "torch")
+FRAME = "level-0 pixels, x right, y down, origin at the slide's level-0 corner"
+PACKAGES = (
+    "napari-aln",
+    "imagecodecs",
+    "numpy",
+    "openslide-bin",
+    "openslide-python",
+    "openvino",
+    "pillow",
+    "scipy",
+    "shapely",
+    "tifffile",
+    "torch",
+    "torchvision",
+)
 
 
 class _Frozen(BaseModel):
@@ -79,22 +93,22 @@ class ResultDocument(_Frozen):
     versions: dict[str, str]
     alias: str
     slide: SlideFacts
-    frame: str = "level-0 pixels, x right, y down, origin at the slide's level-0 corner"
+    frame: str = FRAME
     runs: tuple[RunRecord, ...]
     warnings: tuple[str, ...]
 
 
 def alias_of(info: SlideInfo, case_id: str | None = None) -> str:
     """Return the name of a slide that shows nothing of its file: the case id, else a short hash."""
-    return _folder_safe(case_id) if case_id else f"slide-{info.quick_hash[:10]}"
+    return folder_safe(case_id) if case_id else f"slide-{info.quick_hash[:10]}"
 
 
-def folder_name(info: SlideInfo, alias: str, *, private: bool) -> str:
-    """Return the name of a slide's result folder."""
-    return alias if private else _folder_safe(info.path.stem)
+def public_name(path: Path) -> str:
+    """Return the result folder's name outside private mode: the file's stem, or a DICOM folder's name."""
+    return folder_safe(path.name if path.is_dir() else path.stem)
 
 
-def _folder_safe(name: str) -> str:
+def folder_safe(name: str) -> str:
     """Keep letters, digits and ``._-``: the rest is not safe in a folder name on every system."""
     return re.sub(r"[^\w.-]+", "_", name).strip(". ") or "slide"
 
@@ -103,7 +117,7 @@ def document_of(result: SlideResult, *, private: bool) -> ResultDocument:
     """Describe a result, without its per-patch values."""
     return ResultDocument(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={package: version(package) for package in PACKAGES if _installed(package)},
+        versions=_versions(),
         alias=result.alias,
         slide=SlideFacts.of(result.slide, private=private),
         runs=result.runs,
@@ -111,9 +125,12 @@ def document_of(result: SlideResult, *, private: bool) -> ResultDocument:
     )
 
 
-def _installed(package: str) -> bool:
-    modules = {"napari-aln": "napari_aln", "openslide-python": "openslide", "scikit-image": "skimage"}
-    return find_spec(modules.get(package, package)) is not None
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def write_document(document: ResultDocument, folder: Path) -> None:
@@ -176,6 +193,26 @@ def _arrow(values: NDArray[Any] | pa.Array) -> pa.Array:
     return pa.Array.from_buffers(dtype, len(values), [None, pa.py_buffer(bits)])
 
 
-def write_patches(result: SlideResult, folder: Path) -> None:
-    """Write ``patches.parquet``."""
-    pq.write_table(patches_table(result), folder / "patches.parquet")
+def bags_table(result: SlideResult) -> pa.Table:
+    """Return one row a patch in a bag: run, bag and the patch's place among the run's patches."""
+    parts = []
+    for run, prediction in result.bags.items():
+        patch = np.concatenate(prediction.bags)
+        sizes = [len(bag) for bag in prediction.bags]
+        bag = np.repeat(np.arange(len(sizes)), sizes)
+        parts.append(
+            pa.table({"run": pa.repeat(run, len(patch)), "bag": _arrow(bag), "patch": _arrow(patch)})
+        )
+    return pa.concat_tables(parts)
+
+
+def write_tables(result: SlideResult, folder: Path) -> None:
+    """Write ``patches.parquet`` and ``bags.parquet``; both name slide, models, frame and µm/px."""
+    origin = {
+        "slide_quick_hash": result.slide.quick_hash,
+        "mpp": json.dumps(result.slide.mpp),
+        "frame": FRAME,
+        "models": json.dumps({run.run: run.model_sha256 for run in result.runs}),
+    }
+    for name, table in (("patches", patches_table(result)), ("bags", bags_table(result))):
+        pq.write_table(table.replace_schema_metadata(origin), folder / f"{name}.parquet")

@@ -6,6 +6,7 @@ what-if here, and with statistics of the bag no map beyond attention within bags
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from napari_aln.runtimes.choice import choose
 from napari_aln.slides import read_patch
 from napari_aln.slides.sampling import read_resampled
 from napari_aln.workflows.decode import decoded, resized
+from napari_aln.workflows.extract import threads_for
 from napari_aln.workflows.networks import engine_for
 from napari_aln.workflows.prepare import patches_for, require_mpp, require_patches
 from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, draw, in_roi, record, score
@@ -118,7 +120,8 @@ def _grid_patches(
     """Read the patches once for their entropy; their pixels are read again bag by bag, not held."""
     entropy = np.empty(len(table), np.float32)
     engine = settings.engine
-    for chunk in decoded(slide, table, card.input_px, threads=engine.decode_threads, chunk=engine.batch):
+    threads = threads_for(engine, card.input_px)
+    for chunk in decoded(slide, table, card.input_px, threads=threads, chunk=engine.batch):
         entropy[chunk.rows] = chunk.entropy
         yield Progress("entropy", int(chunk.rows[-1]) + 1, len(table))
     if card.mode == "dlcnbc-ws":
@@ -139,6 +142,7 @@ def _score_cut_out(
     """Score cut-out patches with running statistics: the ordinary network, the ordinary maps."""
     from napari_aln.runtimes.base import compile_network
 
+    started = time.perf_counter()
     card, n = bundle.card, len(patches.table)
     network = compile_network(bundle.network(), card.input_px, settings.engine, bf16_safe=card.bf16_safe)
     h, e = np.empty((n, card.hidden), np.float32), np.empty(n, np.float32)
@@ -147,7 +151,8 @@ def _score_cut_out(
         yield Progress("extract", int(index[-1]) + 1, n)
     choice = engine_for(bundle, settings.engine).choice
     features = Features(patches.table, patches.entropy, h, e)
-    return score(bundle, features, case, Execution(**choice._asdict()), settings)
+    seconds = {"extract": round(time.perf_counter() - started, 3)}
+    return score(bundle, features, case, Execution(**choice._asdict(), seconds=seconds), settings)
 
 
 def _score_with_bag_statistics(
@@ -157,7 +162,8 @@ def _score_with_bag_statistics(
     from napari_aln.mil.bag_statistics import BagStatisticsNetwork
 
     card, n = bundle.card, len(patches.table)
-    vector, filled = clinical_vector(card, case.clinical, settings)
+    started = time.perf_counter()
+    vector, _ = clinical_vector(card, case.clinical, settings)
     partitions, bags = draw(card, patches.table, settings)
     device = choose(settings.engine, bf16_safe=False).device
     network = BagStatisticsNetwork(bundle.network(), device)
@@ -185,5 +191,6 @@ def _score_with_bag_statistics(
         contribution=undefined,
         probability=undefined,
     )
-    execution = Execution("torch", device, "fp32")
-    return Run(record(bundle, scores, prediction, case, filled, execution, settings), scores, prediction)
+    seconds = {"score bags": round(time.perf_counter() - started, 3)}
+    execution = Execution("torch", device, "fp32", seconds)
+    return Run(record(bundle, scores, prediction, case, execution, settings), scores, prediction)

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from napari_aln.workflows.prepare import Overview
 
 N_PATCHES_LOOKED_AT = 12
+COARSER_BY = 1.1
 
 
 def check_slide(slide: Slide, seen: Overview, cards: Sequence[ModelCard]) -> tuple[str, ...]:
-    """Return what is doubtful about a slide as input of these models, one sentence each.
+    """Return what is doubtful about a slide as input of these models: name, colon, sentence.
 
     Parameters
     ----------
@@ -37,11 +38,21 @@ def check_slide(slide: Slide, seen: Overview, cards: Sequence[ModelCard]) -> tup
         The models; sharpness is judged at each µm/px, stain against each cohort that states one.
     """
     messages = list(slide.info.warnings)
+    mpp = require_mpp(slide.info).mean
+    looked_at: dict[tuple[int, float], NDArray[np.uint8] | None] = {}
     for card in cards:
         stain = card.training_cohort.stain
         cohort = StainStats(stain.od_mean, stain.od_sd) if stain else None
-        patches = _some_patches(slide, seen, card)
-        messages += [warning.message for warning in check_input(seen.rgb, seen.mask, patches, cohort)]
+        pixels = card.patch_px, card.mpp
+        if pixels not in looked_at:
+            looked_at[pixels] = _some_patches(slide, seen, card)
+        found = check_input(seen.rgb, seen.mask, looked_at[pixels], cohort)
+        messages += [f"{warning.code}: {warning.message}" for warning in found]
+        if mpp > card.mpp * COARSER_BY:
+            messages.append(
+                f"coarse: The slide has {mpp:.3g} µm/px, the model was trained at {card.mpp:g}: patches are "
+                "enlarged and lack the detail the model learned from."
+            )
     return tuple(dict.fromkeys(messages))
 
 

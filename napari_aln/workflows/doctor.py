@@ -1,4 +1,7 @@
-"""What this installation can do, and what is missing: one finding a piece, each with its next step."""
+"""What this installation can do, and what is missing: one finding a piece, each with its next step.
+
+Imports nothing that may be missing before it looks for it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,10 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from napari_aln.errors import AlnError
-from napari_aln.slides.formats import FORMATS
-from napari_aln.store.atomic import check_writable
-from napari_aln.store.features import FeatureCache
-from napari_aln.workflows.demo import DEMO_FILES, sample_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,8 @@ def examine() -> Iterator[Finding]:
     )
     yield _library("OpenSlide", "openslide", "openslide-python", "pip install openslide-python openslide-bin")
     yield _library("tifffile", "tifffile", "tifffile", "pip install tifffile imagecodecs")
+    yield _library("image codecs", "imagecodecs", "imagecodecs", "pip install imagecodecs")
+    yield _library("matplotlib", "matplotlib", "matplotlib", "pip install matplotlib")
     yield _library("torch", "torch", "torch", "pip install torch")
     yield _torchvision()
     yield _openvino()
@@ -50,13 +52,17 @@ def examine() -> Iterator[Finding]:
     yield from _window()
     yield _cache()
     yield _demo_data()
-    untested = [f.name for f in FORMATS if not f.tested]
-    yield Finding(
-        "slide formats",
-        True,
-        f"tested: {', '.join(f.name for f in FORMATS if f.tested)}; read by OpenSlide but untested: "
-        f"{', '.join(untested)}",
-    )
+    yield _formats()
+
+
+def _formats() -> Finding:
+    try:
+        from napari_aln.slides.formats import FORMATS
+    except (ImportError, OSError) as error:
+        return Finding("slide formats", False, f"cannot be told: {error}", "Install what is missing above.")
+    tested, untested = ([f.name for f in FORMATS if f.tested is wanted] for wanted in (True, False))
+    fact = f"tested: {', '.join(tested)}; read by OpenSlide but untested here: {', '.join(untested)}"
+    return Finding("slide formats", True, fact)
 
 
 def _library(piece: str, module: str, package: str, install: str) -> Finding:
@@ -93,14 +99,20 @@ def _openvino() -> Finding:
 
 
 def _cuda() -> Finding:
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError):
+        return Finding("CUDA", True, "not asked: torch cannot be loaded", required=False)
     if torch.cuda.is_available():
         return Finding("CUDA", True, torch.cuda.get_device_name(0), required=False)
     return Finding("CUDA", True, "no CUDA device: networks run on the processor", required=False)
 
 
 def _window() -> Iterator[Finding]:
+    for module in ("napari", "PySide6"):
+        there = find_spec(module) is not None
+        fact = version(module) if there else "not installed: the command line works, a window does not"
+        yield Finding(module, there, fact, f"Try: pip install {module}", required=False)
     libc, release = platform.libc_ver()
     if libc == "glibc":
         enough = tuple(int(part) for part in release.split(".")[:2]) >= GLIBC_OF_QT_WHEELS
@@ -128,6 +140,11 @@ def has_display() -> bool:
 
 
 def _cache() -> Finding:
+    try:
+        from napari_aln.store.atomic import check_writable
+        from napari_aln.store.features import FeatureCache
+    except ImportError as error:
+        return Finding("feature cache", False, f"cannot be told: {error}", "Install what is missing above.")
     root = FeatureCache().root
     try:
         check_writable(root)
@@ -139,6 +156,10 @@ def _cache() -> Finding:
 
 
 def _demo_data() -> Finding:
+    try:
+        from napari_aln.workflows.demo import DEMO_FILES, sample_path
+    except (ImportError, OSError) as error:
+        return Finding("demo data", False, f"cannot be told: {error}", "Install what is missing above.")
     missing = [name for name in DEMO_FILES if not sample_path(name).is_file()]
     fact = f"missing: {', '.join(missing)}" if missing else "complete"
     return Finding("demo data", not missing, fact, "Install napari-aln again: its package is not whole.")

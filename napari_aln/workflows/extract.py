@@ -6,12 +6,14 @@ what is read is stored every few seconds, so that a run that was cut off goes on
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_aln.errors import StoreError
 from napari_aln.records import Features, PatchTable, Progress
 from napari_aln.store.features import CachedFeatures
 from napari_aln.workflows.decode import Chunk, decoded
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from napari_aln.store.features import FeatureEntry
 
 SECONDS_BETWEEN_PARTS = 5.0
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What each model wanted, and what went wrong without stopping the work."""
+
+    features: list[Features]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,10 @@ class Want:
 
 def extract(
     slide: Slide, wants: Sequence[Want], input_px: int | None, settings: EngineSettings
-) -> Generator[Progress, None, list[Features]]:
+) -> Generator[Progress, None, Extraction]:
     """Yield progress after each chunk, return the features each model wanted; closing cancels.
+
+    A cache that cannot be written costs the next run time, not this one: that is a warning.
 
     Parameters
     ----------
@@ -77,8 +89,6 @@ def extract(
         A patch could not be read.
     DeviceError
         The network could not be run.
-    StoreError
-        The cache could not be written.
     """
     harvests = [_Harvest(want, settings.batch) for want in wants]
     try:
@@ -86,7 +96,8 @@ def extract(
     finally:
         for harvest in harvests:
             harvest.store()
-    return [harvest.features() for harvest in harvests]
+    troubles = dict.fromkeys(harvest.trouble for harvest in harvests if harvest.trouble)
+    return Extraction([harvest.features() for harvest in harvests], tuple(troubles))
 
 
 def _read_and_score(
@@ -98,13 +109,22 @@ def _read_and_score(
         return
     yield Progress("extract", 0, total)
     cell = table.cell
-    for chunk in decoded(slide, table, input_px, threads=settings.decode_threads, chunk=settings.batch):
+    for chunk in decoded(
+        slide, table, input_px, threads=threads_for(settings, input_px), chunk=settings.batch
+    ):
         for harvest in harvests:
             harvest.take(cell[chunk.rows], chunk)
         done += len(chunk.rows)
         yield Progress("extract", done, total, done / (time.perf_counter() - started))
     for harvest in harvests:
         harvest.score_waiting()
+
+
+def threads_for(settings: EngineSettings, input_px: int | None) -> int:
+    """Return how many threads read: as set, else one beside a busy processor, and many before a GPU."""
+    if settings.decode_threads is not None:
+        return settings.decode_threads
+    return 1 if input_px is not None else min(8, os.cpu_count() or 1)
 
 
 def _union(tables: list[PatchTable]) -> PatchTable:
@@ -126,6 +146,8 @@ class _Harvest:
         self._waiting: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.uint8]]] = []
         self._fresh: list[CachedFeatures] = []
         self._stored_at = time.monotonic()
+        self._entry = want.entry
+        self.trouble: str | None = None  # why features are no longer kept
 
     def missing(self) -> PatchTable:
         """Return the wanted patches that must still be read."""
@@ -171,8 +193,12 @@ class _Harvest:
         self._fresh = []
         self._known = CachedFeatures.join([self._known, fresh])
         self._stored_at = time.monotonic()
-        if self._want.entry:
-            self._want.entry.append(fresh)
+        if self._entry:
+            try:
+                self._entry.append(fresh)
+            except StoreError as error:
+                self._entry = None
+                self.trouble = f"Features are not kept for the next run. {error}"
 
     def features(self) -> Features:
         """Return the wanted patches that are rich enough, in the table's order."""

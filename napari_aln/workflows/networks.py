@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from napari_aln.settings import EngineSettings
 
 DEVICE_RESIZE_KERNEL = "torch-bilinear-antialias"
+FORWARD_FIELDS = ("encoder", "pool", "mean", "std", "hidden", "attention_width")
+"""Fields of a card, beyond those with a place of their own in the key, that shape a patch's features."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Engine:
             reader=info.reader,
             runtime=f"{self.choice.runtime}-{self.choice.device}",
             precision=self.choice.precision,
+            network=_digest({name: getattr(card, name) for name in FORWARD_FIELDS}),
         )
 
 
@@ -75,6 +80,10 @@ def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:
     """
     choice = choose(settings, bf16_safe=bundle.card.bf16_safe)
     return Engine(choice, settings, None if choice.device == "cuda" else bundle.card.input_px)
+
+
+def _digest(facts: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _resize_on_device(input_px: int) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_aln.records import PatchScores, Region, RunRecord
 
 SLIDE_WIDTH_IN, SLIDE_HEIGHT_IN = 6.8, 6.0  # the slide fits into this
+NOTICE_WIDTH_IN, BAR_HEIGHT_IN = 8.4, 2.6  # however narrow or flat the slide: the words are not cut
 SATURATED_SHARE = 0.01  # the top share of patches that may lie beyond the colour scale, as the legend says
 
 
@@ -84,10 +85,12 @@ def map_figure(
     width_mm, height_mm = background.size_mm
     # Places are fixed in inches: quicker than matplotlib's layout engines, and alike for every run.
     slide_in = min(SLIDE_WIDTH_IN, SLIDE_HEIGHT_IN * width_mm / height_mm)
-    total_in = (slide_in + 2.2, slide_in * height_mm / width_mm + 1.4)
+    height_in = slide_in * height_mm / width_mm
+    bar_in = max(height_in, BAR_HEIGHT_IN)
+    total_in = (max(slide_in + 2.2, NOTICE_WIDTH_IN), bar_in + 1.4)
     figure = Figure(figsize=total_in)
-    axes = figure.add_axes(_share(0.7, 0.9, slide_in, slide_in * height_mm / width_mm, total_in))
-    bar_axes = figure.add_axes(_share(slide_in + 1.1, 0.9, 0.18, total_in[1] - 1.4, total_in))
+    axes = figure.add_axes(_share(0.7, 0.9 + bar_in - height_in, slide_in, height_in, total_in))
+    bar_axes = figure.add_axes(_share(slide_in + 1.1, 0.9, 0.18, bar_in, total_in))
     axes.imshow(background.rgb, extent=(0, width_mm, height_mm, 0), interpolation="antialiased")
     picture = raster(scores.table, getattr(scores, map_name))
     grid = scores.table.grid

@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_aln.annotations import read_regions, usable_regions
 from napari_aln.errors import TissueError, UsageError
 from napari_aln.mil.bundle import Bundle, open_bundle
 from napari_aln.records import Progress, SlideResult
@@ -20,7 +19,7 @@ from napari_aln.workflows.check import check_slide
 from napari_aln.workflows.deliver import deliver, place_for
 from napari_aln.workflows.extract import Want, extract
 from napari_aln.workflows.networks import engine_for
-from napari_aln.workflows.prepare import patches_for, require_patches, survey
+from napari_aln.workflows.prepare import patches_for, pen_note, require_patches, survey, usable_roi
 from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, score, settings_for
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
     from napari_aln.workflows.networks import Engine
-    from napari_aln.workflows.prepare import Overview
+    from napari_aln.workflows.prepare import Origin, Overview
 
 
 def predict(
@@ -89,6 +88,7 @@ def predict_to_folder(  # noqa: PLR0913  (everything a run depends on)
     out: Path,
     *,
     regions: Sequence[Region] | Path | str | None = None,
+    origin: Origin | None = None,
     clinical: Clinical | None = None,
     settings: PredictSettings,
     cache: FeatureCache | None = None,
@@ -104,13 +104,17 @@ def predict_to_folder(  # noqa: PLR0913  (everything a run depends on)
         bundles,
         seen,
         regions=regions,
+        origin=origin,
         clinical=clinical,
         settings=settings,
         cache=cache,
         case_id=case_id,
     )
     yield Progress("write", 0, 1)
-    return result, deliver(slide, result, out, private=private)
+    place = deliver(slide, result, out, private=private)
+    if cache:
+        cache.prune(settings.cache.limit_gb * 1e9)
+    return result, place
 
 
 def predict_slide(  # noqa: PLR0913  (everything a run depends on)
@@ -119,6 +123,7 @@ def predict_slide(  # noqa: PLR0913  (everything a run depends on)
     seen: Overview,
     *,
     regions: Sequence[Region] | Path | str | None = None,
+    origin: Origin | None = None,
     clinical: Clinical | None = None,
     settings: PredictSettings,
     cache: FeatureCache | None = None,
@@ -138,26 +143,26 @@ def predict_slide(  # noqa: PLR0913  (everything a run depends on)
         Reading, computing or caching failed.
     """
     _check_modes(bundles)
-    usable, region_warnings = _usable(slide, regions)
+    usable, region_warnings = usable_roi(slide, regions, origin)
     own = {b.card.mode: settings_for(b.card, settings) for b in bundles}
     job = _Job(slide, seen, Case(usable, clinical), own, cache)
     for bundle in bundles:
         clinical_vector(bundle.card, clinical, settings)
-    warnings = (*region_warnings, *check_slide(slide, seen, [b.card for b in bundles]))
+    warnings = [*region_warnings, *check_slide(slide, seen, [b.card for b in bundles])]
+    for bundle in bundles:
+        warnings += pen_note(bundle.card, slide, seen, usable, own[bundle.card.mode].patches)
     runs: dict[str, Run] = {}
     whole_bags = [b for b in bundles if _needs_whole_bags(b.card, own[b.card.mode])]
     by_patch = sorted((b for b in bundles if b not in whole_bags), key=_pixels_of)
     try:
         for _, alike in groupby(by_patch, key=_pixels_of):
-            runs |= yield from _predict_by_patch(job, list(alike))
+            runs |= yield from _predict_by_patch(job, list(alike), warnings)
     except TissueError as error:  # what made the slide doubtful is then the likely reason
         raise TissueError(" ".join([error.fact, *warnings]), error.next_step) from error
     for bundle in whole_bags:
         runs[bundle.card.mode] = yield from score_bagwise(
             slide, bundle, seen, job.case, own[bundle.card.mode]
         )
-    if cache:
-        cache.prune(settings.cache.limit_gb * 1e9)
     ordered = [runs[bundle.card.mode] for bundle in bundles]
     return SlideResult(
         slide=slide.info,
@@ -166,7 +171,7 @@ def predict_slide(  # noqa: PLR0913  (everything a run depends on)
         scores={run.record.run: run.scores for run in ordered},
         bags={run.record.run: run.bags for run in ordered},
         regions=usable,
-        warnings=warnings,
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
@@ -191,19 +196,6 @@ def _check_modes(bundles: Sequence[Bundle]) -> None:
         )
 
 
-def _usable(
-    slide: Slide, regions: Sequence[Region] | Path | str | None
-) -> tuple[tuple[Region, ...], tuple[str, ...]]:
-    if regions is None or (not isinstance(regions, Path | str) and not regions):
-        return (), ()
-    info = slide.info
-    if isinstance(regions, Path | str):
-        path = Path(regions)
-        read = read_regions(path, bounds_xy=(info.bounds.x, info.bounds.y))
-        return usable_regions(read, info.size_px, path.name)
-    return usable_regions(regions, info.size_px, "the drawn ROI")
-
-
 def _needs_whole_bags(card: ModelCard, settings: PredictSettings) -> bool:
     """Whether a patch's features depend on more than the patch, so that they cannot be kept."""
     cut_out = settings.patches.roi_patching == "reference" and card.mode != "dlcnbc-ws"
@@ -215,16 +207,19 @@ def _pixels_of(bundle: Bundle) -> tuple[int, float, int]:
     return bundle.card.patch_px, bundle.card.mpp, bundle.card.input_px
 
 
-def _predict_by_patch(job: _Job, bundles: list[Bundle]) -> Generator[Progress, None, dict[str, Run]]:
-    """Extract for all bundles in one pass, then score each."""
+def _predict_by_patch(
+    job: _Job, bundles: list[Bundle], warnings: list[str]
+) -> Generator[Progress, None, dict[str, Run]]:
+    """Extract for all bundles in one pass, then score each; what is worth knowing is added to `warnings`."""
     engine_settings = job.settings[bundles[0].card.mode].engine
     engines = [engine_for(bundle, engine_settings) for bundle in bundles]
     wants = [_want(job, bundle, engine) for bundle, engine in zip(bundles, engines, strict=True)]
     started = time.perf_counter()
-    features = yield from extract(job.slide, wants, engines[0].decode_to_px, engine_settings)
-    seconds = {"extract": time.perf_counter() - started}
+    extraction = yield from extract(job.slide, wants, engines[0].decode_to_px, engine_settings)
+    warnings += extraction.warnings
+    seconds = {"extract": round(time.perf_counter() - started, 3)}
     runs: dict[str, Run] = {}
-    for bundle, engine, found in zip(bundles, engines, features, strict=True):
+    for bundle, engine, found in zip(bundles, engines, extraction.features, strict=True):
         settings = job.settings[bundle.card.mode]
         require_patches(job.slide, len(found), settings)
         execution = Execution(**engine.choice._asdict(), seconds=seconds)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from napari_aln.annotations import read_regions, usable_regions
 from napari_aln.errors import MppError, RegionError, TissueError
-from napari_aln.patches.grid import candidates, patch_grid
+from napari_aln.patches.grid import MAX_PEN_SHARE, candidates, patch_grid, tissue_share
 from napari_aln.patches.membership import inside
 from napari_aln.patches.tissue import tissue_mask
 from napari_aln.slides import overview
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from napari_aln.records import PatchTable, Region, SlideInfo
     from napari_aln.settings import PatchSettings, PredictSettings
     from napari_aln.slides import Slide
+
+Origin = Literal["level0", "bounds"]
 
 OVERVIEW_UM_PER_PX = 8.0
 """Fine enough for cores a few hundred µm wide and drawn lines, coarse enough for a picture of seconds."""
@@ -73,6 +77,8 @@ def patches_for(
 ) -> PatchTable:
     """Return the grid cells that a model takes from a slide, before the entropy filter.
 
+    Cells that a drawn pen line enters belong to no mode; `penned` counts them.
+
     Raises
     ------
     MppError
@@ -83,8 +89,8 @@ def patches_for(
         Whole-slide mode, and there is no tissue.
     """
     info = slide.info
-    grid = patch_grid(info.size_px, require_mpp(info), card.patch_px, card.mpp)
     if card.mode == "dlcnbc-ws":
+        grid = patch_grid(info.size_px, require_mpp(info), card.patch_px, card.mpp)
         table = candidates(grid, seen.mask, seen.downsample, settings)
         if not len(table):
             raise TissueError(
@@ -97,15 +103,73 @@ def patches_for(
             f"{card.name} works inside a tumour ROI and none was given.",
             "Give one with --roi FILE (GeoJSON, ASAP or ImageScope XML, BCNB JSON).",
         )
-    table = inside(grid, regions, settings.min_roi_share)
-    if not len(table):
+    table, pen = _in_roi(card, slide, seen, regions, settings)
+    if pen.all():
         side_um = card.patch_px * card.mpp
         raise RegionError(
             f"The ROI of {info.path.name} holds no patch: none of its {side_um:.0f} µm grid cells lies "
-            f"inside by {settings.min_roi_share:.0%}.",
+            f"inside by {settings.min_roi_share:.0%}{' and is free of pen' if pen.any() else ''}.",
             "Draw a larger region, or lower --min-roi-share.",
         )
-    return table
+    return table.take(~pen)
+
+
+def _in_roi(
+    card: ModelCard, slide: Slide, seen: Overview, regions: Sequence[Region], settings: PatchSettings
+) -> tuple[PatchTable, NDArray[np.bool_]]:
+    """Return the cells inside the regions, and which of them a pen line enters."""
+    grid = patch_grid(slide.info.size_px, require_mpp(slide.info), card.patch_px, card.mpp)
+    table = inside(grid, regions, settings.min_roi_share)
+    share = tissue_share(grid, seen.mask.pen, seen.downsample)
+    return table, share[table.row, table.column] > MAX_PEN_SHARE
+
+
+def pen_note(
+    card: ModelCard, slide: Slide, seen: Overview, regions: Sequence[Region], settings: PatchSettings
+) -> tuple[str, ...]:
+    """Return a sentence on the ROI patches that are left out because of pen, or nothing."""
+    if card.mode == "dlcnbc-ws" or not regions or settings.roi_patching == "reference":
+        return ()
+    table, pen = _in_roi(card, slide, seen, regions, settings)
+    if not pen.any():
+        return ()
+    return (f"pen: {pen.sum()} of {len(table)} patches of the ROI are left out, pen is drawn on them.",)
+
+
+def usable_roi(
+    slide: Slide, regions: Sequence[Region] | Path | str | None, origin: Origin | None = None
+) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """Return the regions a run can use, mended and clipped to the slide, and what was done to them.
+
+    Parameters
+    ----------
+    slide
+        Whose regions they are.
+    regions
+        In level-0 pixels, or the file that holds them.
+    origin
+        What a file's coordinates start at, unless it says so itself. None: level 0, with a warning where the
+        slide's bounds start elsewhere.
+
+    Raises
+    ------
+    AnnotationError, RegionError
+        The file cannot be read, or nothing of it lies on the slide.
+    """
+    if regions is None or (not isinstance(regions, Path | str) and not regions):
+        return (), ()
+    info = slide.info
+    if not isinstance(regions, Path | str):
+        return usable_regions(regions, info.size_px, "the drawn ROI")
+    path, bounds_xy = Path(regions), (info.bounds.x, info.bounds.y)
+    read = read_regions(path, origin=origin or "level0", bounds_xy=bounds_xy)
+    usable, warnings = usable_regions(read, info.size_px, path.name)
+    if origin is None and bounds_xy != (0, 0):
+        warnings += (
+            "origin: The slide's tissue bounds do not start at its corner; the ROI was read as starting at "
+            "the corner. QuPath exports start at the bounds: --origin bounds.",
+        )
+    return usable, warnings
 
 
 def require_patches(slide: Slide, n_patches: int, settings: PredictSettings) -> None:

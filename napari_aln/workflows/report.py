@@ -33,10 +33,12 @@ def render_report(document: ResultDocument, pictures: Mapping[str, Path]) -> str
         {"caption": caption, "base64": base64.b64encode(path.read_bytes()).decode()}
         for caption, path in pictures.items()
     ]
+    classes = list(dict.fromkeys(name for run in document.runs for name in run.classes))
     clinical = {run.run: clinical_lines(run) for run in document.runs}
-    record = json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    facts = document.model_dump(mode="json", exclude={"runs": {"__all__": {"bag_probabilities"}}})
+    record = json.dumps(facts, indent=2, ensure_ascii=False)
     return environment.get_template("report.html.j2").render(
-        doc=document, pictures=inlined, clinical=clinical, record=record
+        doc=document, classes=classes, pictures=inlined, clinical=clinical, record=record
     )
 
 
@@ -55,5 +57,6 @@ def clinical_lines(run: RunRecord) -> list[str]:
         else:
             lines.append(f"{name.upper()} {signs[value]}")
     if run.clinical_filled:
-        lines.append(f"filled from the training cohort: {', '.join(run.clinical_filled)}")
+        values = ", ".join(f"{name} = {value}" for name, value in run.clinical_filled.items())
+        lines.append(f"filled from the training cohort: {values}")
     return lines

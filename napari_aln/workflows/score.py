@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ def draw(
         # Statistics of the bag read each bag's pixels anew: one partition there, as in the reference.
         once = card.norm_statistics == "bag"
         partitions = 1 if once else partition_count(len(table), card.bag_size)
+    if len(table) <= card.bag_size:
+        partitions = 1  # every draw gives the same one bag
     return partitions, draw_bags(table.cell, card.bag_size, partitions, settings.bags.seed)
 
 
@@ -99,7 +102,7 @@ def score(
         Seed, partitions, reduction.
     """
     card = bundle.card
-    vector, filled = clinical_vector(card, case.clinical, settings)
+    vector, _ = clinical_vector(card, case.clinical, settings)
     partitions, bags = draw(card, features.table, settings)
     scorer = PatchScorer(bundle.head, features.h, features.e)
     prediction = BagPrediction(bags, partitions, scorer.score_bags(bags, vector))
@@ -113,7 +116,7 @@ def score(
         contribution=contribution(scorer, vector),
         probability=patch_probability(scorer, vector),
     )
-    return Run(record(bundle, scores, prediction, case, filled, execution, settings), scores, prediction)
+    return Run(record(bundle, scores, prediction, case, execution, settings), scores, prediction)
 
 
 def in_roi(table: PatchTable, regions: Sequence[Region], settings: PatchSettings) -> NDArray[np.bool_]:
@@ -131,12 +134,12 @@ def record(
     scores: PatchScores,
     prediction: BagPrediction,
     case: Case,
-    filled: tuple[str, ...],
     execution: Execution,
     settings: PredictSettings,
 ) -> RunRecord:
     """Write down one run."""
     card = bundle.card
+    filled = _filled_values(card, case.clinical, settings)
     probabilities = reduce_bags(prediction.probabilities, settings.bags.reduction)
     spread = bag_spread(prediction.probabilities)
     threshold = card.threshold
@@ -147,6 +150,7 @@ def record(
         mode=card.mode,
         model_name=card.name,
         model_sha256=bundle.sha256,
+        card_sha256=hashlib.sha256(card.model_dump_json().encode()).hexdigest(),
         classes=card.classes,
         probabilities=dict(zip(card.classes, probabilities.tolist(), strict=True)),
         bag_spread=dict(zip(card.classes, spread.tolist(), strict=True)),
@@ -157,6 +161,7 @@ def record(
         n_patches=len(scores.table),
         n_bags=len(prediction.bags),
         n_partitions=prediction.partitions,
+        bag_probabilities=tuple(map(tuple, prediction.probabilities.tolist())),
         seed=settings.bags.seed,
         mpp_used=card.mpp,
         patch_px=card.patch_px,
@@ -168,7 +173,7 @@ def record(
         precision=execution.precision,
         norm_statistics=card.norm_statistics,
         seconds=execution.seconds,
-        warnings=tuple(_warnings(card, len(scores.table), filled)),
+        warnings=tuple(_warnings(card, len(scores.table), filled, settings)),
     )
 
 
@@ -181,14 +186,49 @@ def _clinical_facts(clinical: Clinical | None) -> dict[str, Any]:
     return asdict(clinical) if clinical else {}
 
 
-def _warnings(card: ModelCard, n_patches: int, filled: tuple[str, ...]) -> list[str]:
+def _filled_values(
+    card: ModelCard, clinical: Clinical | None, settings: PredictSettings
+) -> dict[str, float | bool]:
+    """Return the value that stood in for each missing one, read back from the vector the model got."""
+    vector, filled = clinical_vector(card, clinical, settings)
+    if vector is None or card.clinical is None or not filled:
+        return {}
+    age, size = card.clinical.age_years, card.clinical.tumor_size_cm
+    used: dict[str, float | bool] = {
+        "age_years": float(vector[0] * age.std + age.mean),
+        "tumor_size_cm": float(vector[1] * size.std + size.mean),
+        "er": not vector[2],
+        "pr": not vector[3],
+        "her2": not vector[4],
+    }
+    return {name: used[name] for name in filled}
+
+
+def _unlike_training(card: ModelCard, settings: PredictSettings) -> list[str]:
+    """Return the settings under which the card's threshold was not chosen."""
+    trained = card.patch_filters.model_dump(exclude_none=True)
+    names = [name for name, value in trained.items() if getattr(settings.patches, name) != value]
+    if settings.bags.reduction != card.reduction:
+        names.append("reduction")
+    if settings.patches.roi_patching != "grid" and card.mode != "dlcnbc-ws":
+        names.append("roi_patching")
+    return names
+
+
+def _warnings(
+    card: ModelCard, n_patches: int, filled: dict[str, float | bool], settings: PredictSettings
+) -> list[str]:
     warnings = []
+    unlike = _unlike_training(card, settings)
+    if unlike and card.thresholds:
+        warnings.append(f"The threshold was chosen under other settings than these: {', '.join(unlike)}.")
     if n_patches < card.bag_size:
         warnings.append(
             f"Only {n_patches} of the {card.bag_size} patches that fill a bag: this rests on one small bag."
         )
     if filled:
-        warnings.append(f"Filled from the training cohort, because missing: {', '.join(filled)}.")
+        values = ", ".join(f"{name} = {value}" for name, value in filled.items())
+        warnings.append(f"Filled from the training cohort, because missing: {values}.")
     if card.norm_statistics == "bag":
         warnings.append("Scored with the norm statistics of each bag: no slide-level maps, nothing cached.")
     return warnings
