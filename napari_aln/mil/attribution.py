@@ -33,7 +33,8 @@ def attention_bag(e: NDArray[Any], bags: Sequence[NDArray[Any]]) -> Float64:
     e
         (n,) attention logits.
     bags
-        Index arrays; a patch may be in one bag of each partition.
+        Index arrays. A patch is in one bag of each partition, or in two where it filled up the last one; each
+        of its bags counts once in its mean.
 
     Returns
     -------

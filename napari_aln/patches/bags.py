@@ -11,15 +11,15 @@ from napari_aln.errors import TissueError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BAG_SIZE = 10
 MIN_BAGS = 100
 
 
-def partition_count(n_patches: int, bag_size: int = BAG_SIZE, min_bags: int = MIN_BAGS) -> int:
+def partition_count(n_patches: int, bag_size: int, min_bags: int = MIN_BAGS) -> int:
     """Return the smallest number of partitions that gives at least `min_bags` bags.
 
     One partition gives ``n // bag_size`` bags (the reference's rule), several give ``ceil(n / bag_size)``
-    each; see `draw_bags`. Fewer patches than a bag holds make one bag: one partition then suffices.
+    each; see `draw_bags`. Up to as many patches as a bag holds make the same one bag in every partition: one
+    then suffices.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def partition_count(n_patches: int, bag_size: int = BAG_SIZE, min_bags: int = MI
     min_bags
         Number of bags wanted.
     """
-    if n_patches < bag_size or n_patches // bag_size >= min_bags:
+    if n_patches <= bag_size or n_patches // bag_size >= min_bags:
         return 1
     bags_each = -(-n_patches // bag_size)
     return max(2, -(-min_bags // bags_each))
@@ -43,7 +43,8 @@ def draw_bags(
 
     With one partition, what is left over after the last whole bag is dropped, as in the reference. With
     more, the left-over patches take part: the last bag is filled with the first patches of the same order.
-    So every bag holds exactly `bag_size` patches, and none holds a patch twice. Fewer patches than that make
+    So every bag holds exactly `bag_size` patches, and none holds a patch twice, but those that fill up are in
+    two bags of their partition. Fewer patches than that make
     one bag of all of them.
 
     The order of partition r sorts the patches, first by cell, then by the raw output of

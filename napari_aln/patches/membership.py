@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from napari_aln.records import PatchGrid, Region
 
 
+_SHARE_TOLERANCE = 1e-9
+"""Areas are sums of rounded products: a box over exactly 0.7 of a cell may come out a few 1e-16 below."""
+
+
 def roi_share(grid: PatchGrid, regions: Sequence[Region]) -> tuple[PatchTable, NDArray[np.float64]]:
     """Return the cells that the regions touch, and the share of each that lies inside.
 
@@ -76,4 +80,31 @@ def _share_inside(union: BaseGeometry, table: PatchTable) -> NDArray[np.float64]
 def inside(grid: PatchGrid, regions: Sequence[Region], min_roi_share: float) -> PatchTable:
     """Return the cells of which at least `min_roi_share` lies inside the regions, in row-major order."""
     table, share = roi_share(grid, regions)
-    return table.take(share >= min_roi_share)
+    return table.take(_enough(share, min_roi_share))
+
+
+def belongs(table: PatchTable, regions: Sequence[Region], min_roi_share: float) -> NDArray[np.bool_]:
+    """Return which patches lie inside the regions by at least `min_roi_share`.
+
+    Parameters
+    ----------
+    table
+        Any n patches. Those of reference patching were cut out of the regions: they all belong.
+    regions
+        As for `roi_share`; without any, no patch of the grid belongs.
+    min_roi_share
+        In 0..1, as for `inside`, which takes the same cells.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    if table.origin_l0 is not None:
+        return np.ones(len(table), dtype=bool)
+    union = shapely.union_all([region.geometry for region in regions])
+    return _enough(_share_inside(union, table), min_roi_share)
+
+
+def _enough(share: NDArray[np.float64], min_roi_share: float) -> NDArray[np.bool_]:
+    enough: NDArray[np.bool_] = (share > 0) & (share >= min_roi_share - _SHARE_TOLERANCE)
+    return enough

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 WHITE = 255
 
+MAX_WHITE_SHARE = 0.3
+"""A patch with at least this share of white is dropped (BALNMP)."""
+
 
 def reference_patches(
     box_rgb: NDArray[np.uint8],
     polygon_xy: NDArray[np.float64],
     patch_px: int = 256,
-    max_white_share: float = 0.3,
+    max_white_share: float = MAX_WHITE_SHARE,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Cut one region as the reference does.
 

@@ -14,7 +14,7 @@ from napari_aln.patches.bags import draw_bags, partition_count
     [
         (0, 1),
         (9, 1),
-        (10, 100),
+        (10, 1),
         (11, 50),
         (20, 50),
         (21, 34),
@@ -26,16 +26,16 @@ from napari_aln.patches.bags import draw_bags, partition_count
     ],
 )
 def test_partition_counts(n_patches, partitions):
-    assert partition_count(n_patches) == partitions
+    assert partition_count(n_patches, 10) == partitions
 
 
 @settings(deadline=None)
-@given(st.integers(10, 3000))
+@given(st.integers(11, 3000))
 def test_the_count_gives_enough_bags_and_one_less_does_not(n):
     def bags(partitions):
         return n // 10 if partitions == 1 else partitions * -(-n // 10)
 
-    partitions = partition_count(n)
+    partitions = partition_count(n, 10)
     assert bags(partitions) >= 100
     assert partitions == 1 or bags(partitions - 1) < 100
 

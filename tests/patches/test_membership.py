@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon, box
 
-from napari_aln.patches.membership import inside, roi_share
-from napari_aln.records import PatchGrid, Region
+from napari_aln.patches.membership import belongs, inside, roi_share
+from napari_aln.records import PatchGrid, PatchTable, Region
 
 GRID = PatchGrid(256, 0.5, (100.0, 50.0), columns=10, rows=20)  # a slide of 1000 x 1000 px
 
@@ -41,6 +41,35 @@ def test_the_share_wanted_includes_its_own_value():
     regions = [Region(box(0, 0, 70, 50)), Region(box(200, 0, 269, 50))]
     assert cells(inside(GRID, regions, 0.7)) == [(0, 0)]
     assert cells(inside(GRID, regions, 0.69)) == [(0, 0), (0, 2)]
+
+
+@pytest.mark.parametrize("step", [100.0, 256.0, 256 * 0.4990 / 0.2527, 512 / 3])
+def test_rounding_leaves_out_no_cell_that_is_covered_by_just_the_share_wanted(step):
+    grid = PatchGrid(256, 0.5, (step, step), columns=30, rows=1)
+    covered = [box(c * step, 0, (c + 0.7) * step, step) for c in range(30)]
+    too_little = [box(c * step, 0, (c + 0.7 - 1e-6) * step, step) for c in range(30)]
+    missed = [c for c in range(30) if len(inside(grid, [Region(covered[c])], 0.7)) != 1]
+    assert missed == []
+    assert all(len(inside(grid, [Region(outline)], 0.7)) == 0 for outline in too_little)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 400), st.floats(0.01, 1))
+def test_which_of_any_patches_belong_agrees_with_the_cells_inside(x, y, radius, min_share):
+    regions = [Region(Point(x, y).buffer(radius)), Region(box(x, y, x + 70, y + 50))]
+    row, column = np.divmod(np.random.default_rng(0).permutation(200)[:150].astype(np.int32), 10)
+    table = PatchTable(GRID, column, row)
+    expected = np.isin(table.cell, inside(GRID, regions, min_share).cell)
+    np.testing.assert_array_equal(belongs(table, regions, min_share), expected)
+
+
+def test_no_regions_hold_nothing_and_reference_patches_all_belong():
+    some = np.arange(3, dtype=np.int32)
+    assert not belongs(PatchTable(GRID, some, some), [], 0.7).any()
+    corner = [Region(box(0, 0, 1, 1))]
+    assert belongs(PatchTable(GRID, some, some), corner, 1e-12).tolist() == [True, False, False]
+    assert belongs(PatchTable(GRID, some, some, np.zeros((3, 2))), corner, 0.7).all()
+    assert len(belongs(PatchTable(GRID, some[:0], some[:0]), corner, 0.7)) == 0
 
 
 def test_touching_an_edge_is_not_being_inside():
