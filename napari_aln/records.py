@@ -133,6 +133,11 @@ class Region:
     color_rgb: tuple[int, int, int] | None = None
 
 
+AGE_LIMIT_YEARS = 120.0
+TUMOR_SIZE_LIMIT_CM = 30.0
+"""Age and tumour size lie above 0 and at most here; anything else is a slip of the keyboard or the unit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clinical:
     """The five clinical values of a patient. None: unknown. Receptors: True = positive."""

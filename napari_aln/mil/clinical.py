@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_aln.errors import ClinicalError
+from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.mil.card import ClinicalFields, NumericField
     from napari_aln.records import Clinical
-
-AGE_LIMIT_YEARS = 120.0
-TUMOR_SIZE_LIMIT_CM = 30.0
 
 _NAMES = {
     "age_years": "age",
@@ -33,7 +31,7 @@ def check_clinical(clinical: Clinical) -> None:
     Raises
     ------
     ClinicalError
-        Age not in 0-120 years or tumour size not in 0-30 cm (0 excluded), or not a number.
+        Age or tumour size is not above 0, is above the limit in `records`, or is not a number.
     """
     limits = (
         ("age", clinical.age_years, AGE_LIMIT_YEARS, "years"),
