@@ -155,5 +155,12 @@ class TrainSettings(_Settings):
     )
     head_learning_rate: float = _setting(5e-4, "Head learning rate", "Of AdamW.", gt=0.0, le=0.1)
     head_weight_decay: float = _setting(1e-2, "Head weight decay", "Of AdamW.", ge=0.0, le=1.0)
+    head_dropout: float = _setting(
+        0.25,
+        "Head dropout",
+        "Share of values dropped while training; more blurs the attention.",
+        ge=0.0,
+        lt=1.0,
+    )
     bags_per_epoch: int = _setting(8, "Bags", "Bags drawn from each patient in an epoch.", "bags", ge=1)
     patches: PatchSettings = PatchSettings()

@@ -216,7 +216,7 @@ def _trained_encoder(
     from napari_aln.mil.training import LabelledPatches, fit_encoder
 
     torch.manual_seed(settings.seed)
-    network = build_network(card)
+    network = build_network(card, settings.head_dropout)
     if settings.encoder_from is not None:
         other = open_bundle(settings.encoder_from)
         if (other.card.encoder, other.card.pool) != (card.encoder, card.pool):

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 import napari_aln
+import napari_aln.slides
 from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.errors import CohortError, StoreError, UsageError
-from napari_aln.mil.bundle import open_bundle
+from napari_aln.geometry import Rect
+from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.settings import SynthesizeSettings, TrainSettings
 from napari_aln.workflows.measure_model import youden
-from napari_aln.workflows.train import train
+from napari_aln.workflows.train import _read, train
 
 COHORT = SynthesizeSettings(
     core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
@@ -155,3 +157,17 @@ def test_youden_of_a_counted_case():
     # From 0.5 on: 2/3 + 3/3; from 0.25 on: 3/3 + 2/3, as large, and the lower one comes first.
     assert math.isclose(youden(positive, p), 0.25)
     assert math.isclose(youden(positive, np.where(p == 0.3, 0.05, p)), 0.5)
+
+
+@pytest.mark.parametrize("mode", ["dlcnbc", "dlcnbc-ws"])
+def test_training_takes_the_patches_that_predict_takes(whole_slide, table, tmp_path, mode):
+    _, bundle = whole_slide
+    card = bundle.card.model_copy(update={"mode": mode})
+    bundle = save_bundle(card, bundle.tensors, tmp_path / "same.alnmodel")
+    row = read_cohort(table)[0]
+    read = _read(row, card, QUICK)
+    with napari_aln.open_slide(row.slide) as slide:
+        result = napari_aln.predict(slide, bundle, row.roi, row.clinical)
+        first = napari_aln.slides.read_patch(slide, Rect(*read.table.l0_xy[0], 256, 256), 256)
+    assert read.table.cell.tolist() == result.scores[mode].table.cell.tolist()
+    assert np.abs(first.mean((0, 1)) - read.pixels[0].mean((0, 1))).max() < 1.0
