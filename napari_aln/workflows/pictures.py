@@ -112,7 +112,8 @@ def map_figure(
     axes.set_xlabel("mm")
     axes.set_ylabel("mm")
     axes.set_title(f"{run.mode.upper()}: {style.quantity}", fontsize=11, loc="left")
-    bar = figure.colorbar(shown, cax=bar_axes, extend="both" if style.signed else "max")
+    extend = "neither" if style.limits else "both" if style.signed else "max"
+    bar = figure.colorbar(shown, cax=bar_axes, extend=extend)
     bar.set_label(f"{style.quantity} ({style.unit})\n{run.model_name}", fontsize=8)
     figure.text(0.7 / total_in[0], 0.12 / total_in[1], f"{ATTENTION_NOTICE} {RESEARCH_NOTICE}", fontsize=8)
     return figure

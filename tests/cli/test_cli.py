@@ -164,7 +164,7 @@ class TestWrongInput:
 
     def test_slides_of_one_name(self, call, tissue_slide, ws_bundle, tmp_path):
         models = ["--model", ws_bundle, "--out", tmp_path / "o"]
-        refused(call("predict", tissue_slide, tissue_slide, *models), "case 1", "--private")
+        refused(call("predict", tissue_slide, tissue_slide, *models), "case_1", "--private")
 
 
 def test_disk_full_leaves_nothing_that_looks_whole(call, tissue_slide, ws_bundle, tmp_path, monkeypatch):
@@ -213,6 +213,37 @@ def test_regions_of_several_slides_come_from_a_folder(call, tissue_slide, roi_bu
     refused(call("predict", tissue_slide, *arguments), "no region file for case 1.tif")
     (folder / "case 1.geojson").write_text(roi_file.read_text())
     assert call("predict", tissue_slide, *arguments)[0] == 0
+
+
+def test_text_from_files_is_never_markup(call, tissue_slide, make_bundle, tmp_path):
+    bundle = make_bundle("dlcnbc-ws", name="three [/x] way [red]")
+    code, out, _ = call("model", "show", bundle)
+    assert (code, "three [/x] way [red]" in out) == (0, True)
+    code, out, _ = call("predict", tissue_slide, "--model", bundle, *CLINICAL, "--out", tmp_path / "o")
+    assert (code, "[/x]" in out) == (0, True)
+
+
+def test_a_slide_takes_only_the_region_file_of_its_own_name(
+    call, tissue_slide, roi_bundle, roi_file, tmp_path
+):
+    folder = tmp_path / "regions"
+    folder.mkdir()
+    arguments = [
+        "predict",
+        tissue_slide,
+        "--model",
+        roi_bundle,
+        *CLINICAL,
+        "--roi",
+        folder,
+        "--out",
+        tmp_path / "o",
+    ]
+    (folder / "case 1.2.geojson").write_text(roi_file.read_text())
+    refused(call(*arguments), "no region file for case 1.tif")
+    for suffix in (".json", ".geojson"):
+        (folder / f"case 1{suffix}").write_text(roi_file.read_text())
+    refused(call(*arguments), "several region files")
 
 
 def test_model_commands(call, ws_bundle, tmp_path):

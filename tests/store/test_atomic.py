@@ -73,3 +73,31 @@ def test_a_place_below_a_file_is_refused_before_any_work(tmp_path):
         check_writable(tmp_path / "file" / "out")
     check_writable(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_leftovers_of_killed_runs_are_swept_and_an_earlier_result_comes_back(tmp_path):
+    place = tmp_path / "result"
+    dead = "999999999"
+    half = tmp_path / f"result.{dead}-0123abcd.incomplete"
+    half.mkdir()
+    moved = tmp_path / f"result.{dead}-0123abcd.replaced"
+    moved.mkdir()
+    (moved / "mark").write_text("earlier")
+    other = tmp_path / "result.2.incomplete"  # not one of ours
+    other.mkdir()
+
+    def cut_off():
+        with atomic_folder(place, known_by="mark"):
+            raise ValueError("cut off")
+
+    with pytest.raises(ValueError, match="cut off"):
+        cut_off()
+    assert (place / "mark").read_text() == "earlier"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["result", "result.2.incomplete"]
+
+
+def test_errors_of_the_program_itself_pass_unchanged(tmp_path):
+    from napari_aln.errors import SlideError
+
+    with pytest.raises(SlideError, match="cannot be read"), storing(tmp_path):
+        raise SlideError("a.svs cannot be read.", "Copy the file again.")

@@ -17,6 +17,7 @@ KEY = FeatureKey(
     reader="openslide",
     runtime="openvino-cpu",
     precision="fp32",
+    network="n",
 )
 
 
@@ -52,6 +53,7 @@ def test_every_fact_of_the_key_separates_entries():
         "precision": "bf16",
         "reader": "image",
         "input_px": 256,
+        "network": "m",
     }
     digests = {KEY.digest} | {replace(KEY, **{name: value}).digest for name, value in changed.items()}
     assert len(digests) == len(changed) + 1

@@ -36,7 +36,7 @@ def test_patches_off_the_grid_are_drawn_where_they_lie():
 
 def test_the_file_states_names_units_and_size(tmp_path):
     path = tmp_path / "heatmap.tif"
-    write_heatmap(scores(np.array([0.5, 3.0])), Mpp(0.25, 0.5), path)
+    write_heatmap(scores(np.array([0.5, 3.0])), Mpp(0.25, 0.5), path, "slide abc")
     with tifffile.TiffFile(path) as tif:
         pixels = tif.asarray()
         ome = tif.ome_metadata
@@ -45,4 +45,5 @@ def test_the_file_states_names_units_and_size(tmp_path):
     assert 'PhysicalSizeX="128.125"' in ome
     assert 'PhysicalSizeY="128.125"' in ome
     assert 'PhysicalSizeXUnit="µm"' in ome
+    assert "slide abc" in ome
     assert all(f'Name="{name}"' in ome for name in MAPS)

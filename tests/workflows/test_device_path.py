@@ -53,8 +53,8 @@ def test_device_resizing_changes_no_probability_by_a_thousandth(slide, table, ws
     engine = networks.engine_for(bundle, settings)
     on_cpu = [Want(lambda: engine.compile(bundle), table, 256)]
     on_device = [Want(lambda: DeviceNetwork(bundle), table, 256)]
-    (cpu,) = drain(extract(slide, on_cpu, 224, settings))
-    (device,) = drain(extract(slide, on_device, None, settings))
+    (cpu,) = drain(extract(slide, on_cpu, 224, settings)).features
+    (device,) = drain(extract(slide, on_device, None, settings)).features
     everything = [np.arange(len(table))]
     p_cpu, p_device = (
         PatchScorer(bundle.head, f.h, f.e).score_bags(everything, CLINICAL) for f in (cpu, device)
@@ -70,8 +70,8 @@ def test_entropy_from_the_device_filters_and_is_kept(slide, table, ws_bundle, tm
     entropy = np.concatenate([c.entropy for c in decoded(slide, table, 224, threads=1, chunk=9)])
     limit = float(np.median(entropy))
     wants = [Want(lambda: DeviceNetwork(bundle), table, 256, min_entropy_bits=limit, entry=entry)]
-    (features,) = drain(extract(slide, wants, None, EngineSettings(batch=7)))
+    (features,) = drain(extract(slide, wants, None, EngineSettings(batch=7))).features
     np.testing.assert_array_equal(features.table.cell, table.cell[entropy >= limit])
     again = [Want(lambda: pytest.fail("scored twice"), table, 256, min_entropy_bits=limit, entry=entry)]
-    (cached,) = drain(extract(slide, again, None, EngineSettings()))
+    (cached,) = drain(extract(slide, again, None, EngineSettings())).features
     np.testing.assert_array_equal(cached.e, features.e)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import shapely
 import tifffile
-from tests_shared import drain, write_slide
+from tests_shared import drain, draw_tissue, write_slide
 
 from napari_aln import open_slide, predict
 from napari_aln.errors import AlnError, ClinicalError, MppError, RegionError, TissueError, UsageError
@@ -168,21 +168,38 @@ def test_the_result_folder_holds_everything(slide, roi_bundle, ws_bundle, roi_fi
     assert "where the model looked, not tumour probability" in report
     assert "case 1" not in report  # a report never names the slide's file
     assert report.count("data:image/png;base64,") == 2
+    bags = pd.read_parquet(place / "bags.parquet")
+    for record in document.runs:
+        of_run = bags[bags.run == record.run]
+        assert of_run.bag.nunique() == record.n_bags == len(record.bag_probabilities)
+        assert of_run.patch.max() < record.n_patches
 
 
-def test_private_mode_names_the_file_nowhere(slide, ws_bundle, tmp_path):
+def test_private_mode_names_nobody(slide, roi_bundle, tmp_path):
+    roi = tmp_path / "SMITH_JANE.geojson"  # self-crossing and over the edge, so that warnings speak of it
+    ring = [[700, 500], [2100, 1500], [2100, 500], [700, 1500], [700, 500]]
+    feature = {"type": "Polygon", "coordinates": [ring]}
+    wide = {"type": "Polygon", "coordinates": [[[2000, 500], [9000, 500], [9000, 900], [2000, 500]]]}
+    features = [
+        {"type": "Feature", "geometry": g, "properties": {"name": "JANE, left breast"}}
+        for g in (feature, wide)
+    ]
+    roi.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     work = predict_to_folder(
         slide,
-        [open_bundle(ws_bundle)],
+        [open_bundle(roi_bundle)],
         tmp_path / "out",
+        regions=roi,
         clinical=PATIENT,
         settings=PredictSettings(),
         private=True,
     )
     _, place = drain(work)
     assert place.name.startswith("slide-")
+    assert read_document(place).warnings
     for path in place.iterdir():
-        assert b"case 1" not in path.read_bytes()
+        for name in (b"case 1", b"SMITH", b"JANE", str(tmp_path).encode()):
+            assert name not in path.read_bytes()
 
 
 def test_reference_patching_cuts_regions_out(slide, roi_bundle):
@@ -231,7 +248,12 @@ def test_missing_clinical_values_are_filled_only_on_request(slide, ws_bundle):
     with pytest.raises(ClinicalError, match="tumour size, ER, PR, HER2"):
         run(slide, ws_bundle, clinical=unknown)
     (record,) = run(slide, ws_bundle, clinical=unknown, fill_clinical=True).runs
-    assert record.clinical_filled == ("tumor_size_cm", "er", "pr", "her2")
+    assert record.clinical_filled == {
+        "tumor_size_cm": pytest.approx(2.2),
+        "er": True,
+        "pr": True,
+        "her2": False,
+    }
     assert any("Filled from the training cohort" in text for text in record.warnings)
 
 
@@ -252,6 +274,58 @@ def test_a_models_own_filters_hold_unless_the_user_sets_others(slide, make_bundl
     asked = run(slide, strict, patches=PatchSettings(min_tissue_share=0.1)).runs[0]
     assert own.n_patches < asked.n_patches
     assert own.settings["patches"]["min_tissue_share"] == 0.99
+
+
+def test_another_normalisation_is_another_entry_and_another_card(slide, make_bundle, tmp_path):
+    cache = FeatureCache(tmp_path)
+    plain, shifted = make_bundle("dlcnbc-ws"), make_bundle("dlcnbc-ws", mean=(0.6, 0.6, 0.6))
+    assert open_bundle(plain).sha256 == open_bundle(shifted).sha256
+    first, second = (run(slide, path, cache=cache).runs[0] for path in (plain, shifted))
+    assert second.probabilities != first.probabilities
+    assert second.probabilities == run(slide, shifted).runs[0].probabilities
+    assert second.card_sha256 != first.card_sha256
+
+
+def test_pen_enters_no_patch_of_either_mode(tmp_path, roi_bundle, ws_bundle):
+    rgb = draw_tissue(np.random.default_rng(5))
+    rgb[800:824, 500:2500] = (20, 40, 230)  # a blue line across the tissue, in grid row 3
+    regions = [Region(shapely.box(600, 500, 2400, 1600))]
+    with open_slide(write_slide(tmp_path / "penned.tif", rgb)) as slide:
+        result = run(slide, roi_bundle, ws_bundle, regions=regions)
+    for scores in result.scores.values():
+        assert len(scores.table)
+        assert 3 not in scores.table.row
+    assert any(text.startswith("pen: ") for text in result.warnings)
+
+
+def test_a_slide_coarser_than_the_model_is_named(tmp_path, ws_bundle):
+    path = write_slide(tmp_path / "coarse.tif", draw_tissue(np.random.default_rng(5)), mpp=1.0)
+    with open_slide(path) as slide:
+        result = run(slide, ws_bundle)
+    assert any(text.startswith("coarse: The slide has 1 µm/px") for text in result.warnings)
+
+
+def test_a_threshold_is_doubted_under_other_settings(slide, make_bundle):
+    from napari_aln.mil.card import Threshold
+
+    youden = Threshold(value=0.4, operating_point="Youden", chosen_on="validation")
+    bundle = make_bundle("dlcnbc-ws", thresholds=(youden,))
+    assert "other settings" not in " ".join(run(slide, bundle).runs[0].warnings)
+    other = run(slide, bundle, bags=BagSettings(reduction="max")).runs[0]
+    assert "other settings than these: reduction" in " ".join(other.warnings)
+
+
+def test_a_full_cache_disk_costs_a_warning_not_the_result(slide, ws_bundle, tmp_path, monkeypatch):
+    from napari_aln.errors import StoreError
+    from napari_aln.store.features import FeatureEntry
+
+    def full(*_):
+        raise StoreError("The disk is full: the cache could not be written.", "Free some space.")
+
+    monkeypatch.setattr(FeatureEntry, "append", full)
+    result = run(slide, ws_bundle, cache=FeatureCache(tmp_path))
+    assert any("Features are not kept" in text for text in result.warnings)
+    assert result.runs[0].probabilities == run(slide, ws_bundle).runs[0].probabilities
 
 
 class TestRefusals:
