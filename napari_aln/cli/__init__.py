@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 BAD_INPUT = 2
@@ -9,6 +10,8 @@ BAD_INPUT = 2
 
 def main() -> None:
     """Run the command line; errors end as one line on stderr and exit code 2."""
+    # A cluster's stop is a user's stop: what was read is kept, see `progress.run`.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from napari_aln.cli.app import app
     from napari_aln.errors import AlnError
 

@@ -54,7 +54,7 @@ def takes(
         @functools.wraps(command)
         def run(**values: Any) -> None:  # noqa: ANN401
             given = {name: values.pop(name) for name in fields}
-            filled = {key: chosen(model, given) for key, model in settings.items()}
+            filled = {key: chosen(model, given, names) for key, model in settings.items()}
             command(**values, **filled)
 
         parameters = [p.replace(annotation=own[p.name], kind=p.KEYWORD_ONLY) for p in kept] + added
@@ -93,7 +93,7 @@ def _option(model: type[BaseModel], name: str, declaration: str) -> OptionInfo:
     return option
 
 
-def chosen(model: type[Model], given: dict[str, Any]) -> Model:
+def chosen(model: type[Model], given: dict[str, Any], names: dict[str, str] | None = None) -> Model:
     """Fill a settings model with those of its fields that were given.
 
     Raises
@@ -106,7 +106,8 @@ def chosen(model: type[Model], given: dict[str, Any]) -> Model:
         return model(**own)
     except ValidationError as error:
         first = error.errors()[0]
-        name = "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        field = str(first["loc"][0]) if first["loc"] else ""
+        flag = (names or {}).get(field) or f"--{field.replace('_', '-')}"
         raise UsageError(
-            f"--{name} {first.get('input')}: {first['msg']}.", "See --help for what it may be."
+            f"{flag} {first.get('input')}: {first['msg']}.", "See --help for what it may be."
         ) from error

@@ -70,19 +70,28 @@ class _Job:
 )
 def predict(
     slides: Annotated[
-        list[Path], typer.Argument(help="Slides: files, or DICOM folders.", show_default=False)
+        list[Path],
+        typer.Argument(help="Slides: files, or DICOM folders.", show_default=False, readable=False),
     ],
-    model: Annotated[list[Path], typer.Option(help="A model bundle; give it once for each mode.")],
+    model: Annotated[
+        list[Path], typer.Option(help="A model bundle; give it once for each mode.", readable=False)
+    ],
     out: Annotated[Path, typer.Option(help="Where the result folders go, one for each slide.")],
     roi: Annotated[
-        Path | None, typer.Option(help="Tumour ROI of the slide, or a folder of <slide stem>.geojson.")
+        Path | None,
+        typer.Option(help="Tumour ROI of the slide, or a folder of <slide stem>.geojson.", readable=False),
     ] = None,
     origin: Annotated[
         Literal["level0", "bounds"] | None,
         typer.Option(help="What the ROI file's coordinates start at, unless it says so. Default: level0."),
     ] = None,
     clinical: Annotated[
-        Path | None, typer.Option(help="Table with a row for each slide or patient, instead of --age etc.")
+        Path | None,
+        typer.Option(
+            help="Cohort table (CSV) with a row for each slide or patient: patient_id, slide, age_years, "
+            "tumor_size_cm, er, pr, her2, roi; instead of --age etc.",
+            readable=False,
+        ),
     ] = None,
     age: Annotated[float | None, typer.Option(help="Age in years.")] = None,
     tumor_size: Annotated[float | None, typer.Option(help="Tumour size in cm.")] = None,
@@ -130,8 +139,15 @@ def predict(
 
 def _bundles_apart(slides: list[Path], models: list[Path]) -> tuple[list[Path], list[Path]]:
     """Take bundles that stand among the slides (``--model A B``) as models."""
-    found = [p for p in slides if p.suffix == BUNDLE_SUFFIX or (p / "card.json").is_file()]
+    found = [p for p in slides if p.suffix == BUNDLE_SUFFIX or _holds_card(p)]
     return [p for p in slides if p not in found], [*models, *found]
+
+
+def _holds_card(path: Path) -> bool:
+    try:
+        return (path / "card.json").is_file()
+    except OSError:  # a folder that may not be entered: the slide reader says so
+        return False
 
 
 def _clinical_of_flags(
@@ -147,8 +163,12 @@ def _clinical_of_flags(
         return None
     if table:
         raise UsageError("--clinical and single clinical values were both given.", "Give one of the two.")
+    from napari_aln.mil.clinical import check_clinical
+
     status = [r.value_or_none if r else None for r in (er, pr, her2)]
-    return Clinical(age, tumor_size, *status)
+    clinical = Clinical(age, tumor_size, *status)
+    check_clinical(clinical)
+    return clinical
 
 
 def _check_names(slides: list[Path], *, private: bool) -> None:
@@ -185,6 +205,7 @@ def _run_all(slides: list[Path], job: _Job) -> None:
 def _run_one(path: Path, job: _Job) -> None:
     from napari_aln.slides import open_slide
     from napari_aln.store.features import FeatureCache
+    from napari_aln.store.result import shown_name
     from napari_aln.workflows.predict import predict_to_folder
 
     with open_slide(path, mpp=job.mpp) as slide:
@@ -201,9 +222,9 @@ def _run_one(path: Path, job: _Job) -> None:
             case_id=row.patient_id if row else None,
             private=job.private,
         )
-        title = "slide" if job.private else path.name
+        title = "slide" if job.private else shown_name(path)
         result, place = progress.run(work, title, resumable=job.settings.cache.enabled)
-    show_result(result, place, result.alias if job.private else path.name)
+    show_result(result, place, result.alias if job.private else shown_name(path))
 
 
 def _regions_for(slide: Path, job: _Job) -> Path | None:
@@ -220,7 +241,7 @@ def _regions_for(slide: Path, job: _Job) -> Path | None:
     if not found and any(bundle.card.mode != "dlcnbc-ws" for bundle in job.bundles):
         raise RegionError(
             f"{roi} holds no region file for {slide.name}.",
-            f"Put {slide.stem}.geojson there, or run without it.",
+            f"Put {slide.stem}.geojson there.",
         )
     return found[0] if found else None
 

@@ -32,7 +32,8 @@ def run(work: Generator[records.Progress, None, Result], title: str, *, resumabl
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         title = escape(title)
         bar = bars.add_task(title, total=None, rate="")
         try:
@@ -47,7 +48,7 @@ def run(work: Generator[records.Progress, None, Result], title: str, *, resumabl
         except KeyboardInterrupt:
             work.close()
             kept = " What was read so far is kept: the same command goes on from there." if resumable else ""
-            bars.console.print(f"Cancelled.{kept}")
+            console.print(f"Cancelled.{kept}")
             raise typer.Exit(INTERRUPTED) from None
         finally:
             work.close()

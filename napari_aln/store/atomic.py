@@ -23,6 +23,14 @@ INCOMPLETE_SUFFIX = ".incomplete"
 """Ends the name of a folder or file that is still being written, or whose writer was killed."""
 
 
+_ANY_STEP = "Choose a place that you may write to."
+_STEPS = {
+    errno.EEXIST: "A file stands where a folder is needed: choose another place.",
+    errno.ENOTDIR: "A file stands where a folder is needed: choose another place.",
+    errno.ENAMETOOLONG: "Shorten the name, or use --private, which names results by content.",
+}
+
+
 @contextlib.contextmanager
 def storing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing `path` into a `StoreError` with the next step."""
@@ -38,7 +46,7 @@ def storing(path: Path) -> Iterator[None]:
             ) from error
         reason = error.strerror or type(error).__name__
         raise StoreError(
-            f"{path} could not be written ({reason}).", "Choose a place that you may write to."
+            f"{path} could not be written ({reason}).", _STEPS.get(error.errno or 0, _ANY_STEP)
         ) from error
 
 

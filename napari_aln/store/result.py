@@ -69,7 +69,7 @@ class SlideFacts(_Frozen):
         """Take the facts from an open slide."""
         return cls(
             quick_hash=info.quick_hash,
-            file=None if private else info.path.name,
+            file=None if private else shown_name(info.path),
             vendor=info.vendor,
             reader=info.reader,
             size_px=info.size_px,
@@ -103,9 +103,14 @@ def alias_of(info: SlideInfo, case_id: str | None = None) -> str:
     return folder_safe(case_id) if case_id else f"slide-{info.quick_hash[:10]}"
 
 
+def shown_name(path: Path) -> str:
+    """Return a file's name as text that can be printed and stored, whatever bytes it is made of."""
+    return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def public_name(path: Path) -> str:
     """Return the result folder's name outside private mode: the file's stem, or a DICOM folder's name."""
-    return folder_safe(path.name if path.is_dir() else path.stem)
+    return folder_safe(shown_name(path) if path.is_dir() else shown_name(path.with_suffix("")))
 
 
 def folder_safe(name: str) -> str:

@@ -46,9 +46,11 @@ def check_slide(slide: Slide, seen: Overview, cards: Sequence[ModelCard]) -> tup
         pixels = card.patch_px, card.mpp
         if pixels not in looked_at:
             looked_at[pixels] = _some_patches(slide, seen, card)
-        found = check_input(seen.rgb, seen.mask, looked_at[pixels], cohort)
+        coarse = mpp > card.mpp * COARSER_BY
+        # Enlarged patches are never sharp; that they are enlarged is what there is to say.
+        found = check_input(seen.rgb, seen.mask, None if coarse else looked_at[pixels], cohort)
         messages += [f"{warning.code}: {warning.message}" for warning in found]
-        if mpp > card.mpp * COARSER_BY:
+        if coarse:
             messages.append(
                 f"coarse: The slide has {mpp:.3g} µm/px, the model was trained at {card.mpp:g}: patches are "
                 "enlarged and lack the detail the model learned from."

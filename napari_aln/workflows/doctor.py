@@ -52,17 +52,17 @@ def examine() -> Iterator[Finding]:
     yield from _window()
     yield _cache()
     yield _demo_data()
-    yield _formats()
+    yield from _formats()
 
 
-def _formats() -> Finding:
+def _formats() -> Iterator[Finding]:
     try:
         from napari_aln.slides.formats import FORMATS
     except (ImportError, OSError) as error:
-        return Finding("slide formats", False, f"cannot be told: {error}", "Install what is missing above.")
-    tested, untested = ([f.name for f in FORMATS if f.tested is wanted] for wanted in (True, False))
-    fact = f"tested: {', '.join(tested)}; read by OpenSlide but untested here: {', '.join(untested)}"
-    return Finding("slide formats", True, fact)
+        yield Finding("slide formats", False, f"cannot be told: {error}", "Install what is missing above.")
+        return
+    for tested, piece in ((True, "slide formats"), (False, "formats untested")):
+        yield Finding(piece, True, "; ".join(f.name for f in FORMATS if f.tested is tested))
 
 
 def _library(piece: str, module: str, package: str, install: str) -> Finding:

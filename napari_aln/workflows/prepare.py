@@ -51,7 +51,7 @@ def require_mpp(info: SlideInfo) -> Mpp:
     """
     if info.mpp is None:
         raise MppError(
-            f"{info.path.name} does not state a usable µm/px.",
+            " ".join([f"{info.path.name} does not state a usable µm/px.", *info.warnings]),
             "Give it with --mpp X: the scanner's protocol or the data set's description states it.",
         )
     return info.mpp
@@ -127,13 +127,17 @@ def _in_roi(
 def pen_note(
     card: ModelCard, slide: Slide, seen: Overview, regions: Sequence[Region], settings: PatchSettings
 ) -> tuple[str, ...]:
-    """Return a sentence on the ROI patches that are left out because of pen, or nothing."""
-    if card.mode == "dlcnbc-ws" or not regions or settings.roi_patching == "reference":
+    """Return a sentence on the patches that are left out because of pen, or nothing."""
+    if card.mode == "dlcnbc-ws":
+        grid = patch_grid(slide.info.size_px, require_mpp(slide.info), card.patch_px, card.mpp)
+        enough = tissue_share(grid, seen.mask.tissue | seen.mask.pen, seen.downsample)
+        drawn_on = tissue_share(grid, seen.mask.pen, seen.downsample) > MAX_PEN_SHARE
+        left_out, where = int((drawn_on & (enough >= settings.min_tissue_share)).sum()), "the tissue"
+    elif regions and settings.roi_patching == "grid":
+        left_out, where = int(_in_roi(card, slide, seen, regions, settings)[1].sum()), "the ROI"
+    else:
         return ()
-    table, pen = _in_roi(card, slide, seen, regions, settings)
-    if not pen.any():
-        return ()
-    return (f"pen: {pen.sum()} of {len(table)} patches of the ROI are left out, pen is drawn on them.",)
+    return (f"pen: {left_out} patches of {where} are left out, pen is drawn on them.",) if left_out else ()
 
 
 def usable_roi(
