@@ -13,14 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_aln.mil.scoring import PatchScorer
-from napari_aln.runtimes.torch_runtime import torch_errors
+from napari_aln.runtimes.torch_runtime import exact_fp32, torch_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.mil.network import PatchNetwork
-    from napari_aln.mil.scoring import HeadWeights
 
 
 class BagStatisticsNetwork:
@@ -32,7 +30,7 @@ class BagStatisticsNetwork:
         From a bundle whose card says ``norm_statistics = "bag"``. Copied, not changed: its running statistics
         are never updated.
     device
-        "cpu" or "cuda". Computed in fp32.
+        "cpu" or "cuda". Computed in exact fp32.
     """
 
     def __init__(self, network: PatchNetwork, device: str = "cpu") -> None:
@@ -55,12 +53,6 @@ class BagStatisticsNetwork:
         DeviceError
             Torch gave up.
         """
-        with torch_errors("computing a bag"):
+        with torch_errors("computing a bag"), exact_fp32(self.device):
             h, e = self._network(torch.from_numpy(np.ascontiguousarray(bag)).to(self.device))
             return h.float().cpu().numpy(), e.float().cpu().numpy()
-
-    def probabilities(
-        self, bag: NDArray[np.uint8], head: HeadWeights, clinical: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the (classes,) probabilities of one whole bag, uint8 (n, S, S, 3)."""
-        return PatchScorer(head, *self(bag)).score_all(clinical)

@@ -16,9 +16,8 @@ from napari_aln.errors import BundleError, MppError
 from napari_aln.geometry import plausible_mpp
 from napari_aln.mil.architecture import describe_misfits
 from napari_aln.mil.bundle import Bundle, save_bundle
-from napari_aln.mil.card import ClinicalFields, ModelCard, Threshold
+from napari_aln.mil.card import CLINICAL_REPEATS, CLINICAL_VALUES, ClinicalFields, ModelCard, Threshold
 from napari_aln.mil.encoders import encoder_skeleton, feature_count, resolve_pool
-from napari_aln.mil.network import CLINICAL_REPEATS, CLINICAL_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

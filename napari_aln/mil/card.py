@@ -18,7 +18,18 @@ BF16_LIMIT = 0.01
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+BAG_SIZE = 10
+"""Patches in a bag, in the reference and both papers."""
+
+CLINICAL_VALUES = 5
+"""Age, tumour size, ER-, PR-, HER2-, in this order."""
+
+CLINICAL_REPEATS = 10
+"""How often the clinical vector is repeated before it meets the pooled image vector (reference)."""
+
 EncoderPool = Literal["7x7", "6x6", "gap"]
+"""How the last feature map becomes a vector: averaged to a grid and flattened, or to one value a channel."""
+
 MapName = Literal["attention_slide", "attention_bag", "attention_logit", "contribution", "probability"]
 
 
@@ -56,10 +67,12 @@ class Threshold(_Part):
 
 
 class PrecisionCheck(_Part):
-    """By how much bf16 changed the probability of any check patch at most; None: never checked."""
+    """By how much bf16 changed the probability of any check patch at most, and where; None: never checked."""
 
     bf16_max_change: float | None = Field(default=None, ge=0, le=1)
     n_patches: int = Field(default=0, ge=0)
+    runtime: str | None = None  # "openvino" or "torch"
+    device: str | None = None  # "cpu" or "cuda"
 
 
 class StainStatistics(_Part):
@@ -115,7 +128,7 @@ class ModelCard(_Part):
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     norm_statistics: Literal["running", "bag"] = "running"
-    bag_size: int = Field(default=10, ge=1, le=100_000)
+    bag_size: int = Field(default=BAG_SIZE, ge=1, le=100_000)
     hidden: int = Field(default=256, ge=1, le=8192)
     attention_width: int = Field(default=1, ge=1, le=8192)
     classifier_hidden: int = Field(default=64, ge=1, le=8192)
@@ -147,13 +160,19 @@ class ModelCard(_Part):
     @property
     def n_clinical(self) -> int:
         """Return how many clinical values the network takes: 5 or 0."""
-        return 0 if self.clinical is None else 5
+        return 0 if self.clinical is None else CLINICAL_VALUES
 
     @property
-    def bf16_safe(self) -> bool:
-        """Whether bf16 was checked and changed no probability by more than `BF16_LIMIT`."""
-        change = self.precision_check.bf16_max_change
-        return change is not None and self.precision_check.n_patches > 0 and change <= BF16_LIMIT
+    def bf16_safe_on(self) -> tuple[tuple[str, str], ...]:
+        """Where, as (runtime, device), bf16 was checked and changed no probability by more than `BF16_LIMIT`.
+
+        Another runtime or device rounds at other places, so a check on one says nothing of the other.
+        """
+        check = self.precision_check
+        if check.runtime is None or check.device is None or check.bf16_max_change is None:
+            return ()
+        safe = check.n_patches > 0 and check.bf16_max_change <= BF16_LIMIT
+        return ((check.runtime, check.device),) if safe else ()
 
     @property
     def threshold(self) -> Threshold:

@@ -13,8 +13,7 @@ from napari_aln.runtimes.torchvision_import import models
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Pool = Literal["7x7", "6x6", "gap"]
-"""How the last feature map becomes a vector: averaged to a grid and flattened, or to one value a channel."""
+    from napari_aln.mil.card import EncoderPool
 
 _CELLS: dict[str, int] = {"7x7": 49, "6x6": 36, "gap": 1}
 
@@ -38,14 +37,14 @@ class EncoderSpec(NamedTuple):
 
     family: Literal["classifier", "fc", "densenet", "squeezenet"]
     channels: int
-    pools: tuple[Pool, ...]
+    pools: tuple[EncoderPool, ...]
     input_px: int = 224
     native_px: int = 224
 
 
 def _table() -> dict[str, EncoderSpec]:
-    grid_7: tuple[Pool, ...] = ("7x7", "gap")
-    gap: tuple[Pool, ...] = ("gap",)
+    grid_7: tuple[EncoderPool, ...] = ("7x7", "gap")
+    gap: tuple[EncoderPool, ...] = ("gap",)
     table = {"alexnet": EncoderSpec("classifier", 256, ("6x6", "gap"))}
     for depth in (11, 13, 16, 19):
         table[f"vgg{depth}"] = table[f"vgg{depth}_bn"] = EncoderSpec("classifier", 512, grid_7)
@@ -99,7 +98,7 @@ def encoder_spec(name: str) -> EncoderSpec:
     return ENCODERS[name]
 
 
-def resolve_pool(name: str, pool: Pool | None = None) -> Pool:
+def resolve_pool(name: str, pool: EncoderPool | None = None) -> EncoderPool:
     """Return the pool asked for, or the encoder's default.
 
     Raises
@@ -117,7 +116,7 @@ def resolve_pool(name: str, pool: Pool | None = None) -> Pool:
     return pool
 
 
-def feature_count(name: str, pool: Pool | None = None) -> int:
+def feature_count(name: str, pool: EncoderPool | None = None) -> int:
     """Return how many values a patch becomes, such as 25 088 for VGG and pool 7x7."""
     return encoder_spec(name).channels * _CELLS[resolve_pool(name, pool)]
 
@@ -135,7 +134,7 @@ class _DenseNetGrid(nn.Module):
         return torch.flatten(self.avgpool(self.features(x)), 1)
 
 
-def _without_classifier(name: str, pool: Pool) -> nn.Module:
+def _without_classifier(name: str, pool: EncoderPool) -> nn.Module:
     spec = encoder_spec(name)
     special: dict[str, object] = {}
     if name in ("googlenet", "inception_v3"):
@@ -166,7 +165,7 @@ def _initialise(net: nn.Module) -> None:
             module.reset_parameters()
 
 
-def encoder_skeleton(name: str, pool: Pool | None = None) -> nn.Module:
+def encoder_skeleton(name: str, pool: EncoderPool | None = None) -> nn.Module:
     """Build an encoder on torch's meta device: every shape, no memory; for weights that are put in whole.
 
     Raises
@@ -180,7 +179,7 @@ def encoder_skeleton(name: str, pool: Pool | None = None) -> nn.Module:
 
 
 def build_encoder(
-    name: str, pool: Pool | None = None, weights: Mapping[str, torch.Tensor] | None = None
+    name: str, pool: EncoderPool | None = None, weights: Mapping[str, torch.Tensor] | None = None
 ) -> nn.Module:
     """Build an encoder without its classifier, in eval mode.
 

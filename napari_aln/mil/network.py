@@ -5,11 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-CLINICAL_VALUES = 5
-"""Age, tumour size, ER-, PR-, HER2-, in this order."""
-
-CLINICAL_REPEATS = 10
-"""How often the clinical vector is repeated before it meets the pooled image vector (reference)."""
+from napari_aln.mil.card import CLINICAL_REPEATS
 
 
 class AttentionHead(nn.Module):
@@ -132,23 +128,3 @@ class PatchNetwork(nn.Module):
         """Turn uint8 (n, S, S, 3) into h (n, hidden) and e (n,)."""
         h = self.head.embed(self.encoder(self.normalise(pixels)))
         return h, self.head.attention_logit(h)
-
-
-class MilModel(nn.Module):
-    """A whole bag at once, for training and for BatchNorm with the bag's own statistics.
-
-    Parameters
-    ----------
-    patches
-        The patch network; its head also pools and classifies.
-    """
-
-    def __init__(self, patches: PatchNetwork) -> None:
-        super().__init__()
-        self.patches = patches
-
-    def forward(self, pixels: torch.Tensor, clinical: torch.Tensor | None = None) -> torch.Tensor:
-        """Turn one bag, uint8 (n, S, S, 3), and its clinical vector (5,) into (n_classes,) logits."""
-        h, e = self.patches(pixels)
-        head = self.patches.head
-        return head.classify(head.pool(h, e), clinical)

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from scipy.special import softmax
 
 from napari_aln.errors import BundleError
+from napari_aln.mil.card import CLINICAL_REPEATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ class HeadWeights:
     image
         (hidden_c, hidden): first layer, the part that meets the pooled image vector.
     clinical
-        (hidden_c, 5): first layer, the part that meets the clinical vector, summed over its ten repeats;
+        (hidden_c, 5): first layer, the part that meets the clinical vector, summed over its repeats;
         (hidden_c, 0) in an image-only model.
     bias
         (hidden_c,) of the first layer.
@@ -80,7 +81,7 @@ class HeadWeights:
         BundleError
             A tensor of the head is missing or has another shape.
         """
-        fused = card.hidden + 10 * card.n_clinical
+        fused = card.hidden + CLINICAL_REPEATS * card.n_clinical
         wanted = {
             "fc1.0.bias": (card.hidden,),
             "attention.0.weight": (card.attention_width, card.hidden),

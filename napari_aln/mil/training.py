@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from torch import nn
 from torch.nn import functional
 
-from napari_aln.mil.network import CLINICAL_REPEATS
+from napari_aln.mil.card import CLINICAL_REPEATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -74,7 +74,8 @@ def _share_inside(union: BaseGeometry, table: PatchTable) -> NDArray[np.float64]
     share = shapely.contains_properly(union, boxes).astype(np.float64)
     cut = (share == 0) & shapely.intersects(union, boxes)
     share[cut] = shapely.area(shapely.intersection(boxes[cut], union)) / (step_x * step_y)
-    return np.minimum(share, 1.0)
+    at_most_whole: NDArray[np.float64] = np.minimum(share, 1.0)
+    return at_most_whole
 
 
 def inside(grid: PatchGrid, regions: Sequence[Region], min_roi_share: float) -> PatchTable:

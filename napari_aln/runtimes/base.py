@@ -8,6 +8,8 @@ from napari_aln.errors import DeviceError
 from napari_aln.runtimes.choice import choose
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -59,7 +61,7 @@ def compile_network(
     input_px: int,
     settings: EngineSettings,
     *,
-    bf16_safe: bool = False,
+    bf16_safe_on: Collection[tuple[str, str]] = (),
     prepare: Any = None,  # noqa: ANN401 - a callable over tensors, see below
     threads: int | None = None,
 ) -> CompiledNetwork:
@@ -73,8 +75,8 @@ def compile_network(
         S, the side of its input.
     settings
         Device, precision, runtime and batch.
-    bf16_safe
-        Whether precision "auto" may take bf16.
+    bf16_safe_on
+        (runtime, device) pairs on which precision "auto" may take bf16.
     prepare
         CUDA only, for work that shall run on the device before the module, such as resizing: takes a uint8
         batch on the device and returns the module's input and any further tensors with n rows, as a tuple.
@@ -86,7 +88,7 @@ def compile_network(
     DeviceError
         A wish that this machine cannot grant, or a network the runtime cannot take.
     """
-    choice = choose(settings, bf16_safe=bf16_safe)
+    choice = choose(settings, bf16_safe_on=bf16_safe_on)
     if prepare is not None and choice.device != "cuda":
         raise DeviceError("Patches can be prepared on CUDA only.", "Prepare them on the CPU instead.")
     if choice.runtime == "openvino":

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_aln.errors import DeviceError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from napari_aln.settings import EngineSettings
 
 
@@ -22,15 +24,16 @@ class Choice(NamedTuple):
     precision: str  # "fp32" or "bf16"
 
 
-def choose(settings: EngineSettings, *, bf16_safe: bool) -> Choice:
+def choose(settings: EngineSettings, *, bf16_safe_on: Collection[tuple[str, str]]) -> Choice:
     """Decide runtime, device and precision.
 
     Parameters
     ----------
     settings
         The user's wishes.
-    bf16_safe
-        Whether the model was shown to bear bf16; read only where the precision is "auto".
+    bf16_safe_on
+        (runtime, device) pairs on which the model was shown to bear bf16; read only where the precision is
+        "auto".
 
     Raises
     ------
@@ -39,7 +42,8 @@ def choose(settings: EngineSettings, *, bf16_safe: bool) -> Choice:
     """
     device = _device(settings)
     runtime = _runtime(settings, device)
-    wants_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and bf16_safe)
+    is_safe = (runtime, device) in bf16_safe_on
+    wants_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and is_safe)
     use_bf16 = wants_bf16 and _has_bf16(runtime, device)
     if settings.precision == "bf16" and not use_bf16:
         raise DeviceError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,16 @@ def torch_errors(what: str) -> Iterator[None]:
             f"torch gave up while {what}: {str(error).splitlines()[0]}.",
             "Try device cpu, precision fp32 or a smaller batch.",
         ) from error
+
+
+@contextmanager
+def exact_fp32(device: str) -> Iterator[None]:
+    """Make fp32 on CUDA mean fp32, not TF32, and the same patch give the same bits wherever it stands."""
+    if device == "cuda":
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            yield
+    else:
+        yield
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
@@ -121,13 +131,8 @@ class TorchNetwork:
 
     @contextmanager
     def _numerics(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            if self.precision == "bf16":
-                stack.enter_context(torch.autocast(self.device, dtype=torch.bfloat16))
-            if self.device == "cuda":
-                # fp32 means fp32, not TF32; and the same patch gives the same bits wherever it stands
-                exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-                stack.enter_context(exact)
+        bf16 = torch.autocast(self.device, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        with exact_fp32(self.device), bf16:
             yield
 
     @torch.inference_mode()

@@ -144,7 +144,9 @@ def _score_cut_out(
 
     started = time.perf_counter()
     card, n = bundle.card, len(patches.table)
-    network = compile_network(bundle.network(), card.input_px, settings.engine, bf16_safe=card.bf16_safe)
+    network = compile_network(
+        bundle.network(), card.input_px, settings.engine, bf16_safe_on=card.bf16_safe_on
+    )
     h, e = np.empty((n, card.hidden), np.float32), np.empty(n, np.float32)
     for index in np.array_split(np.arange(n), -(-n // settings.engine.batch)):
         h[index], e[index] = network(patches.pixels_of(index))
@@ -165,7 +167,7 @@ def _score_with_bag_statistics(
     started = time.perf_counter()
     vector, _ = clinical_vector(card, case.clinical, settings)
     partitions, bags = draw(card, patches.table, settings)
-    device = choose(settings.engine, bf16_safe=False).device
+    device = choose(settings.engine, bf16_safe_on=()).device
     network = BagStatisticsNetwork(bundle.network(), device)
     head = bundle.head
     probabilities = np.empty((len(bags), len(card.classes)))

@@ -76,8 +76,13 @@ def measured_card(bundle: Bundle, rows: Sequence[CohortRow]) -> Generator[Progre
                 *_metrics("test", label["test"], scored["test"], threshold),
                 *_metrics("validation", label["val"], scored["val"], threshold)[:1],
             ),
-            "precision_check": PrecisionCheck(bf16_max_change=change, n_patches=n_patches)
-            if n_patches
+            "precision_check": PrecisionCheck(
+                bf16_max_change=change,
+                n_patches=n_patches,
+                runtime=lossy.choice.runtime,
+                device=lossy.choice.device,
+            )
+            if lossy is not None and n_patches
             else PrecisionCheck(),
             "default_map": maps[int(np.argmax(np.mean(faith, axis=0)))],
         }
@@ -91,6 +96,7 @@ class _Scorer:
         settings = EngineSettings.model_validate({"device": "cpu", "precision": precision})
         self._bundle = bundle
         self._engine = engine_for(bundle, settings)
+        self.choice = self._engine.choice
         self._network = self._engine.compile(bundle)
         self._settings = settings_for(bundle.card, PredictSettings(engine=settings, fill_clinical=True))
 

@@ -49,7 +49,7 @@ class Engine:
         card = bundle.card
         prepare = None if self.decode_to_px else _resize_on_device(card.input_px)
         return compile_network(
-            bundle.network(), card.input_px, self.settings, bf16_safe=card.bf16_safe, prepare=prepare
+            bundle.network(), card.input_px, self.settings, bf16_safe_on=card.bf16_safe_on, prepare=prepare
         )
 
     def key(self, bundle: Bundle, info: SlideInfo) -> FeatureKey:
@@ -78,7 +78,7 @@ def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:
     DeviceError
         The settings ask for a device, runtime or precision that is not here.
     """
-    choice = choose(settings, bf16_safe=bundle.card.bf16_safe)
+    choice = choose(settings, bf16_safe_on=bundle.card.bf16_safe_on)
     return Engine(choice, settings, None if choice.device == "cuda" else bundle.card.input_px)
 
 

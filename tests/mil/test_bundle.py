@@ -283,13 +283,18 @@ def test_a_zip_bomb_is_refused_before_it_unpacks(folder, tmp_path, monkeypatch):
 
 
 def test_bf16_is_safe_only_where_it_was_checked():
-    def safe(**check):
-        return CARD.model_copy(update={"precision_check": PrecisionCheck(**check)}).bf16_safe
+    def safe_on(change=0.01, n_patches=50, runtime="openvino", device="cpu"):
+        check = PrecisionCheck(bf16_max_change=change, n_patches=n_patches, runtime=runtime, device=device)
+        card = CARD.model_copy(update={"precision_check": check})
+        return parse_card(card.model_dump_json(), "x").bf16_safe_on
 
-    assert not CARD.bf16_safe
-    assert safe(bf16_max_change=0.01, n_patches=50)
-    assert not safe(bf16_max_change=0.011, n_patches=50)
-    assert not safe(bf16_max_change=0.0, n_patches=0)
+    assert CARD.bf16_safe_on == ()
+    assert safe_on() == (("openvino", "cpu"),)
+    assert safe_on(runtime="torch", device="cuda") == (("torch", "cuda"),)
+    assert safe_on(change=0.011) == ()
+    assert safe_on(change=None) == ()
+    assert safe_on(n_patches=0) == ()
+    assert safe_on(runtime=None, device=None) == ()  # a card from before this was recorded
 
 
 def test_threshold_falls_back_to_the_convention():

@@ -4,16 +4,19 @@ import torch
 from torch import nn
 
 from napari_aln.errors import DeviceError
+from napari_aln.mil.bag_statistics import BagStatisticsNetwork
 from napari_aln.mil.encoders import build_encoder, feature_count
 from napari_aln.mil.network import AttentionHead, PatchNetwork
+from napari_aln.runtimes import choice
 from napari_aln.runtimes.base import compile_network
 from napari_aln.runtimes.choice import Choice
-from napari_aln.runtimes.torch_runtime import TorchNetwork
+from napari_aln.runtimes.torch_runtime import TorchNetwork, exact_fp32
 from napari_aln.settings import EngineSettings
 
 PX = 96
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, PX, PX, 3), dtype=np.uint8)
 RUNTIMES = ["torch", "openvino"]
+CPU = Choice("torch", "cpu", "fp32")
 
 
 def patch_network(encoder, seed=0):
@@ -179,6 +182,49 @@ def test_a_thread_count_is_kept_to_the_call(network):
     run = compile_network(network, PX, EngineSettings(runtime="torch", device="cpu"), threads=1)
     run(PIXELS[:1])
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_bf16_is_taken_unasked_only_on_the_runtime_and_device_that_were_checked(monkeypatch, runtime):
+    monkeypatch.setattr(choice, "_has_bf16", lambda _runtime, _device: True)
+    other = RUNTIMES[1 - RUNTIMES.index(runtime)]
+
+    def chosen(*checked_on, precision="auto"):
+        settings = EngineSettings(runtime=runtime, device="cpu", precision=precision)
+        return choice.choose(settings, bf16_safe_on=checked_on).precision
+
+    assert chosen((runtime, "cpu")) == "bf16"
+    assert chosen((other, "cpu"), (runtime, "cuda")) == "fp32"
+    assert chosen() == "fp32"
+    assert chosen((runtime, "cpu"), precision="fp32") == "fp32"
+    assert chosen(precision="bf16") == "bf16"
+
+
+class Numerics(nn.Module):
+    """Tells under which settings of cuDNN it was run."""
+
+    def forward(self, x):
+        cudnn = torch.backends.cudnn
+        seen = torch.tensor([float(cudnn.allow_tf32), float(cudnn.deterministic)])
+        return seen.expand(len(x), 2), seen.expand(len(x), 2)[:, 0]
+
+
+def test_fp32_on_cuda_is_exact_and_the_settings_of_others_come_back():
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+        with exact_fp32("cuda"):
+            assert Numerics()(PIXELS[:1])[0].tolist() == [[0.0, 1.0]]
+        assert torch.backends.cudnn.allow_tf32
+        with exact_fp32("cpu"):
+            assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("make", [BagStatisticsNetwork, lambda module: TorchNetwork(module, CPU)])
+def test_bags_and_patches_are_computed_under_the_same_exact_settings(monkeypatch, make):
+    run = make(Numerics())
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)  # as if on a CUDA device
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    run.device = "cuda"
+    assert run(PIXELS[:1])[0].tolist() == [[0.0, 1.0]]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
