@@ -7,8 +7,10 @@ names, and looks no class up from the file.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from napari_aln.errors import BundleError
+from napari_aln.errors import BundleError, StoreError
 from napari_aln.mil.card import ModelCard, parse_card
 from napari_aln.mil.scoring import HeadWeights
 
@@ -36,6 +38,7 @@ MAX_CARD_BYTES = 1 << 20
 MAX_WEIGHTS_BYTES = 4 << 30
 _MEMBERS = {CARD_NAME: MAX_CARD_BYTES, WEIGHTS_NAME: MAX_WEIGHTS_BYTES}
 _DAMAGED = "Ask for the bundle again: it is damaged or was changed after it was made."
+_ENCRYPTED = 0x1  # bit of a zip member's flags
 _COUNTER = "num_batches_tracked"  # counts training steps, plays no part in scoring; not stored
 
 
@@ -95,7 +98,7 @@ def save_bundle(card: ModelCard, tensors: Mapping[str, Any], path: Path) -> Bund
     ------
     BundleError
         Weights that are not finite (also after rounding to fp16), or do not fit the card.
-    OSError
+    StoreError
         The place cannot be written.
     """
     arrays = {key: _stored(key, value, card) for key, value in tensors.items() if not key.endswith(_COUNTER)}
@@ -106,6 +109,17 @@ def save_bundle(card: ModelCard, tensors: Mapping[str, Any], path: Path) -> Bund
     from napari_aln.mil.architecture import load_network  # torch is loaded only where a network is wanted
 
     load_network(card, arrays, path)
+    try:
+        _write(card_json, weights, path)
+    except OSError as error:
+        raise StoreError(
+            f"The bundle {path} cannot be written: {error.strerror or error}.",
+            "Choose a place that is writable and has room, or another name.",
+        ) from error
+    return open_bundle(path)
+
+
+def _write(card_json: bytes, weights: bytes, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
         made = Path(temporary) / f"new{path.suffix}"
@@ -117,11 +131,16 @@ def save_bundle(card: ModelCard, tensors: Mapping[str, Any], path: Path) -> Bund
             made.mkdir()
             (made / CARD_NAME).write_bytes(card_json)
             (made / WEIGHTS_NAME).write_bytes(weights)
+        old = Path(temporary) / "old"
         if path.is_dir():
             _refuse_to_replace_other_folders(path)
-            path.rename(Path(temporary) / "old")  # a folder cannot be replaced in one call
-        made.replace(path)
-    return open_bundle(path)
+            path.rename(old)  # a folder cannot be replaced in one call
+        try:
+            made.replace(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
 
 
 def _refuse_to_replace_other_folders(path: Path) -> None:
@@ -202,6 +221,8 @@ def _read_zip(path: Path) -> dict[str, bytes]:
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
+        zlib.error,
+        lzma.LZMAError,
         EOFError,
         OSError,
         ValueError,
@@ -226,6 +247,8 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
             _DAMAGED,
         )
     for member in archive.infolist():
+        if member.flag_bits & _ENCRYPTED:
+            raise BundleError(f"{path} is encrypted.", "Unpack it with its password and open the folder.")
         if member.file_size > _MEMBERS[member.filename]:
             raise BundleError(f"{member.filename} in {path} claims {member.file_size} bytes.", _DAMAGED)
 

@@ -2,13 +2,14 @@ import hashlib
 import json
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
 
-from napari_aln.errors import BundleError
+from napari_aln.errors import BundleError, StoreError
 from napari_aln.mil import bundle as bundle_module
 from napari_aln.mil.architecture import build_network
 from napari_aln.mil.bundle import open_bundle, save_bundle, verify
@@ -117,6 +118,37 @@ def test_saving_refuses_weights_that_are_not_finite_or_do_not_fit(network, tmp_p
     with pytest.raises(BundleError, match=r"head\.fc1\.0\.bias is \[3\], not \[16\]"):
         save_bundle(CARD, state | {"head.fc1.0.bias": torch.zeros(3)}, tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["a file/m.alnmodel", "a file/m", "a file", "x" * 300])
+def test_a_place_that_cannot_be_written_is_named(network, tmp_path, place):
+    (tmp_path / "a file").write_text("here")
+    with pytest.raises(StoreError, match="cannot be written") as caught:
+        save_bundle(CARD, network.state_dict(), tmp_path / place)
+    assert str(tmp_path / place) in caught.value.fact
+    assert caught.value.next_step
+    assert [item.name for item in tmp_path.iterdir()] == ["a file"]
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(28, "No space left")])
+def test_a_full_or_forbidden_drive_is_named(network, tmp_path, monkeypatch, error):
+    def refuse(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr("zipfile.ZipFile.writestr", refuse)
+    with pytest.raises(StoreError, match=rf"m\.alnmodel cannot be written: {error.strerror}\."):
+        save_bundle(CARD, network.state_dict(), tmp_path / "m.alnmodel")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_old_bundle_comes_back_when_the_new_one_cannot_take_its_place(folder, network, monkeypatch):
+    def refuse(*_args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StoreError, match="Permission denied"):
+        save_bundle(CARD.model_copy(update={"name": "new"}), network.state_dict(), folder)
+    assert open_bundle(folder).card.name == "small"
 
 
 def test_network_weights_are_its_own(folder):
@@ -265,6 +297,27 @@ def test_a_zip_member_damaged_on_the_way(folder, tmp_path):
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(BundleError, match="is no readable"):
+        open_bundle(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compressed_member_damaged_on_the_way(folder, tmp_path, compression):
+    path = zipped(folder, tmp_path / "m.alnmodel", compression=compression)
+    open_bundle(path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"card.json") + len(b"card.json") + 4 * (compression == zipfile.ZIP_LZMA)
+    content[start : start + 20] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"m\.alnmodel is no readable"):
+        open_bundle(path)
+
+
+def test_an_encrypted_zip(folder, tmp_path):
+    path = zipped(folder, tmp_path / "m.alnmodel")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # as in the directory of a zip with a password
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"m\.alnmodel is encrypted\. Unpack it"):
         open_bundle(path)
 
 
