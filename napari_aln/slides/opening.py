@@ -70,7 +70,7 @@ def open_slide(path: str | PathLike[str], mpp: UserMpp = None) -> Slide:
             f"The folder {path} holds no slide.",
             "Give a slide file, or a folder with the DICOM files of one.",
         )
-    known = ", ".join(suffix for entry in FORMATS for suffix in entry.suffixes)
+    known = ", ".join(dict.fromkeys(suffix for entry in FORMATS for suffix in entry.suffixes))
     raise SlideError(
         f"{path} is not a slide of a known type, or it is damaged at its start.",
         f"Give a file that opens in another viewer, of one of the types {known}.",
@@ -83,6 +83,8 @@ def check_readable(path: Path) -> None:
         raise SlideError(f"{path} does not exist.", "Check the name and that the drive is there.")
     if path.is_dir():
         return
+    if not path.is_file():
+        raise SlideError(f"{path} is neither a file nor a folder.", "Give a slide file.")
     try:
         with path.open("rb") as file:
             empty = not file.read(1)

@@ -6,6 +6,7 @@ Only 8-bit RGB and grey pictures are slides here; fluorescence channels, stacks 
 
 from __future__ import annotations
 
+from struct import unpack
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
@@ -61,12 +62,27 @@ def try_open(path: Path, given_mpp: Mpp | None) -> TifffileSlide | None:
     return TifffileSlide(path, given_mpp) if _is_tiff(path) else None
 
 
+def _check_last_page(tiff: TiffFile, path: Path) -> None:
+    """Raise `SlideError` where the last page that could be read names a further one: the rest is cut off."""
+    layout, stream, last = tiff.tiff, tiff.filehandle, tiff.pages[len(tiff.pages) - 1]
+    stream.seek(last.offset)
+    (n_tags,) = unpack(layout.tagnoformat, stream.read(layout.tagnosize))
+    stream.seek(last.offset + layout.tagnosize + n_tags * layout.tagsize)
+    (further,) = unpack(layout.offsetformat, stream.read(layout.offsetsize))
+    if further:
+        raise SlideError(
+            f"{path} is a truncated TIFF: its pages go on beyond its end.",
+            "Copy or download the file again, whole.",
+        )
+
+
 class TifffileSlide(BaseSlide):
     """A TIFF whose tiles or strips are decoded by tifffile and imagecodecs."""
 
     def __init__(self, path: Path, given_mpp: Mpp | None) -> None:
         try:
             with TiffFile(path) as tiff:
+                _check_last_page(tiff, path)
                 pages = _pyramid(tiff, path)
                 size = tiff.filehandle.size
                 tiff_levels = tuple(tiff_level(page, path, size) for page in pages)
