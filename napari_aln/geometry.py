@@ -79,9 +79,3 @@ def world_um_to_l0(world_yx_um: ArrayLike, mpp: Mpp) -> Float64:
 def px_at(size_px: float, from_mpp: float, to_mpp: float) -> float:
     """Return how many pixels of `to_mpp` span `size_px` pixels of `from_mpp`."""
     return size_px * from_mpp / to_mpp
-
-
-def um2_of(area_px: ArrayLike, mpp: Mpp) -> Float64:
-    """Convert areas in level-0 pixels to µm²."""
-    area_um2: Float64 = np.multiply(area_px, mpp.x * mpp.y, dtype=np.float64)
-    return area_um2

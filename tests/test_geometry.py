@@ -15,7 +15,6 @@ from napari_aln.geometry import (
     level_to_l0,
     plausible_mpp,
     px_at,
-    um2_of,
     world_um_to_l0,
 )
 
@@ -64,10 +63,9 @@ def test_a_vertex_lies_at_the_same_place_through_all_frames(level_xy, downsample
     np.testing.assert_allclose(back, level_xy, rtol=1e-12, atol=1e-9)
 
 
-def test_lengths_and_areas():
+def test_lengths():
     assert px_at(256, 0.5, 0.25) == 512
     assert px_at(256, 0.25, 0.5) == 128
-    np.testing.assert_allclose(um2_of([1, 100], Mpp(0.5, 0.25)), [0.125, 12.5])
     assert Mpp(0.5, 0.5).mean == 0.5
     assert Mpp(0.2, 0.8).mean == pytest.approx(0.4)
 

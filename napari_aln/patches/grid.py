@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_aln.geometry import px_at
+from napari_aln.geometry import l0_to_level, px_at
 from napari_aln.records import PatchGrid, PatchTable
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ def tissue_share(
     integral: NDArray[Any] = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
     np.cumsum(mask, axis=0, dtype=np.float64, out=integral[1:, 1:])
     np.cumsum(integral, axis=1, out=integral)
-    edges_x = np.arange(grid.columns + 1) * (grid.step_l0[0] / mask_downsample[0])
-    edges_y = np.arange(grid.rows + 1) * (grid.step_l0[1] / mask_downsample[1])
+    step_x, step_y = l0_to_level(grid.step_l0, mask_downsample)
+    edges_x, edges_y = np.arange(grid.columns + 1) * step_x, np.arange(grid.rows + 1) * step_y
     corners = _at(_at(integral, edges_y).T, edges_x).T
     covered = np.diff(np.diff(corners, axis=0), axis=1)
-    cell_area = (grid.step_l0[0] / mask_downsample[0]) * (grid.step_l0[1] / mask_downsample[1])
-    return np.clip(covered / cell_area, 0.0, 1.0)
+    share: NDArray[np.float64] = np.clip(covered / (step_x * step_y), 0.0, 1.0)
+    return share
 
 
 def _at(table: NDArray[Any], position: NDArray[Any]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from napari_aln.errors import SlideError, UsageError
+from napari_aln.geometry import l0_to_level
 from napari_aln.slides.opening import open_slide
 from napari_aln.slides.sampling import overview
 
@@ -103,9 +104,8 @@ class BaseSlide(ABC):
         self._check_open()
         if not 0 <= level < len(self._info.levels):
             return self.read_level(level, (0, 0), size_px)
-        by_x, by_y = self._info.levels[level].downsample
-        x, y = math.floor(l0_xy[0] / by_x + 0.5), math.floor(l0_xy[1] / by_y + 0.5)
-        return self.read_level(level, (x, y), size_px)
+        x, y = l0_to_level(l0_xy, self._info.levels[level].downsample)
+        return self.read_level(level, (math.floor(x + 0.5), math.floor(y + 0.5)), size_px)
 
     def thumbnail(self, max_side_px: int) -> NDArray[np.uint8]:
         """Return the whole slide as RGB, at most `max_side_px` pixels a side."""

@@ -1,8 +1,9 @@
 """Reader of flat JPEG and PNG files of any size, as in the BCNB data set.
 
 Nothing is decoded until pixels are asked for. A picture of moderate size is then kept in memory; a larger one
-is decoded once into a temporary file that the operating system pages, and removed on closing. Small overviews
-of a JPEG come straight from its DCT coefficients (1/2, 1/4 or 1/8), without a full decode.
+is decoded once into a temporary file that the operating system pages. That file has no name (on Windows: is
+deleted with its last handle), so nothing is left of it, even by a killed process. Small overviews of a
+JPEG come straight from its DCT coefficients (1/2, 1/4 or 1/8), without a full decode.
 
 µm/px is never taken from such a file: JFIF and PNG densities are those of screens and printers. The EXIF
 rotation is ignored, because outlines drawn on these pictures count in the pixels as stored.
@@ -10,12 +11,12 @@ rotation is ignored, because outlines drawn on these pictures count in the pixel
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
@@ -30,6 +31,8 @@ from napari_aln.slides.facts import WHITE, on_background, sampled_hash, settle_m
 from napari_aln.slides.sampling import AREA_LIKE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -42,6 +45,9 @@ IN_MEMORY_PX = 32 * 10**6
 
 MOST_PX = 65_500**2  # the most a JPEG can hold
 _MOST_DEFLATE = 1_040  # bytes a byte of a PNG can unfold to; more than that is a lie in its header
+
+_NOT_OFFERED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}  # this drive cannot take space in one call
+_ZEROS = memoryview(bytes(2**24))
 
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
@@ -83,7 +89,6 @@ class ImageSlide(BaseSlide):
         self._kind, self._mode = kind, mode
         self._lock = threading.Lock()
         self._pixels: NDArray[np.uint8] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def reduced(self, size_px: tuple[int, int]) -> NDArray[np.uint8] | None:
         """Return the whole picture at `size_px` from its DCT coefficients; None where that saves nothing."""
@@ -128,23 +133,17 @@ class ImageSlide(BaseSlide):
         path = self._info.path
         width, height = self._info.size_px
         shape = (height, width, _CHANNELS[self._mode])
-        self._folder = tempfile.TemporaryDirectory(prefix="napari-aln-", ignore_cleanup_errors=True)
-        pixels = _mapped(Path(self._folder.name) / "pixels", shape, path)
+        pixels = _mapped(shape, path)
         decode = imagecodecs.jpeg8_decode if self._kind == "JPEG" else imagecodecs.png_decode
         try:
             decode(path.read_bytes(), out=pixels if shape[2] > 1 else pixels[..., 0])
         except (imagecodecs.Jpeg8Error, imagecodecs.PngError, OSError, ValueError) as error:
-            del pixels  # Windows removes no file that is mapped
-            self._folder.cleanup()
             raise _damaged(path, error) from error
         return pixels
 
     def _release(self) -> None:
         with self._lock:
             self._pixels = None
-            if self._folder is not None:
-                self._folder.cleanup()
-                self._folder = None
 
 
 def _picture(path: Path) -> Image.Image:
@@ -197,19 +196,42 @@ def _check_end(path: Path, kind: str) -> None:
         )
 
 
-def _mapped(file: Path, shape: tuple[int, int, int], slide: Path) -> NDArray[np.uint8]:
-    """Make a file of the size of the pixels and map it; the space is taken first, so it cannot run out."""
+def _mapped(shape: tuple[int, int, int], slide: Path) -> NDArray[np.uint8]:
+    """Map a temporary file of the size of the pixels, which vanishes with the mapping.
+
+    Raises
+    ------
+    SlideError
+        There is no room for it.
+    """
     needed = shape[0] * shape[1] * shape[2]
-    free = shutil.disk_usage(file.parent).free
-    if needed > 0.95 * free:
-        raise SlideError(
-            f"{slide} unfolds to {needed / 1e9:.1f} GB; {file.parent} has {free / 1e9:.1f} GB free.",
-            "Free some space, point TMPDIR to a larger drive, or convert the picture to a tiled TIFF.",
-        )
-    if hasattr(
-        os, "posix_fallocate"
-    ):  # writing to a sparse mapped file kills the process when the disk is full
-        with file.open("wb") as made:
-            os.posix_fallocate(made.fileno(), 0, needed)
-        return np.memmap(file, np.uint8, "r+", shape=shape)
-    return np.memmap(file, np.uint8, "w+", shape=shape)
+    place, why = "the temporary folder", ""
+    try:
+        place = tempfile.gettempdir()
+        free = shutil.disk_usage(place).free
+        if needed <= 0.95 * free:
+            with tempfile.TemporaryFile() as file:
+                _take_space(file, needed)
+                return np.memmap(file, np.uint8, "r+", shape=shape)
+        why = f"{free / 1e9:.1f} GB free"
+    except OSError as error:
+        why = f"no room for it ({error.strerror or error})"
+    raise SlideError(
+        f"{slide} unfolds to {needed / 1e9:.1f} GB; {place} has {why}.",
+        "Free some space, point TMPDIR to a larger drive, or convert the picture to a tiled TIFF.",
+    )
+
+
+def _take_space(file: IO[bytes], needed: int) -> None:
+    """Fill a file up: writing to a mapped file with holes kills the process when the drive is full."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            if error.errno not in _NOT_OFFERED:
+                raise
+        else:
+            return
+    for start in range(0, needed, len(_ZEROS)):
+        file.write(_ZEROS[: needed - start])
+    file.flush()

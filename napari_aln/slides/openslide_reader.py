@@ -14,7 +14,7 @@ from napari_aln.geometry import Mpp, Rect
 from napari_aln.records import Level, SlideInfo
 from napari_aln.slides.base import BaseSlide
 from napari_aln.slides.facts import hex_rgb, on_background, sampled_hash, settle_mpp
-from napari_aln.slides.openslide_tiles import proven_tiles
+from napari_aln.slides.openslide_tiles import proven_tiles, whole_l0
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,8 @@ def _other_series(path: Path, series_uid: str | None) -> tuple[str, ...]:
     others = sum(start[128:132] == b"DICM" and series_uid.encode() not in start for start in starts)
     if not others:
         return ()
-    return (f"The folder holds {others} DICOM files of another series: only {series_uid} is read.",)
+    # Results keep this sentence, so it does not name the series: its UID leads to the patient.
+    return (f"The folder holds {others} DICOM files of another series, which are not read.",)
 
 
 class OpenSlideSlide(BaseSlide):
@@ -112,8 +113,7 @@ class OpenSlideSlide(BaseSlide):
         return self._through_openslide(level, x, y, width, height)
 
     def _through_openslide(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        by = self._downsamples[level]
-        corner = (round(x * by), round(y * by))
+        corner = whole_l0(x, y, self._downsamples[level])
         for attempt in (1, 2):
             handle = self._opened()
             try:

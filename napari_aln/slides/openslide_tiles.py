@@ -13,6 +13,7 @@ import openslide
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile
 
 from napari_aln.errors import SlideError
+from napari_aln.geometry import level_to_l0
 from napari_aln.slides.tiles import TIFF_ERRORS, TiffLevel, TileReader, tiff_level
 
 if TYPE_CHECKING:
@@ -78,6 +79,15 @@ def proven_tiles(path: Path, handle: openslide.OpenSlide) -> TileReader | None:
     return None
 
 
+def whole_l0(x: int, y: int, downsample: float) -> tuple[int, int]:
+    """Return the whole level-0 pixel nearest to a level's pixel, which is how OpenSlide wants to be asked.
+
+    `downsample` is OpenSlide's own of that level, for it divides by the same again.
+    """
+    l0_x, l0_y = level_to_l0((x, y), (downsample, downsample)).tolist()
+    return round(l0_x), round(l0_y)
+
+
 def _level(
     tiff: TiffFile, handle: openslide.OpenSlide, index: int, path: Path, file_bytes: int
 ) -> TiffLevel | None:
@@ -117,7 +127,7 @@ def _same_pixels(reader: TileReader, handle: openslide.OpenSlide, index: int, le
     for x, y in _samples(level, handle.level_downsamples[index]):
         width = min(level.tile_width_px, level.width_px - x)
         height = min(level.tile_height_px, level.height_px - y)
-        corner = (round(x * handle.level_downsamples[index]), round(y * handle.level_downsamples[index]))
+        corner = whole_l0(x, y, handle.level_downsamples[index])
         try:
             ours = reader.read(index, x, y, width, height, (255, 255, 255))
             theirs = np.asarray(handle.read_region(corner, index, (width, height)))
@@ -136,5 +146,6 @@ def _samples(level: TiffLevel, downsample: float) -> Iterator[tuple[int, int]]:
     fullest = int(level.byte_counts.argmax())
     for tile in sorted({0, fullest}):
         x, y = tile % level.columns * level.tile_width_px, tile // level.columns * level.tile_height_px
-        if all(abs(value * downsample - round(value * downsample)) < 1e-6 for value in (x, y)):
+        l0_xy = level_to_l0((x, y), (downsample, downsample))
+        if np.abs(l0_xy - np.round(l0_xy)).max() < 1e-6:
             yield x, y

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from napari_aln.errors import UsageError
+from napari_aln.geometry import l0_to_level
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,10 +76,8 @@ def read_resampled(slide: Slide, l0_rect: Rect, size_px: tuple[int, int]) -> NDA
         raise UsageError(f"A patch of {l0_rect} at {size_px} px is empty.", "Give a rectangle with an area.")
     wanted = (l0_rect.width / size_px[0], l0_rect.height / size_px[1])
     level = level_for(slide.info.levels, wanted)
-    by_x, by_y = slide.info.levels[level].downsample
-    x0, y0 = l0_rect.x / by_x, l0_rect.y / by_y
-    x1, y1 = x0 + l0_rect.width / by_x, y0 + l0_rect.height / by_y
-    edges = np.array([x0, y0, x1, y1])
+    corner, span = l0_to_level((l0_rect[:2], l0_rect[2:]), slide.info.levels[level].downsample)
+    edges = np.concatenate([corner, corner + span])
     whole = np.round(edges)
     if np.abs(edges - whole).max() <= _ALIGNED_PX:
         edges = whole
