@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_aln.errors import ClinicalError, CohortError
-from napari_aln.records import Clinical
+from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM, Clinical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ class CohortRow(BaseModel):
     patient_id: str = Field(min_length=1)
     slide: Path | None = None
     roi: Path | None = None
-    age_years: float | None = Field(None, ge=0.0, le=120.0)
-    tumor_size_cm: float | None = Field(None, gt=0.0, le=30.0)
+    age_years: float | None = Field(None, gt=0.0, le=AGE_LIMIT_YEARS)
+    tumor_size_cm: float | None = Field(None, gt=0.0, le=TUMOR_SIZE_LIMIT_CM)
     er: Receptor = "unknown"
     pr: Receptor = "unknown"
     her2: Receptor = "unknown"
@@ -103,12 +103,16 @@ def read_cohort(path: Path) -> list[CohortRow]:
             if "patient_id" not in (reader.fieldnames or ()):
                 raise CohortError(
                     f"{path} has no column patient_id in its first line.",
-                    "Give a CSV table with a header line.",
+                    f"Give a CSV table whose first line names columns: {', '.join(CohortRow.model_fields)}.",
                 )
             rows = [_row(path, reader.line_num, record) for record in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
         raise CohortError(
-            f"{path} cannot be read as a table: {error}.", "Give a CSV file in UTF-8."
+            f"{path} cannot be read ({error.strerror}).", "Check the name and its permissions."
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CohortError(
+            f"{path} is no CSV table in UTF-8.", "Open it in a spreadsheet program and save it as CSV UTF-8."
         ) from error
     if not rows:
         raise CohortError(f"{path} has a header but no patient.", "Add one line a patient.")

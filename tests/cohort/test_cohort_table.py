@@ -38,6 +38,7 @@ def test_empty_cells_are_unknown_and_a_byte_order_mark_is_no_part_of_the_header(
     ("old", "new", "told"),
     [
         ("61", "610", "line 3, column age_years: '610'"),
+        ("61", "0", "line 3, column age_years: '0'"),
         ("2.4", "nought", "line 3, column tumor_size_cm: 'nought'"),
         ("2.4", "nan", "line 3, column tumor_size_cm: 'nan'"),
         (",+,", ",yes,", "line 3, column er: 'yes'"),
