@@ -36,8 +36,8 @@ _CHECK_SLIDES = 12
 def measured_card(bundle: Bundle, rows: Sequence[CohortRow]) -> Generator[Progress, None, ModelCard]:
     """Complete the card of a saved bundle; yield after each slide.
 
-    Thresholds come from the validation patients, metrics from the test patients too, which are looked at here
-    for the first and only time; precision check and first map from some training patients.
+    Thresholds come from the validation patients; the test patients are scored here and nowhere before;
+    precision check and first map come from some training patients.
     """
     exact = _Scorer(bundle, "fp32")
     card = bundle.card

@@ -77,7 +77,7 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
         read_cohort(tmp_path / "none.csv")
     binary = tmp_path / "binary.csv"
     binary.write_bytes(b"patient_id\n\xff\xfe\x00\x81\n")
-    with pytest.raises(CohortError, match="cannot be read"):
+    with pytest.raises(CohortError, match="no CSV table"):
         read_cohort(binary)
 
 
