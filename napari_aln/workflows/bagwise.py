@@ -19,7 +19,8 @@ from napari_aln.mil.attribution import attention_bag
 from napari_aln.mil.scoring import PatchScorer
 from napari_aln.patches.entropy import entropy_bits
 from napari_aln.patches.grid import patch_grid
-from napari_aln.patches.reference import reference_patches
+from napari_aln.patches.membership import belongs
+from napari_aln.patches.reference import MAX_WHITE_SHARE, reference_patches
 from napari_aln.records import BagPrediction, Features, PatchScores, PatchTable, Progress
 from napari_aln.runtimes.choice import choose
 from napari_aln.slides import read_patch
@@ -28,7 +29,7 @@ from napari_aln.workflows.decode import decoded, resized
 from napari_aln.workflows.extract import threads_for
 from napari_aln.workflows.networks import engine_for
 from napari_aln.workflows.prepare import patches_for, require_mpp, require_patches
-from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, draw, in_roi, record, score
+from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, draw, record, score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -101,7 +102,7 @@ def cut_out_patches(slide: Slide, card: ModelCard, regions: Sequence[Region]) ->
         corners.append(np.broadcast_to(corner_px * l0_per_px, xy.shape))
     if not pixels:
         raise RegionError(
-            f"The ROI of {slide.info.path.name} leaves no patch that is less than 30 % white.",
+            f"The ROI of {slide.info.path.name} leaves no patch that is less than {MAX_WHITE_SHARE:.0%} white.",
             "Draw a larger region, or use --roi-patching grid.",
         )
     column, row = np.concatenate(offsets).astype(np.int32).T
@@ -185,7 +186,7 @@ def _score_with_bag_statistics(
     undefined = np.full(n, np.nan)
     scores = PatchScores(
         table=patches.table,
-        in_roi=in_roi(patches.table, case.regions, settings.patches),
+        in_roi=belongs(patches.table, case.regions, settings.patches.min_roi_share),
         entropy=patches.entropy,
         attention_logit=undefined,
         attention_slide=undefined,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from napari_aln.annotations import read_regions, usable_regions
+from napari_aln.annotations import read_regions, recorded_slide_hash, usable_regions
 from napari_aln.errors import MppError, RegionError, TissueError
 from napari_aln.patches.grid import MAX_PEN_SHARE, candidates, patch_grid, tissue_share
 from napari_aln.patches.membership import inside
@@ -168,6 +168,8 @@ def usable_roi(
     path, bounds_xy = Path(regions), (info.bounds.x, info.bounds.y)
     read = read_regions(path, origin=origin or "level0", bounds_xy=bounds_xy)
     usable, warnings = usable_regions(read, info.size_px, path.name)
+    if recorded_slide_hash(path) not in (None, info.quick_hash):
+        warnings += ("region: The ROI file says that it was drawn on another slide.",)
     if origin is None and bounds_xy != (0, 0):
         warnings += (
             "origin: The slide's tissue bounds do not start at its corner; the ROI was read as starting at "

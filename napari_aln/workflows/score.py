@@ -12,7 +12,7 @@ from napari_aln.mil.attribution import attention_bag, attention_slide, contribut
 from napari_aln.mil.clinical import encode
 from napari_aln.mil.scoring import PatchScorer, bag_spread, predicted_class, reduce_bags
 from napari_aln.patches.bags import draw_bags, partition_count
-from napari_aln.patches.membership import roi_share
+from napari_aln.patches.membership import belongs
 from napari_aln.records import BagPrediction, PatchScores, RunRecord
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import Clinical, Features, PatchTable, Region
-    from napari_aln.settings import PatchSettings, PredictSettings
+    from napari_aln.settings import PredictSettings
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def score(
     prediction = BagPrediction(bags, partitions, scorer.score_bags(bags, vector))
     scores = PatchScores(
         table=features.table,
-        in_roi=in_roi(features.table, case.regions, settings.patches),
+        in_roi=belongs(features.table, case.regions, settings.patches.min_roi_share),
         entropy=features.entropy,
         attention_logit=features.e.astype(np.float64),
         attention_slide=attention_slide(features.e),
@@ -117,16 +117,6 @@ def score(
         probability=patch_probability(scorer, vector),
     )
     return Run(record(bundle, scores, prediction, case, execution, settings), scores, prediction)
-
-
-def in_roi(table: PatchTable, regions: Sequence[Region], settings: PatchSettings) -> NDArray[np.bool_]:
-    """Return which patches belong to the regions; those of reference patching all do."""
-    if table.origin_l0 is not None:
-        return np.ones(len(table), bool)
-    if not regions:
-        return np.zeros(len(table), bool)
-    touched, share = roi_share(table.grid, regions)
-    return np.isin(table.cell, touched.cell[share >= settings.min_roi_share])
 
 
 def record(

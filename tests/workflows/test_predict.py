@@ -298,6 +298,17 @@ def test_pen_enters_no_patch_of_either_mode(tmp_path, roi_bundle, ws_bundle):
     assert any(text.startswith("pen: ") for text in result.warnings)
 
 
+def test_a_region_drawn_on_another_slide_is_named(slide, roi_bundle, tmp_path):
+    from napari_aln.annotations import write_geojson
+
+    regions = [Region(shapely.box(600, 500, 2300, 1500))]
+    for slide_hash, expected in ((slide.info.quick_hash, False), ("0" * 64, True)):
+        path = tmp_path / f"{slide_hash}.geojson"
+        write_geojson(regions, path, mpp=slide.info.mpp, slide_hash=slide_hash)
+        result = run(slide, roi_bundle, regions=path)
+        assert any("drawn on another slide" in text for text in result.warnings) is expected
+
+
 def test_a_slide_coarser_than_the_model_is_named(tmp_path, ws_bundle):
     path = write_slide(tmp_path / "coarse.tif", draw_tissue(np.random.default_rng(5)), mpp=1.0)
     with open_slide(path) as slide:
