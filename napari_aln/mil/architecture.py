@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_aln.errors import BundleError
+from napari_aln.mil.card import COUNTER
 from napari_aln.mil.encoders import build_encoder, encoder_skeleton, feature_count
 from napari_aln.mil.network import AttentionHead, PatchNetwork
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.mil.card import ModelCard
-
-
-_COUNTER = "num_batches_tracked"  # counts training steps, plays no part in scoring; bundles leave it out
 
 
 def build_network(card: ModelCard, dropout: float = 0.5) -> PatchNetwork:
@@ -65,7 +63,7 @@ def load_network(
         head = _head(card)
     network = PatchNetwork(encoder, head, card.mean, card.std).eval()
     wanted = network.state_dict()
-    shapes = {key: tuple(value.shape) for key, value in wanted.items() if not key.endswith(_COUNTER)}
+    shapes = {key: tuple(value.shape) for key, value in wanted.items() if not key.endswith(COUNTER)}
     found = {key: tuple(array.shape) for key, array in tensors.items()}
     misfits = describe_misfits(shapes, found)
     if misfits:

@@ -16,7 +16,14 @@ from napari_aln.errors import BundleError, MppError
 from napari_aln.geometry import plausible_mpp
 from napari_aln.mil.architecture import describe_misfits
 from napari_aln.mil.bundle import Bundle, save_bundle
-from napari_aln.mil.card import CLINICAL_REPEATS, CLINICAL_VALUES, ClinicalFields, ModelCard, Threshold
+from napari_aln.mil.card import (
+    CLINICAL_REPEATS,
+    CLINICAL_VALUES,
+    COUNTER,
+    ClinicalFields,
+    ModelCard,
+    Threshold,
+)
 from napari_aln.mil.encoders import encoder_skeleton, feature_count, resolve_pool
 
 if TYPE_CHECKING:
@@ -148,11 +155,7 @@ def _head_tensors(state: State, checkpoint: Path) -> State:
 
 def _encoder_tensors(state: State, encoder: str, checkpoint: Path) -> State:
     net = encoder_skeleton(encoder)
-    wanted = {
-        key: tuple(value.shape)
-        for key, value in net.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
+    wanted = {key: tuple(value.shape) for key, value in net.state_dict().items() if not key.endswith(COUNTER)}
     children = {name: str(index) for index, (name, _) in enumerate(net.named_children())}
     found = {
         key.removeprefix(_EXTRACTOR): value for key, value in state.items() if key.startswith(_EXTRACTOR)
@@ -184,7 +187,7 @@ def _encoder_tensors(state: State, encoder: str, checkpoint: Path) -> State:
 def _plays_no_part(key: str, encoder: str) -> bool:
     # Training counters; and the classifier that the reference leaves, unused, in its two whole networks.
     unused = encoder in ("googlenet", "inception_v3") and key.startswith("fc.")
-    return unused or key.endswith("num_batches_tracked")
+    return unused or key.endswith(COUNTER)
 
 
 def _clinical_values(tensors: State, hidden: int, checkpoint: Path) -> int:

@@ -20,7 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from napari_aln.errors import BundleError, StoreError
-from napari_aln.mil.card import ModelCard, parse_card
+from napari_aln.mil.card import COUNTER, ModelCard, parse_card
 from napari_aln.mil.scoring import HeadWeights
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ MAX_WEIGHTS_BYTES = 4 << 30
 _MEMBERS = {CARD_NAME: MAX_CARD_BYTES, WEIGHTS_NAME: MAX_WEIGHTS_BYTES}
 _DAMAGED = "Ask for the bundle again: it is damaged or was changed after it was made."
 _ENCRYPTED = 0x1  # bit of a zip member's flags
-_COUNTER = "num_batches_tracked"  # counts training steps, plays no part in scoring; not stored
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def save_bundle(card: ModelCard, tensors: Mapping[str, Any], path: Path) -> Bund
     StoreError
         The place cannot be written.
     """
-    arrays = {key: _stored(key, value, card) for key, value in tensors.items() if not key.endswith(_COUNTER)}
+    arrays = {key: _stored(key, value, card) for key, value in tensors.items() if not key.endswith(COUNTER)}
     weights = safetensors.numpy.save(arrays)
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     card_json = card.model_dump_json(indent=2).encode()

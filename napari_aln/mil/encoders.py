@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from napari_aln.errors import BundleError
+from napari_aln.mil.card import COUNTER
 from napari_aln.runtimes.torchvision_import import models
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def build_encoder(
 def _load(net: nn.Module, name: str, weights: Mapping[str, torch.Tensor]) -> None:
     wanted = net.state_dict()
     found = {key: value for key, value in weights.items() if key in wanted}
-    counters = {key: torch.zeros_like(wanted[key]) for key in wanted if key.endswith("num_batches_tracked")}
+    counters = {key: torch.zeros_like(wanted[key]) for key in wanted if key.endswith(COUNTER)}
     found = counters | found
     misfits = [key for key in wanted if key not in found or found[key].shape != wanted[key].shape]
     if misfits:

@@ -102,7 +102,7 @@ def cut_out_patches(slide: Slide, card: ModelCard, regions: Sequence[Region]) ->
         corners.append(np.broadcast_to(corner_px * l0_per_px, xy.shape))
     if not pixels:
         raise RegionError(
-            f"The ROI of {slide.info.path.name} leaves no patch that is less than {MAX_WHITE_SHARE:.0%} white.",
+            f"The ROI of {slide.info.path.name} leaves no patch less than {MAX_WHITE_SHARE:.0%} white.",
             "Draw a larger region, or use --roi-patching grid.",
         )
     column, row = np.concatenate(offsets).astype(np.int32).T

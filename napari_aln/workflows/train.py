@@ -17,7 +17,14 @@ from napari_aln.cohort.table import read_cohort
 from napari_aln.cohort.truth import nuclei_path, patch_targets, read_nuclei
 from napari_aln.errors import CohortError, UsageError
 from napari_aln.mil.bundle import SUFFIX, open_bundle, save_bundle
-from napari_aln.mil.card import ClinicalFields, ModelCard, NumericField, PatchFilters, TrainingCohort
+from napari_aln.mil.card import (
+    BAG_SIZE,
+    ClinicalFields,
+    ModelCard,
+    NumericField,
+    PatchFilters,
+    TrainingCohort,
+)
 from napari_aln.mil.clinical import encode
 from napari_aln.patches.quality import stain_stats
 from napari_aln.records import Progress
@@ -41,7 +48,7 @@ if TYPE_CHECKING:
     from napari_aln.runtimes.base import CompiledNetwork
     from napari_aln.settings import TrainSettings
 
-PATCH_PX, MPP_UM, INPUT_PX, BAG_SIZE = 256, 0.5, 224, 10
+PATCH_PX, MPP_UM, INPUT_PX = 256, 0.5, 224
 ATTENTION_WIDTH = 16
 _CHUNK = 16
 
