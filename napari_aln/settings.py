@@ -149,6 +149,13 @@ class TrainSettings(_Settings):
     encoder_whole_steps: int = _setting(150, "Whole-patch steps", "Steps on whole patches.", "steps", ge=0)
     encoder_batch: int = _setting(64, "Encoder batch", "Quarters a step.", "patches", ge=4, le=1024)
     encoder_learning_rate: float = _setting(1e-3, "Encoder learning rate", "Of AdamW.", gt=0.0, le=0.1)
+    renditions: int = _setting(
+        3,
+        "Renditions",
+        "How often the head also sees each training patch recompressed and recoloured.",
+        ge=0,
+        le=8,
+    )
     head_epochs: int = _setting(200, "Head epochs", "At most.", "epochs", ge=1)
     head_patience: int = _setting(
         40, "Patience", "Stop when the validation AUC has not risen for this long.", "epochs", ge=1

@@ -8,10 +8,12 @@ the bundle as it was saved.
 from __future__ import annotations
 
 import tempfile
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from napari_aln.cohort.table import read_cohort
 from napari_aln.cohort.truth import nuclei_path, patch_targets, read_nuclei
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 PATCH_PX, MPP_UM, INPUT_PX = 256, 0.5, 224
 ATTENTION_WIDTH = 16
 _CHUNK = 16
+_GAINS, _BLURS_PX, _JPEG_QUALITIES = (0.9, 1.1), (0.0, 0.8), (30, 91)
 
 
 class _Patches(NamedTuple):
@@ -279,10 +282,13 @@ def _features(
     )
     features: dict[str, NDArray[np.float16]] = {}
     stains: list[StainStats] = []
+    rng = np.random.default_rng(settings.seed)
     wanted = [row for row in rows if row.split in ("train", "val")]
     for done, row in enumerate(wanted):
         read = _read(row, card, settings)
-        features[row.patient_id] = engine(read.pixels)[0].astype(np.float16)
+        times = settings.renditions if row.split == "train" else 0
+        seen_as = [read.pixels, *(rendition(read.pixels, rng) for _ in range(times))]
+        features[row.patient_id] = np.concatenate([engine(p)[0].astype(np.float16) for p in seen_as])
         if row.split == "train" and read.stain is not None:
             stains.append(read.stain)
         yield Progress("encode slides", done + 1, len(wanted))
@@ -292,6 +298,30 @@ def _features(
         cohort = card.training_cohort.model_copy(update={"stain": known})
         card = card.model_copy(update={"training_cohort": cohort})
     return card, features
+
+
+def rendition(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return patches as another scanner might have stored them: recoloured, softer, and compressed anew.
+
+    Without these a model's answer hangs on the compression: the same slide, stored again, moved a probability
+    by 0.05.
+
+    Parameters
+    ----------
+    pixels
+        uint8 (n, S, S, 3).
+    rng
+        Draws for each patch a gain a channel, a blur and a JPEG quality.
+    """
+    stored = np.empty_like(pixels)
+    gains = rng.uniform(*_GAINS, (len(pixels), 1, 1, 3))
+    recoloured = np.clip(pixels * gains, 0, 255).astype(np.uint8)
+    for index, quality in enumerate(rng.integers(*_JPEG_QUALITIES, len(pixels))):
+        file = BytesIO()
+        soft = Image.fromarray(recoloured[index]).filter(ImageFilter.GaussianBlur(rng.uniform(*_BLURS_PX)))
+        soft.save(file, "JPEG", quality=int(quality))
+        stored[index] = np.asarray(Image.open(file))
+    return stored
 
 
 def _labelled(

@@ -10,6 +10,7 @@ from napari_aln.mil.training import (
     LabelledBags,
     LabelledPatches,
     _fold,
+    _temper,
     bag_logits,
     fit_encoder,
     fit_head,
@@ -65,6 +66,22 @@ def test_folding_the_statistics_into_the_head_changes_no_answer():
     before = head((raw - mean) / sd)
     _fold(head, mean.numpy(), sd.numpy())
     assert torch.allclose(head(raw), before, atol=1e-5)
+
+
+def test_a_head_that_is_too_bold_is_tempered_and_a_timid_one_emboldened():
+    """Of ten patients whose score says the same, seven are positive: the right answer is 0.7 for each."""
+    torch.manual_seed(0)
+    positive = np.arange(10) < 7
+    fixed = [(torch.ones(2, 4, 3), torch.zeros(2, 0)) for _ in positive]
+    for boldness in (3.0, 0.3):
+        head = AttentionHead(3).eval()
+        with torch.no_grad():
+            head.classifier[2].weight.zero_()
+            head.classifier[2].bias.copy_(torch.tensor([0.0, boldness]))
+        _temper(head, fixed, positive)
+        with torch.no_grad():
+            p = torch.softmax(bag_logits(head, *fixed[0]), dim=1)[0, 1].item()
+        assert p == pytest.approx(0.7, abs=0.06 if boldness == 0.3 else 0.005)
 
 
 def test_the_head_learns_what_tells_the_label_and_keeps_its_best_epoch():

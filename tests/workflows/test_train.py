@@ -14,7 +14,7 @@ from napari_aln.geometry import Rect
 from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.settings import SynthesizeSettings, TrainSettings
 from napari_aln.workflows.measure_model import youden
-from napari_aln.workflows.train import _read, train
+from napari_aln.workflows.train import _read, rendition, train
 
 COHORT = SynthesizeSettings(
     core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
@@ -149,6 +149,19 @@ def test_a_split_without_both_labels_is_refused(table, tmp_path):
     write_cohort(tmp_path / "cohort.csv", rows)
     with pytest.raises(CohortError, match=r"val split of .* has not both labels"):
         run(train(tmp_path / "cohort.csv", "dlcnbc-ws", tmp_path / "m.alnmodel", QUICK))
+
+
+def test_a_rendition_is_the_same_picture_stored_otherwise():
+    rng = np.random.default_rng(0)
+    smooth = np.linspace(60, 200, 64)[None, :, None, None] * np.ones((2, 1, 64, 3))
+    pixels = smooth.astype(np.uint8)
+    stored = rendition(pixels, rng)
+    assert (stored.shape, stored.dtype) == (pixels.shape, np.uint8)
+    assert (stored != pixels).any()
+    ratio = stored.mean(axis=(1, 2)) / pixels.mean(axis=(1, 2))
+    assert ((ratio > 0.87) & (ratio < 1.13)).all()
+    assert not np.array_equal(stored[0], stored[1])  # each patch draws its own
+    np.testing.assert_array_equal(stored, rendition(pixels, np.random.default_rng(0)))
 
 
 def test_youden_of_a_counted_case():
