@@ -53,5 +53,5 @@ def test_both_models_call_the_demo_slide_positive_and_see_the_tumour():
     ws = result.scores["dlcnbc-ws"]
     assert ws.probability[ws.in_roi].mean() > 0.7
     assert ws.probability[~ws.in_roi].mean() < 0.3
-    inside = ws.attention_slide[ws.in_roi].sum() / ws.attention_slide.sum()
-    assert inside > ws.in_roi.mean() + 0.3  # it was told of no region, and looks at the tumour
+    # It was told of no region, and looks at the tumour: a patch there gets over twice as much attention.
+    assert ws.attention_slide[ws.in_roi].mean() > 2 * ws.attention_slide[~ws.in_roi].mean()
