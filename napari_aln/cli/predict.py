@@ -206,22 +206,20 @@ def _run_one(path: Path, job: _Job) -> None:
     from napari_aln.slides import open_slide
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.result import shown_name
-    from napari_aln.workflows.predict import predict_to_folder
+    from napari_aln.workflows.predict import Request, predict_to_folder
 
     with open_slide(path, mpp=job.mpp) as slide:
         row = _row_of(path, job.clinical_table)
-        work = predict_to_folder(
-            slide,
+        request = Request(
             job.bundles,
-            job.out,
             regions=_regions_for(path, job) or (row.roi if row else None),
             origin=job.origin,
             clinical=row.clinical if row else job.clinical,
             settings=job.settings,
             cache=FeatureCache(job.cache_dir) if job.settings.cache.enabled else None,
             case_id=row.patient_id if row else None,
-            private=job.private,
         )
+        work = predict_to_folder(slide, request, job.out, private=job.private)
         title = "slide" if job.private else shown_name(path)
         result, place = progress.run(work, title, resumable=job.settings.cache.enabled)
     show_result(result, place, result.alias if job.private else shown_name(path))

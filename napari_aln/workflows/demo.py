@@ -6,13 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_aln.annotations import read_regions
 from napari_aln.cohort.table import find_patient, read_cohort
 from napari_aln.errors import StoreError
 from napari_aln.mil.bundle import open_bundle
-from napari_aln.settings import PredictSettings
 from napari_aln.slides import open_slide
-from napari_aln.workflows.predict import predict_to_folder
+from napari_aln.workflows.predict import Request, predict_to_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -44,14 +42,10 @@ def demo(out: Path, cache: FeatureCache | None = None) -> Generator[Progress, No
     if missing:
         raise StoreError(f"The demo data is not whole: {missing[0]} is missing.", "Install napari-aln again.")
     with open_slide(sample_path(SLIDE)) as slide:
-        return (
-            yield from predict_to_folder(
-                slide,
-                [open_bundle(sample_path(name)) for name in BUNDLES],
-                out,
-                regions=read_regions(sample_path(ROI)),
-                clinical=find_patient(read_cohort(sample_path(CLINICAL)), slide.info.path.stem).clinical,
-                settings=PredictSettings(),
-                cache=cache,
-            )
+        request = Request(
+            [open_bundle(sample_path(name)) for name in BUNDLES],
+            regions=sample_path(ROI),
+            clinical=find_patient(read_cohort(sample_path(CLINICAL)), slide.info.path.stem).clinical,
+            cache=cache,
         )
+        return (yield from predict_to_folder(slide, request, out))

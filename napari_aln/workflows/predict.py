@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -31,6 +31,37 @@ if TYPE_CHECKING:
     from napari_aln.store.features import FeatureCache
     from napari_aln.workflows.networks import Engine
     from napari_aln.workflows.prepare import Origin, Overview
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of one slide.
+
+    Parameters
+    ----------
+    bundles
+        One model for each mode.
+    regions
+        Tumour ROI in level-0 pixels, or the annotation file that holds it.
+    origin
+        What that file's coordinates start at, unless it says so itself.
+    clinical
+        The five clinical values.
+    case_id
+        Names the slide in private mode.
+    settings
+        Everything else the numbers depend on.
+    cache
+        Where features are kept between runs, if anywhere.
+    """
+
+    bundles: Sequence[Bundle]
+    regions: Sequence[Region] | Path | str | None = None
+    origin: Origin | None = None
+    clinical: Clinical | None = None
+    case_id: str | None = None
+    settings: PredictSettings = field(default_factory=PredictSettings)
+    cache: FeatureCache | None = None
 
 
 def predict(
@@ -73,7 +104,8 @@ def predict(
     given = [bundle] if isinstance(bundle, Bundle | Path | str) else list(bundle)
     bundles = [b if isinstance(b, Bundle) else open_bundle(Path(b)) for b in given]
     settings = PredictSettings(bags=BagSettings(seed=seed))
-    work = predict_slide(slide, bundles, survey(slide), regions=regions, clinical=clinical, settings=settings)
+    request = Request(bundles, regions=regions, clinical=clinical, settings=settings)
+    work = predict_slide(slide, request, survey(slide))
     while True:
         try:
             next(work)
@@ -82,53 +114,21 @@ def predict(
             return result
 
 
-def predict_to_folder(  # noqa: PLR0913  (everything a run depends on)
-    slide: Slide,
-    bundles: Sequence[Bundle],
-    out: Path,
-    *,
-    regions: Sequence[Region] | Path | str | None = None,
-    origin: Origin | None = None,
-    clinical: Clinical | None = None,
-    settings: PredictSettings,
-    cache: FeatureCache | None = None,
-    case_id: str | None = None,
-    private: bool = False,
+def predict_to_folder(
+    slide: Slide, request: Request, out: Path, *, private: bool = False
 ) -> Generator[Progress, None, tuple[SlideResult, Path]]:
     """Yield progress, return the result and the folder it was written to; see `predict_slide`, `deliver`."""
-    place_for(slide, alias_of(slide.info, case_id), out, private=private)
+    place_for(slide, alias_of(slide.info, request.case_id), out, private=private)
     yield Progress("survey", 0, 1)
-    seen = survey(slide)
-    result = yield from predict_slide(
-        slide,
-        bundles,
-        seen,
-        regions=regions,
-        origin=origin,
-        clinical=clinical,
-        settings=settings,
-        cache=cache,
-        case_id=case_id,
-    )
+    result = yield from predict_slide(slide, request, survey(slide))
     yield Progress("write", 0, 1)
     place = deliver(slide, result, out, private=private)
-    if cache:
-        cache.prune(settings.cache.limit_gb * 1e9)
+    if request.cache:
+        request.cache.prune(request.settings.cache.limit_gb * 1e9)
     return result, place
 
 
-def predict_slide(  # noqa: PLR0913  (everything a run depends on)
-    slide: Slide,
-    bundles: Sequence[Bundle],
-    seen: Overview,
-    *,
-    regions: Sequence[Region] | Path | str | None = None,
-    origin: Origin | None = None,
-    clinical: Clinical | None = None,
-    settings: PredictSettings,
-    cache: FeatureCache | None = None,
-    case_id: str | None = None,
-) -> Generator[Progress, None, SlideResult]:
+def predict_slide(slide: Slide, request: Request, seen: Overview) -> Generator[Progress, None, SlideResult]:
     """Yield progress, return the result of all bundles; closing the generator cancels.
 
     Everything that can be refused is refused before a pixel of a patch is read.
@@ -139,15 +139,16 @@ def predict_slide(  # noqa: PLR0913  (everything a run depends on)
         No bundle, or two of one mode.
     MppError, RegionError, AnnotationError, ClinicalError, TissueError
         The slide, its regions or its clinical values do not suffice for a mode.
-    SlideError, DeviceError, StoreError
-        Reading, computing or caching failed.
+    SlideError, DeviceError
+        Reading or computing failed.
     """
+    bundles = request.bundles
     _check_modes(bundles)
-    usable, region_warnings = usable_roi(slide, regions, origin)
-    own = {b.card.mode: settings_for(b.card, settings) for b in bundles}
-    job = _Job(slide, seen, Case(usable, clinical), own, cache)
+    usable, region_warnings = usable_roi(slide, request.regions, request.origin)
+    own = {b.card.mode: settings_for(b.card, request.settings) for b in bundles}
+    job = _Job(slide, seen, Case(usable, request.clinical), own, request.cache)
     for bundle in bundles:
-        clinical_vector(bundle.card, clinical, settings)
+        clinical_vector(bundle.card, request.clinical, request.settings)
     warnings = [*region_warnings, *check_slide(slide, seen, [b.card for b in bundles])]
     for bundle in bundles:
         warnings += pen_note(bundle.card, slide, seen, usable, own[bundle.card.mode].patches)
@@ -166,7 +167,7 @@ def predict_slide(  # noqa: PLR0913  (everything a run depends on)
     ordered = [runs[bundle.card.mode] for bundle in bundles]
     return SlideResult(
         slide=slide.info,
-        alias=alias_of(slide.info, case_id),
+        alias=alias_of(slide.info, request.case_id),
         runs=tuple(run.record for run in ordered),
         scores={run.record.run: run.scores for run in ordered},
         bags={run.record.run: run.bags for run in ordered},

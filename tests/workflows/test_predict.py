@@ -1,12 +1,8 @@
 """The main job, end to end, on a small drawn slide with random weights."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
-import tifffile
 from tests_shared import drain, draw_tissue, write_slide
 
 from napari_aln import open_slide, predict
@@ -15,9 +11,8 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Region
 from napari_aln.settings import BagSettings, EngineSettings, PatchSettings, PredictSettings
 from napari_aln.store.features import FeatureCache
-from napari_aln.store.result import read_document
 from napari_aln.workflows import extract as extract_module
-from napari_aln.workflows.predict import predict_slide, predict_to_folder
+from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.prepare import survey
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
@@ -29,18 +24,19 @@ def slide(tissue_slide):
         yield opened
 
 
-def run(slide, *bundles, regions=None, clinical=PATIENT, cache=None, **settings):
-    opened = [open_bundle(path) for path in bundles]
-    work = predict_slide(
-        slide,
-        opened,
-        survey(slide),
+def start(slide, *bundles, regions=None, clinical=PATIENT, cache=None, **settings):
+    request = Request(
+        [open_bundle(path) for path in bundles],
         regions=regions,
         clinical=clinical,
         settings=PredictSettings(**settings),
         cache=cache,
     )
-    return drain(work)
+    return predict_slide(slide, request, survey(slide))
+
+
+def run(slide, *bundles, **asked):
+    return drain(start(slide, *bundles, **asked))
 
 
 def test_both_modes_share_grid_and_patches(slide, roi_bundle, ws_bundle, roi_file):
@@ -87,24 +83,10 @@ def test_a_run_that_was_cut_off_goes_on_where_it_stopped(slide, ws_bundle, tmp_p
     monkeypatch.setattr(extract_module, "SECONDS_BETWEEN_PARTS", 0.0)
     cache = FeatureCache(tmp_path)
     engine = EngineSettings(batch=4)
-    work = predict_slide(
-        slide,
-        [open_bundle(ws_bundle)],
-        survey(slide),
-        clinical=PATIENT,
-        settings=PredictSettings(engine=engine),
-        cache=cache,
-    )
+    work = start(slide, ws_bundle, cache=cache, engine=engine)
     total = next(step.total for step in work if step.done >= 8)
     work.close()
-    resumed = predict_slide(
-        slide,
-        [open_bundle(ws_bundle)],
-        survey(slide),
-        clinical=PATIENT,
-        settings=PredictSettings(engine=engine),
-        cache=cache,
-    )
+    resumed = start(slide, ws_bundle, cache=cache, engine=engine)
     left = next(resumed).total
     assert 0 < left <= total - 8
     assert drain(resumed).runs[0].probabilities == run(slide, ws_bundle, engine=engine).runs[0].probabilities
@@ -115,15 +97,7 @@ def test_a_grown_region_reads_only_the_new_patches(slide, roi_bundle, tmp_path):
     small = [Region(shapely.box(768, 512, 1536, 1280))]
     large = [Region(shapely.box(768, 512, 2048, 1280))]
     assert run(slide, roi_bundle, regions=small, cache=cache).runs[0].n_patches == 9
-    work = predict_slide(
-        slide,
-        [open_bundle(roi_bundle)],
-        survey(slide),
-        regions=large,
-        clinical=PATIENT,
-        settings=PredictSettings(),
-        cache=cache,
-    )
+    work = start(slide, roi_bundle, regions=large, cache=cache)
     assert next(work).total == 6
     assert drain(work).runs[0].n_patches == 15
 
@@ -132,74 +106,6 @@ def test_the_result_does_not_depend_on_batch_or_threads(slide, ws_bundle):
     one = run(slide, ws_bundle, engine=EngineSettings(batch=1))
     many = run(slide, ws_bundle, engine=EngineSettings(batch=13, decode_threads=3))
     assert one.runs[0].probabilities == many.runs[0].probabilities
-
-
-def test_the_result_folder_holds_everything(slide, roi_bundle, ws_bundle, roi_file, tmp_path):
-    bundles = [open_bundle(roi_bundle), open_bundle(ws_bundle)]
-    result, place = drain(
-        predict_to_folder(
-            slide,
-            bundles,
-            tmp_path,
-            regions=roi_file,
-            clinical=PATIENT,
-            settings=PredictSettings(),
-        )
-    )
-    assert place.name == "case_1"
-    names = {p.name for p in place.iterdir()}
-    assert {"result.json", "patches.parquet", "regions.geojson", "report.html"} <= names
-    document = read_document(place)
-    assert document.slide.file == "case 1.tif"
-    assert [r.probabilities for r in document.runs] == [r.probabilities for r in result.runs]
-    assert document.slide.mpp == (0.5, 0.5)
-    assert "Research use only" in document.notice
-
-    patches = pd.read_parquet(place / "patches.parquet")
-    ws = patches[patches.run == "dlcnbc-ws"]
-    assert ws.probability.between(0, 1).all()
-    pixels = tifffile.imread(place / "heatmap-dlcnbc-ws.tif")
-    for row in ws.itertuples():  # a patch's value stands on the patch it came from
-        assert pixels[0, int(row.y // row.height), int(row.x // row.width)] == np.float32(row.attention_slide)
-    assert np.isfinite(pixels[0]).sum() == len(ws)
-
-    report = (place / "report.html").read_text(encoding="utf-8")
-    assert "Research use only" in report
-    assert "where the model looked, not tumour probability" in report
-    assert "case 1" not in report  # a report never names the slide's file
-    assert report.count("data:image/png;base64,") == 2
-    bags = pd.read_parquet(place / "bags.parquet")
-    for record in document.runs:
-        of_run = bags[bags.run == record.run]
-        assert of_run.bag.nunique() == record.n_bags == len(record.bag_probabilities)
-        assert of_run.patch.max() < record.n_patches
-
-
-def test_private_mode_names_nobody(slide, roi_bundle, tmp_path):
-    roi = tmp_path / "SMITH_JANE.geojson"  # self-crossing and over the edge, so that warnings speak of it
-    ring = [[700, 500], [2100, 1500], [2100, 500], [700, 1500], [700, 500]]
-    feature = {"type": "Polygon", "coordinates": [ring]}
-    wide = {"type": "Polygon", "coordinates": [[[2000, 500], [9000, 500], [9000, 900], [2000, 500]]]}
-    features = [
-        {"type": "Feature", "geometry": g, "properties": {"name": "JANE, left breast"}}
-        for g in (feature, wide)
-    ]
-    roi.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    work = predict_to_folder(
-        slide,
-        [open_bundle(roi_bundle)],
-        tmp_path / "out",
-        regions=roi,
-        clinical=PATIENT,
-        settings=PredictSettings(),
-        private=True,
-    )
-    _, place = drain(work)
-    assert place.name.startswith("slide-")
-    assert read_document(place).warnings
-    for path in place.iterdir():
-        for name in (b"case 1", b"SMITH", b"JANE", str(tmp_path).encode()):
-            assert name not in path.read_bytes()
 
 
 def test_reference_patching_cuts_regions_out(slide, roi_bundle):
@@ -389,13 +295,7 @@ class TestRefusals:
 def test_cancelling_stops_the_reading_threads(slide, ws_bundle):
     import threading
 
-    work = predict_slide(
-        slide,
-        [open_bundle(ws_bundle)],
-        survey(slide),
-        clinical=PATIENT,
-        settings=PredictSettings(engine=EngineSettings(batch=1, decode_threads=2)),
-    )
+    work = start(slide, ws_bundle, engine=EngineSettings(batch=1, decode_threads=2))
     for step in work:
         if step.done >= 2:
             break
@@ -413,14 +313,3 @@ def test_a_slide_that_fails_while_being_read_says_so(slide, ws_bundle, monkeypat
     monkeypatch.setattr(decode, "read_patch", broken)
     with pytest.raises(SlideError, match="cannot be read at"):
         run(slide, ws_bundle)
-
-
-def test_the_document_is_plain_json(slide, ws_bundle, tmp_path):
-    work = predict_to_folder(
-        slide, [open_bundle(ws_bundle)], tmp_path, clinical=PATIENT, settings=PredictSettings()
-    )
-    _, place = drain(work)
-    raw = json.loads((place / "result.json").read_text(encoding="utf-8"))
-    assert raw["runs"][0]["mode"] == "dlcnbc-ws"
-    assert raw["runs"][0]["model_sha256"] == open_bundle(ws_bundle).sha256
-    assert raw["schema_version"] == 1

@@ -9,21 +9,19 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical
 from napari_aln.settings import PredictSettings
 from napari_aln.workflows.pictures import MAP_STYLES, colour_limits
-from napari_aln.workflows.predict import predict_to_folder
+from napari_aln.workflows.predict import Request, predict_to_folder
 
 
 def test_the_report_states_values_fillings_and_warnings(tissue_slide, make_bundle, tmp_path):
     name = "<script>alert(1)</script>"
     bundle = open_bundle(make_bundle("dlcnbc-ws", name=name))
     with open_slide(tissue_slide) as slide:
-        work = predict_to_folder(
-            slide,
+        request = Request(
             [bundle],
-            tmp_path,
             clinical=Clinical(age_years=61, er=True),
             settings=PredictSettings(fill_clinical=True),
         )
-        _, place = drain(work)
+        _, place = drain(predict_to_folder(slide, request, tmp_path))
     report = (place / "report.html").read_text(encoding="utf-8")
     for words in ("age: 61 years", "ER +", "PR: unknown", "filled from the training cohort", "tumor_size_cm"):
         assert words in report
