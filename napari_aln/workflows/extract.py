@@ -159,7 +159,7 @@ class _Harvest:
 
     def take(self, cell: NDArray[np.int64], chunk: Chunk) -> None:
         """Note the entropy of patches that were read; score them as soon as a batch is full."""
-        keep = np.isin(cell, self._wanted) & ~self._is_scored(cell)
+        keep = self._is_wanted(cell) & ~self._is_scored(cell)
         if chunk.entropy is not None:
             plain = keep & self._too_plain(chunk.entropy)
             self._note_plain(cell[plain], chunk.entropy[plain])
@@ -211,6 +211,12 @@ class _Harvest:
     def _too_plain(self, entropy: NDArray[np.float32]) -> NDArray[np.bool_]:
         limit = self._want.min_entropy_bits
         return np.zeros(len(entropy), bool) if limit is None else entropy < limit
+
+    def _is_wanted(self, cell: NDArray[np.int64]) -> NDArray[np.bool_]:
+        # Not np.isin: it would sort all wanted cells anew for each chunk.
+        at = np.searchsorted(self._wanted, cell).clip(max=len(self._wanted) - 1)
+        wanted: NDArray[np.bool_] = self._wanted[at] == cell
+        return wanted
 
     def _is_scored(self, cell: NDArray[np.int64]) -> NDArray[np.bool_]:
         at, held = self._known.rows_of(cell)
