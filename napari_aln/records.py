@@ -37,7 +37,7 @@ class SlideInfo:
 
     path: Path
     vendor: str
-    reader: str  # the reader that opened it: "openslide", "tifffile" or "image"
+    reader: str  # what reads it: "openslide", "openslide+tiles", "tifffile" or "image"
     levels: tuple[Level, ...]
     mpp: Mpp | None
     mpp_origin: Literal["file", "user", "missing"]

@@ -10,13 +10,19 @@ SLIDE_SIZE_PX = (3000, 2200)
 TISSUE_L0 = (500, 400, 2000, 1300)  # x, y, width, height
 
 
-def drain(work):
-    """Run a generator to its end and return its result."""
+def collect(work):
+    """Run a generator to its end; return what it yielded and its result."""
+    seen = []
     while True:
         try:
-            next(work)
+            seen.append(next(work))
         except StopIteration as end:
-            return end.value
+            return seen, end.value
+
+
+def drain(work):
+    """Run a generator to its end and return its result."""
+    return collect(work)[1]
 
 
 def draw_tissue(rng: np.random.Generator) -> np.ndarray:

@@ -6,17 +6,21 @@ import signal
 import sys
 
 BAD_INPUT = 2
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; errors end as one line on stderr and exit code 2."""
     # A cluster's stop is a user's stop: what was read is kept, see `progress.run`.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from napari_aln.cli.app import app
     from napari_aln.errors import AlnError
 
     try:
+        from napari_aln.cli.app import app
+
         app()
+    except KeyboardInterrupt:  # while the program was still loading
+        sys.exit(INTERRUPTED)
     except AlnError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(BAD_INPUT)

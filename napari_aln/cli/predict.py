@@ -206,7 +206,7 @@ def _run_one(path: Path, job: _Job) -> None:
     from napari_aln.slides import open_slide
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.result import shown_name
-    from napari_aln.workflows.predict import Request, predict_to_folder
+    from napari_aln.workflows.predict import Request, needs_whole_bags, predict_to_folder
 
     with open_slide(path, mpp=job.mpp) as slide:
         row = _row_of(path, job.clinical_table)
@@ -221,7 +221,8 @@ def _run_one(path: Path, job: _Job) -> None:
         )
         work = predict_to_folder(slide, request, job.out, private=job.private)
         title = "slide" if job.private else shown_name(path)
-        result, place = progress.run(work, title, resumable=job.settings.cache.enabled)
+        by_patch = not any(needs_whole_bags(bundle.card, job.settings) for bundle in job.bundles)
+        result, place = progress.run(work, title, resumable=job.settings.cache.enabled and by_patch)
     show_result(result, place, result.alias if job.private else shown_name(path))
 
 

@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from napari_aln.cli import INTERRUPTED
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_aln import records
 
 Result = TypeVar("Result")
-
-INTERRUPTED = 130
 
 
 def run(work: Generator[records.Progress, None, Result], title: str, *, resumable: bool = False) -> Result:

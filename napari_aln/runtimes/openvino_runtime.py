@@ -61,7 +61,6 @@ class OpenvinoNetwork:
     ) -> None:
         self.precision = precision
         self.version = str(openvino.__version__).split("-", maxsplit=1)[0]
-        self._input_px = input_px
         config = {
             hints.performance_mode: hints.PerformanceMode.THROUGHPUT,
             hints.inference_precision: openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32,

@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 
 from napari_aln.errors import RegionError
-from napari_aln.geometry import Rect
+from napari_aln.geometry import Rect, px_at
 from napari_aln.mil.attribution import attention_bag
 from napari_aln.mil.scoring import PatchScorer
 from napari_aln.patches.entropy import entropy_bits
@@ -87,7 +87,7 @@ def cut_out_patches(slide: Slide, card: ModelCard, regions: Sequence[Region]) ->
     """
     mpp = require_mpp(slide.info)
     grid = patch_grid(slide.info.size_px, mpp, card.patch_px, card.mpp)
-    l0_per_px = np.array([card.mpp / mpp.x, card.mpp / mpp.y])
+    l0_per_px = np.array([px_at(1, card.mpp, mpp.x), px_at(1, card.mpp, mpp.y)])
     pixels: list[NDArray[np.uint8]] = []
     corners, offsets = [np.empty((0, 2))], [np.empty((0, 2), np.int64)]
     for polygon in (part for region in regions for part in shapely.get_parts(region.geometry)):

@@ -92,7 +92,7 @@ def _openvino() -> Finding:
         return Finding(
             "OpenVINO",
             False,
-            f"cannot be loaded ({error}); torch is used instead, about half as fast",
+            f"cannot be loaded ({error}); torch is used instead, which is slower",
             "Try: pip install openvino",
             required=False,
         )

@@ -153,7 +153,7 @@ def predict_slide(slide: Slide, request: Request, seen: Overview) -> Generator[P
     for bundle in bundles:
         warnings += pen_note(bundle.card, slide, seen, usable, own[bundle.card.mode].patches)
     runs: dict[str, Run] = {}
-    whole_bags = [b for b in bundles if _needs_whole_bags(b.card, own[b.card.mode])]
+    whole_bags = [b for b in bundles if needs_whole_bags(b.card, own[b.card.mode])]
     by_patch = sorted((b for b in bundles if b not in whole_bags), key=_pixels_of)
     try:
         for _, alike in groupby(by_patch, key=_pixels_of):
@@ -197,7 +197,7 @@ def _check_modes(bundles: Sequence[Bundle]) -> None:
         )
 
 
-def _needs_whole_bags(card: ModelCard, settings: PredictSettings) -> bool:
+def needs_whole_bags(card: ModelCard, settings: PredictSettings) -> bool:
     """Whether a patch's features depend on more than the patch, so that they cannot be kept."""
     cut_out = settings.patches.roi_patching == "reference" and card.mode != "dlcnbc-ws"
     return cut_out or card.norm_statistics == "bag"

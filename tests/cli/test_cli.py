@@ -206,6 +206,20 @@ def test_ctrl_c_ends_with_a_word_and_keeps_what_was_read(
     assert "1 entries" in call("cache", "info", "--cache-dir", tmp_path / "c")[1]
 
 
+def test_a_cancelled_run_promises_nothing_where_nothing_is_kept(
+    call, tissue_slide, roi_bundle, roi_file, tmp_path, monkeypatch
+):
+    from napari_aln.workflows import bagwise
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bagwise, "read_resampled", interrupted)
+    asked = ["--model", roi_bundle, *CLINICAL, "--roi", roi_file, "--roi-patching", "reference"]
+    code, _, err = call("predict", tissue_slide, *asked, "--out", tmp_path / "o")
+    assert (code, "Cancelled." in err, "is kept" in err) == (130, True, False)
+
+
 def test_regions_of_several_slides_come_from_a_folder(call, tissue_slide, roi_bundle, roi_file, tmp_path):
     folder = tmp_path / "regions"
     folder.mkdir()

@@ -9,6 +9,7 @@ import pytest
 import shapely
 from pydantic import ValidationError
 from scipy.stats import rankdata
+from tests_shared import collect
 
 from napari_aln.cohort.bodies import Bodies, make_bodies, morphometry
 from napari_aln.cohort.patients import draw_labels, draw_patient, patient_rng, split_labels
@@ -20,16 +21,6 @@ from napari_aln.settings import SynthesizeSettings
 SMALL = SynthesizeSettings(core_width_um=(400, 420), core_length_um=(700, 720))
 
 
-def run(steps):
-    """Run a generator to its end; return what it yielded and its result."""
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as stop:
-            return seen, stop.value
-
-
 def auc(positive, score):
     positive = np.asarray(positive, bool)
     rank, n = rankdata(score), positive.sum()
@@ -39,13 +30,13 @@ def auc(positive, score):
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cohort") / "mäntel"
-    seen, table = run(synthesize(folder, 4, 3, SMALL))
+    seen, table = collect(synthesize(folder, 4, 3, SMALL))
     assert [(p.done, p.total) for p in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     return read_cohort(table)
 
 
 def test_the_same_seed_draws_the_same_files(cohort, tmp_path):
-    _, table = run(synthesize(tmp_path / "again", 4, 3, SMALL))
+    _, table = collect(synthesize(tmp_path / "again", 4, 3, SMALL))
     for first, second in zip(cohort, read_cohort(table), strict=True):
         assert first.slide.read_bytes() == second.slide.read_bytes()
         assert first.roi.read_text() == second.roi.read_text()

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from tests_shared import collect
 
 import napari_aln
 import napari_aln.slides
@@ -29,25 +30,16 @@ QUICK = TrainSettings(
 )
 
 
-def run(steps):
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as stop:
-            return seen, stop.value
-
-
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train") / "cohort"
-    return run(synthesize(folder, 8, 1, COHORT))[1]
+    return collect(synthesize(folder, 8, 1, COHORT))[1]
 
 
 @pytest.fixture(scope="module")
 def whole_slide(table, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "ws.alnmodel"
-    seen, bundle = run(train(table, "dlcnbc-ws", path, QUICK))
+    seen, bundle = collect(train(table, "dlcnbc-ws", path, QUICK))
     return seen, bundle
 
 
@@ -102,7 +94,7 @@ def test_the_saved_metrics_are_those_of_predict(whole_slide, table):
 def test_a_second_mode_takes_the_trained_encoder(whole_slide, table, tmp_path):
     _, first = whole_slide
     settings = QUICK.model_copy(update={"encoder_from": first.path, "name": "ROI demo"})
-    seen, second = run(train(table, "dlcnb", tmp_path / "roi.alnmodel", settings))
+    seen, second = collect(train(table, "dlcnb", tmp_path / "roi.alnmodel", settings))
     assert second.card.name == "ROI demo"
     assert second.card.clinical is None
     shared = [key for key in first.tensors if key.startswith("encoder.")]
@@ -111,7 +103,7 @@ def test_a_second_mode_takes_the_trained_encoder(whole_slide, table, tmp_path):
     assert "train encoder" not in {p.step.split(",")[0] for p in seen}
     other = QUICK.model_copy(update={"encoder_from": first.path, "encoder": "mobilenet_v3_small"})
     with pytest.raises(UsageError, match="holds a squeezenet1_1, not a mobilenet_v3_small"):
-        run(train(table, "dlcnb", tmp_path / "x.alnmodel", other))
+        collect(train(table, "dlcnb", tmp_path / "x.alnmodel", other))
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(table, tmp_path):
@@ -141,14 +133,14 @@ def test_a_table_that_lacks_something_is_refused(table, tmp_path, column, mode, 
     rows = [row.model_copy(update={column: None}) for row in read_cohort(table)]
     write_cohort(tmp_path / "cohort.csv", rows)
     with pytest.raises(CohortError, match=told):
-        run(train(tmp_path / "cohort.csv", mode, tmp_path / "m.alnmodel", QUICK))
+        collect(train(tmp_path / "cohort.csv", mode, tmp_path / "m.alnmodel", QUICK))
 
 
 def test_a_split_without_both_labels_is_refused(table, tmp_path):
     rows = [row for row in read_cohort(table) if row.split != "val" or not row.is_positive]
     write_cohort(tmp_path / "cohort.csv", rows)
     with pytest.raises(CohortError, match=r"val split of .* has not both labels"):
-        run(train(tmp_path / "cohort.csv", "dlcnbc-ws", tmp_path / "m.alnmodel", QUICK))
+        collect(train(tmp_path / "cohort.csv", "dlcnbc-ws", tmp_path / "m.alnmodel", QUICK))
 
 
 def test_a_rendition_is_the_same_picture_stored_otherwise():
