@@ -150,6 +150,8 @@ def predict_slide(slide: Slide, request: Request, seen: Overview) -> Generator[P
     for bundle in bundles:
         clinical_vector(bundle.card, request.clinical, request.settings)
     warnings = [*region_warnings, *check_slide(slide, seen, [b.card for b in bundles])]
+    if seen.edited:
+        warnings.append("tissue: The tissue mask was edited by hand; the slide alone does not repeat this.")
     for bundle in bundles:
         warnings += pen_note(bundle.card, slide, seen, usable, own[bundle.card.mode].patches)
     runs: dict[str, Run] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -39,6 +39,11 @@ class Overview:
     rgb: NDArray[np.uint8]  # (H, W, 3)
     downsample: tuple[float, float]  # level-0 px that one overview px spans, x and y
     mask: TissueMask
+    edited: bool = False  # whether a person changed the mask
+
+    def with_mask(self, tissue: NDArray[np.bool_], pen: NDArray[np.bool_]) -> Overview:
+        """Return the same overview with a mask a person drew; both arrays are (H, W) of the overview."""
+        return replace(self, mask=replace(self.mask, tissue=tissue, pen=pen), edited=True)
 
 
 def require_mpp(info: SlideInfo) -> Mpp:

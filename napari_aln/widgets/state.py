@@ -1,0 +1,223 @@
+"""What is under review, and what may be done with it. Tells when it changes; knows no Qt and no viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_aln.errors import ClinicalError
+from napari_aln.records import Clinical
+from napari_aln.settings import PredictSettings
+from napari_aln.store.result import alias_of, shown_name
+from napari_aln.workflows.pictures import MAP_STYLES, colour_limits
+from napari_aln.workflows.predict import Request
+from napari_aln.workflows.score import clinical_vector, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.records import Mode, PatchScores, Region, RunRecord, SlideResult
+    from napari_aln.slides import Slide
+    from napari_aln.store.features import FeatureCache
+    from napari_aln.workflows.prepare import Overview
+
+    Kind = Literal["whole-slide", "roi"]
+
+MODES_OF: dict[str, tuple[Mode, ...]] = {"whole-slide": ("dlcnbc-ws",), "roi": ("dlcnbc", "dlcnb")}
+"""The modes that each of the two buttons runs."""
+
+SHOWN_MAPS = ("attention_slide", "attention_bag", "contribution", "probability", "entropy")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result and the question it answers."""
+
+    request: Request
+    seen: Overview | None
+    result: SlideResult
+    record: RunRecord
+
+    @property
+    def scores(self) -> PatchScores:
+        """Per-patch values of the run."""
+        return self.result.scores[self.record.run]
+
+
+class ReviewState:
+    """One slide under review, the loaded models, the case, and the answers so far.
+
+    Every change goes through a method, which tells those who listen.
+    """
+
+    slide_changed = Signal()
+    overview_changed = Signal()
+    bundles_changed = Signal()
+    case_changed = Signal()  # regions, clinical values or settings
+    answers_changed = Signal()
+    shown_changed = Signal()  # which map of which run
+
+    def __init__(self) -> None:
+        self.slide: Slide | None = None
+        self.seen: Overview | None = None
+        self.bundles: dict[str, Bundle] = {}
+        self.chosen: dict[Mode, str] = {}
+        self.regions: tuple[Region, ...] = ()
+        self.clinical = Clinical()
+        self.clinical_problem: str | None = None
+        self.settings = PredictSettings()
+        self.answers: dict[str, Answer] = {}  # by run
+        self.shown: tuple[str, str] | None = None  # run and map
+        self.hide_names = False
+
+    @property
+    def name(self) -> str:
+        """What the slide is called on the screen: its file name, or an alias that shows nothing of it."""
+        if self.slide is None:
+            return ""
+        info = self.slide.info
+        return alias_of(info) if self.hide_names else shown_name(info.path)
+
+    def set_slide(self, slide: Slide | None) -> None:
+        """Put another slide under review: regions and answers belong to the one before. Models stay."""
+        same = self.slide and slide and self.slide.info.quick_hash == slide.info.quick_hash
+        self.slide = slide
+        self.seen = None
+        self.answers = {}
+        self.shown = None
+        if not same:
+            self.regions = ()
+            self.clinical, self.clinical_problem = Clinical(), None
+        self.slide_changed.emit()
+        self.overview_changed.emit()
+        self.case_changed.emit()
+        self.answers_changed.emit()
+        self.shown_changed.emit()
+
+    def set_seen(self, seen: Overview) -> None:
+        """Note the slide's overview and tissue."""
+        self.seen = seen
+        self.overview_changed.emit()
+
+    def add_bundles(self, bundles: list[Bundle]) -> None:
+        """Load models; each becomes the chosen one of its mode."""
+        for bundle in bundles:
+            key = key_of(bundle)
+            self.bundles[key] = bundle
+            self.chosen[bundle.card.mode] = key
+        self.bundles_changed.emit()
+
+    def remove_bundle(self, key: str) -> None:
+        """Unload a model; another one of its mode is chosen in its place."""
+        mode = self.bundles.pop(key).card.mode
+        if self.chosen.get(mode) == key:
+            others = [k for k, bundle in self.bundles.items() if bundle.card.mode == mode]
+            self.chosen = {m: k for m, k in self.chosen.items() if m != mode}
+            if others:
+                self.chosen[mode] = others[-1]
+        self.bundles_changed.emit()
+
+    def choose(self, chosen: Mapping[Mode, str]) -> None:
+        """Choose one model for each mode."""
+        self.chosen = dict(chosen)
+        self.bundles_changed.emit()
+
+    def set_regions(self, regions: tuple[Region, ...]) -> None:
+        """Note the tumour ROI, in level-0 pixels."""
+        self.regions = regions
+        self.case_changed.emit()
+
+    def set_clinical(self, clinical: Clinical, problem: str | None = None) -> None:
+        """Note the clinical values; `problem` says what was typed that is no value."""
+        self.clinical, self.clinical_problem = clinical, problem
+        self.case_changed.emit()
+
+    def set_settings(self, settings: PredictSettings) -> None:
+        """Note how models are to be run."""
+        self.settings = settings
+        self.case_changed.emit()
+
+    def bundles_for(self, kind: Kind) -> list[Bundle]:
+        """Return the chosen models that a button runs."""
+        return [self.bundles[self.chosen[mode]] for mode in MODES_OF[kind] if mode in self.chosen]
+
+    def why_not(self, kind: Kind) -> str | None:
+        """Return what is still missing for a run, or None when it can start."""
+        bundles = self.bundles_for(kind)
+        if self.slide is None:
+            return "Open a slide first."
+        if self.slide.info.mpp is None:
+            return "The slide's µm/px is missing: set it first."
+        if not bundles:
+            return f"Load a model of the mode {MODES_OF[kind][0].upper()} first."
+        if kind == "roi" and not self.regions:
+            return "Draw or import a tumour ROI first."
+        if self.clinical_problem:
+            return self.clinical_problem
+        try:
+            for bundle in bundles:
+                clinical_vector(bundle.card, self.clinical, self.settings)
+        except ClinicalError as error:
+            return error.fact
+        return None
+
+    def request(self, kind: Kind, cache: FeatureCache | None) -> Request:
+        """Return what a run of this kind asks, as things stand now."""
+        return Request(
+            self.bundles_for(kind),
+            regions=self.regions,
+            clinical=self.clinical,
+            settings=self.settings,
+            cache=cache if self.settings.cache.enabled else None,
+        )
+
+    def add_result(self, request: Request, seen: Overview | None, result: SlideResult) -> None:
+        """Note what a run answered, and show its map."""
+        for record in result.runs:
+            self.answers[record.run] = Answer(request, seen, result, record)
+        self.answers_changed.emit()
+        newest = result.runs[0]
+        self.show(newest.run, newest.default_map if newest.default_map in SHOWN_MAPS else SHOWN_MAPS[0])
+
+    def show(self, run: str, map_name: str) -> None:
+        """Choose the map that lies on the slide."""
+        self.shown = (run, map_name)
+        self.shown_changed.emit()
+
+    def colour_limits(self, map_name: str) -> tuple[float, float]:
+        """Return one colour scale of a map for all answers, so that they can be compared by eye."""
+        values = [getattr(answer.scores, map_name) for answer in self.answers.values()]
+        return colour_limits(MAP_STYLES[map_name], values)
+
+    def why_stale(self, run: str) -> str | None:
+        """Return what changed since a run, or None while its answer is that of the present question."""
+        answer = self.answers[run]
+        asked, mode = answer.request, answer.record.mode
+        bundle = next(b for b in asked.bundles if b.card.mode == mode)
+        changed = []
+        if self.chosen.get(mode) != key_of(bundle):
+            changed.append("the chosen model")
+        if mode != "dlcnbc-ws" and asked.regions != self.regions:
+            changed.append("the ROI")
+        if mode == "dlcnbc-ws" and self.seen and self.seen.edited and answer.seen is not self.seen:
+            changed.append("the tissue mask")
+        if bundle.card.clinical and asked.clinical != self.clinical:
+            changed.append("clinical values")
+        if _what_counts(bundle, asked.settings) != _what_counts(bundle, self.settings):
+            changed.append("settings")
+        return f"Changed since this run: {', '.join(changed)}." if changed else None
+
+
+def key_of(bundle: Bundle) -> str:
+    """Return what tells loaded models apart: the weights, and the card that says how they are used."""
+    return f"{bundle.sha256[:16]}-{bundle.card.mode}-{bundle.card.name}"
+
+
+def _what_counts(bundle: Bundle, settings: PredictSettings) -> PredictSettings:
+    """Return the settings that may change a model's answer: not what is kept between runs."""
+    own = settings_for(bundle.card, settings)
+    return own.model_copy(update={"cache": PredictSettings().cache})

@@ -1,0 +1,92 @@
+"""What the window asks for while a slide is under review: the same opening and predicting as everywhere else.
+
+Each step opens the slide for itself, so that the picture on the screen, the tissue search and a run can end,
+be cancelled or fail one without the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_aln.mil.bundle import open_bundle
+from napari_aln.records import Progress
+from napari_aln.slides import open_slide
+from napari_aln.workflows.predict import predict_slide
+from napari_aln.workflows.prepare import survey, usable_roi
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_aln.geometry import Mpp
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.records import Region, SlideInfo, SlideResult
+    from napari_aln.slides import Slide
+    from napari_aln.store.remembered import Remembered
+    from napari_aln.workflows.predict import Request
+    from napari_aln.workflows.prepare import Overview
+
+
+def open_for_review(path: Path, mpp: Mpp | None, remembered: Remembered) -> Generator[Progress, None, Slide]:
+    """Yield once, return the open slide, with the µm/px given now or once before for the same slide."""
+    yield Progress("open", 0, 1)
+    slide = open_slide(path, mpp)
+    known = remembered.mpp(slide.info.quick_hash) if mpp is None else None
+    if known is None:
+        return slide
+    slide.close()
+    return open_slide(path, known)
+
+
+def survey_file(info: SlideInfo) -> Generator[Progress, None, Overview]:
+    """Yield once, return the overview and tissue of a slide whose µm/px is known."""
+    yield Progress("find tissue", 0, 1)
+    with _reopened(info) as slide:
+        return survey(slide)
+
+
+def predict_file(
+    info: SlideInfo, request: Request, seen: Overview | None
+) -> Generator[Progress, None, SlideResult]:
+    """Yield progress, return what `predict_slide` returns; without an overview one is made first."""
+    yield Progress("open", 0, 1)
+    with _reopened(info) as slide:
+        if seen is None:
+            yield Progress("find tissue", 0, 1)
+            seen = survey(slide)
+        return (yield from predict_slide(slide, request, seen))
+
+
+def load_bundles(paths: Sequence[Path]) -> Generator[Progress, None, list[Bundle]]:
+    """Yield for each file, return the opened and checked bundles."""
+    bundles = []
+    for done, path in enumerate(paths):
+        yield Progress("load models", done, len(paths))
+        bundles.append(open_bundle(path))
+    return bundles
+
+
+def load_regions(
+    info: SlideInfo, path: Path
+) -> Generator[Progress, None, tuple[tuple[Region, ...], tuple[str, ...]]]:
+    """Yield once, return a file's tumour regions in level-0 pixels, and what was done to them."""
+    yield Progress("load regions", 0, 1)
+    with _reopened(info) as slide:
+        return usable_roi(slide, path)
+
+
+def associated_images(info: SlideInfo) -> Generator[Progress, None, dict[str, NDArray[np.uint8]]]:
+    """Yield for each, return label, macro and thumbnail. They may show patient data: on request only."""
+    images = {}
+    with _reopened(info) as slide:
+        for done, name in enumerate(info.associated):
+            yield Progress("read", done, len(info.associated))
+            images[name] = slide.associated_image(name)
+    return images
+
+
+def _reopened(info: SlideInfo) -> Slide:
+    return open_slide(info.path, info.mpp if info.mpp_origin == "user" else None)
