@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_aln.slides.encoded import EncodedLevel
     from napari_aln.slides.tiles import TileReader
 
 _LARGEST_TILE_PX = 2**28  # a GiB once decoded; strips of an untiled slide are well below
@@ -103,6 +104,10 @@ class OpenSlideSlide(BaseSlide):
         with self._lock:
             if self._handle is handle:
                 self._handle = None  # other threads may still read from it; it closes with the last of them
+
+    def encoded_level(self, level: int) -> EncodedLevel | None:
+        """Return the level's JPEG tiles undecoded, where decoding them gives OpenSlide's own pixels."""
+        return None if self._tiles is None else self._tiles.encoded(level)
 
     def _read_inside(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         if self._tiles is not None and self._tiles.levels[level] is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -46,6 +46,43 @@ def level_for(levels: tuple[Level, ...], downsample: tuple[float, float]) -> int
     return max(fitting, key=lambda index: levels[index].downsample, default=0)
 
 
+class Window(NamedTuple):
+    """The whole pixels of one level that a rectangle is resampled from."""
+
+    level: int
+    left: int  # level pixels; with the others, it may reach over the level's edge
+    top: int
+    width: int
+    height: int
+    box: tuple[float, float, float, float] | None
+    """The rectangle's exact left, top, right and lower edge in the window; None: the window is the result."""
+
+
+def window_of(levels: tuple[Level, ...], l0_rect: Rect, size_px: tuple[int, int]) -> Window:
+    """Return what to read for a level-0 rectangle at `size_px` (width, height), see `read_resampled`.
+
+    Raises
+    ------
+    UsageError
+        The rectangle or the result is empty.
+    """
+    if not (l0_rect.width > 0 and l0_rect.height > 0 and min(size_px) > 0):
+        raise UsageError(f"A patch of {l0_rect} at {size_px} px is empty.", "Give a rectangle with an area.")
+    wanted = (l0_rect.width / size_px[0], l0_rect.height / size_px[1])
+    level = level_for(levels, wanted)
+    corner, span = l0_to_level((l0_rect[:2], l0_rect[2:]), levels[level].downsample)
+    edges = np.concatenate([corner, corner + span])
+    whole = np.round(edges)
+    if np.abs(edges - whole).max() <= _ALIGNED_PX:
+        edges = whole
+    left, top = math.floor(edges[0]), math.floor(edges[1])
+    width, height = math.ceil(edges[2]) - left, math.ceil(edges[3]) - top
+    if (width, height) == size_px and edges is whole:
+        return Window(level, left, top, width, height, None)
+    box = (edges[0] - left, edges[1] - top, edges[2] - left, edges[3] - top)
+    return Window(level, left, top, width, height, box)
+
+
 def read_patch(slide: Slide, l0_rect: Rect, size_px: int) -> NDArray[np.uint8]:
     """Return the level-0 rectangle resampled to a square of `size_px`; see `read_resampled`."""
     return read_resampled(slide, l0_rect, (size_px, size_px))
@@ -72,22 +109,11 @@ def read_resampled(slide: Slide, l0_rect: Rect, size_px: tuple[int, int]) -> NDA
     uint8, (height, width, 3)
         RGB.
     """
-    if not (l0_rect.width > 0 and l0_rect.height > 0 and min(size_px) > 0):
-        raise UsageError(f"A patch of {l0_rect} at {size_px} px is empty.", "Give a rectangle with an area.")
-    wanted = (l0_rect.width / size_px[0], l0_rect.height / size_px[1])
-    level = level_for(slide.info.levels, wanted)
-    corner, span = l0_to_level((l0_rect[:2], l0_rect[2:]), slide.info.levels[level].downsample)
-    edges = np.concatenate([corner, corner + span])
-    whole = np.round(edges)
-    if np.abs(edges - whole).max() <= _ALIGNED_PX:
-        edges = whole
-    left, top = math.floor(edges[0]), math.floor(edges[1])
-    width, height = math.ceil(edges[2]) - left, math.ceil(edges[3]) - top
-    pixels = slide.read_level(level, (left, top), (width, height))
-    if (width, height) == size_px and edges is whole:
+    window = window_of(slide.info.levels, l0_rect, size_px)
+    pixels = slide.read_level(window.level, (window.left, window.top), (window.width, window.height))
+    if window.box is None:
         return pixels
-    box = (edges[0] - left, edges[1] - top, edges[2] - left, edges[3] - top)
-    picture = Image.fromarray(pixels).resize(size_px, Image.Resampling.BILINEAR, box=box)
+    picture = Image.fromarray(pixels).resize(size_px, Image.Resampling.BILINEAR, box=window.box)
     return np.array(picture)
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tifffile import TiffPage
 
+    from napari_aln.slides.encoded import EncodedLevel
+
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0, tag 296: inch, centimetre
@@ -117,6 +119,10 @@ class TifffileSlide(BaseSlide):
         self._tiles = TileReader(path, tiff_levels)
         glass = 0 if self._inverted else 255
         self._missing = (glass,) * self._colors + (255,) * (tiff_levels[0].channels - self._colors)
+
+    def encoded_level(self, level: int) -> EncodedLevel | None:
+        """Return the level's JPEG tiles undecoded; None where they are none."""
+        return self._tiles.encoded(level)
 
     def _read_inside(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         pixels = self._tiles.read(level, x, y, width, height, self._missing)

@@ -10,17 +10,20 @@ import logging
 import struct
 import threading
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import imagecodecs
 import numpy as np
-from tifffile import COMPRESSION, TiffFileError
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFileError
 
 from napari_aln.errors import SlideError
+from napari_aln.slides.encoded import EncodedLevel, whole_jpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -66,6 +69,7 @@ class TiffLevel:
     decode: Callable[..., tuple[NDArray[Any] | None, Any, Any]]  # tifffile's, bound to the page's compression
     jpeg_tables: bytes | None
     is_jpeg: bool
+    jpeg_color: Literal["rgb", "ycbcr"] | None  # of plain tiled 8-bit colour JPEG; None: it is none
 
     @property
     def columns(self) -> int:
@@ -102,6 +106,7 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
         decode=page.decode,
         jpeg_tables=page.jpegtables,
         is_jpeg=page.compression == COMPRESSION.JPEG,
+        jpeg_color=_jpeg_color(page),
     )
     needed = planes * level.rows * level.columns
     counted = min(len(level.offsets), len(level.byte_counts)) >= needed
@@ -115,6 +120,18 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
             "The file is damaged, or untiled and too large: convert it to a tiled TIFF.",
         )
     return level
+
+
+def _jpeg_color(page: TiffPage) -> Literal["rgb", "ycbcr"] | None:
+    """Return what a JPEG page's components are, as tifffile takes it when it decodes them."""
+    is_colour = page.samplesperpixel == 3 and page.planarconfig == 1 and page.dtype == np.uint8
+    if not (page.compression == COMPRESSION.JPEG and page.is_tiled and is_colour):
+        return None
+    if page.photometric == PHOTOMETRIC.YCBCR:
+        return "ycbcr"
+    if page.photometric == PHOTOMETRIC.RGB:  # JFIF is YCbCr, whatever the TIFF says around it
+        return "ycbcr" if page.is_jfif else "rgb"
+    return None
 
 
 class TileReader:
@@ -172,6 +189,25 @@ class TileReader:
                 )
         return out
 
+    def encoded(self, level: int) -> EncodedLevel | None:
+        """Return the tiles of a level undecoded; None where they are no plain grid of colour JPEG."""
+        there = self.levels[level]
+        if there is None or there.jpeg_color is None:
+            return None
+        byte_counts = there.byte_counts[: there.rows * there.columns]
+        if byte_counts.min() == 0:
+            return None
+        row, column = divmod(int(byte_counts.argmax()), there.columns)
+        return EncodedLevel(
+            width_px=there.width_px,
+            height_px=there.height_px,
+            tile_width_px=there.tile_width_px,
+            tile_height_px=there.tile_height_px,
+            stores_rgb=there.jpeg_color == "rgb",
+            fullest=(column, row),
+            read=partial(self._encoded_tile, there),
+        )
+
     def close(self) -> None:
         """Release the file and the decoded tiles."""
         with self._file_lock:
@@ -205,28 +241,41 @@ class TileReader:
             while self._cached_bytes > self._cache_limit and len(self._cache) > 1:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
 
+    def _encoded_tile(self, there: TiffLevel, column: int, row: int) -> bytes:
+        index = row * there.columns + column
+        with self._damage_told(index):
+            return whole_jpeg(self._bytes(there, index), there.jpeg_tables)
+
     def _segment(self, there: TiffLevel, index: int) -> NDArray[np.uint8] | None:
-        offset, count = int(there.offsets[index]), int(there.byte_counts[index])
-        if count == 0:
+        if there.byte_counts[index] == 0:
             return None
-        try:
-            with self._file_lock:
-                self._file.seek(offset)
-                data = self._file.read(count)
-            if data is None or len(data) < count:
-                raise TiffFileError("the file ends within a tile")
-            if there.is_jpeg and not data.rstrip(b"\0").endswith(_JPEG_END):
-                raise TiffFileError("its JPEG has no end")  # the decoder would fill the rest with grey
+        with self._damage_told(index):
             tables = {"jpegtables": there.jpeg_tables} if there.jpeg_tables else {}
-            tile = there.decode(data, index, **tables)[0]
-        except TIFF_ERRORS as error:
-            raise SlideError(
-                f"{self._path} failed while being read: tile {index} cannot be decoded ({error}).",
-                "The file is damaged or the drive is gone: copy or download it again.",
-            ) from error
+            tile = there.decode(self._bytes(there, index), index, **tables)[0]
         if tile is None or tile.dtype != np.uint8:
             raise SlideError(
                 f"Tile {index} of {self._path} holds no 8-bit pixels.", "Convert it to 8-bit RGB."
             )
         pixels: NDArray[np.uint8] = tile[0]  # of depth 1
         return pixels
+
+    def _bytes(self, there: TiffLevel, index: int) -> bytes:
+        count = int(there.byte_counts[index])
+        with self._file_lock:
+            self._file.seek(int(there.offsets[index]))
+            data = self._file.read(count)
+        if data is None or len(data) < count:
+            raise TiffFileError("the file ends within a tile")
+        if there.is_jpeg and not data.rstrip(b"\0").endswith(_JPEG_END):
+            raise TiffFileError("its JPEG has no end")  # the decoder would fill the rest with grey
+        return data
+
+    @contextmanager
+    def _damage_told(self, index: int) -> Iterator[None]:
+        try:
+            yield
+        except TIFF_ERRORS as error:
+            raise SlideError(
+                f"{self._path} failed while being read: tile {index} cannot be decoded ({error}).",
+                "The file is damaged or the drive is gone: copy or download it again.",
+            ) from error
