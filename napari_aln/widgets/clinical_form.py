@@ -1,0 +1,128 @@
+"""The five clinical values of a patient; an empty one is unknown."""
+
+from __future__ import annotations
+
+import math
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QRadioButton, QWidget
+
+from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM, Clinical
+from napari_aln.widgets.labels import TextLabel
+
+STATUSES: tuple[tuple[bool | None, str, str], ...] = (
+    (None, "unknown", "unknown"),
+    (False, "−", "negative"),
+    (True, "+", "positive"),
+)
+
+
+class ClinicalForm(QWidget):
+    """Age, tumour size and receptors. Nothing is filled in beforehand."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(1, 1)
+        self._age = _NumberLine("age", "&Age", "years", AGE_LIMIT_YEARS)
+        self._size = _NumberLine("tumor_size", "&Tumour size", "cm", TUMOR_SIZE_LIMIT_CM)
+        for number in (self._age, self._size):
+            number.add_to(grid)
+            number.line.textChanged.connect(self.changed)
+        self._receptors = {name: _StatusRow(name, grid) for name in ("er", "pr", "her2")}
+        for row in self._receptors.values():
+            row.group.idToggled.connect(self._on_status)
+
+    def clinical(self) -> Clinical:
+        """Return the values; unknown, and None too where the text is no possible value (see `problem`)."""
+        receptors = {name: row.status() for name, row in self._receptors.items()}
+        return Clinical(self._age.value(), self._size.value(), **receptors)
+
+    def set_clinical(self, clinical: Clinical | None) -> None:
+        """Show values; None: nothing is known. Does not emit `changed`."""
+        values = clinical or Clinical()
+        with QSignalBlocker(self):
+            self._age.show_value(values.age_years)
+            self._size.show_value(values.tumor_size_cm)
+            for name, row in self._receptors.items():
+                row.show_status(getattr(values, name))
+
+    def problem(self) -> str | None:
+        """Return why a typed value cannot be used, or None."""
+        return self._age.problem() or self._size.problem()
+
+    def _on_status(self, _id: int, checked: bool) -> None:
+        if checked:  # the one that was let go reports too
+            self.changed.emit()
+
+
+class _NumberLine:
+    """A number that may be left empty, with the reason beside it where it is impossible."""
+
+    def __init__(self, name: str, title: str, unit: str, high: float) -> None:
+        self._title, self._unit, self._high = title.replace("&", ""), unit, high
+        self.line = QLineEdit()
+        self.line.setObjectName(f"clinical_{name}")
+        self.line.setAccessibleName(f"{self._title} in {unit}")
+        self.line.setPlaceholderText("unknown")
+        self.label = QLabel(title)
+        self.label.setBuddy(self.line)
+        self.note = TextLabel()
+        self.note.setObjectName(f"clinical_{name}_problem")
+        self.line.textChanged.connect(lambda _: self.note.set_text(self.problem() or ""))
+
+    def add_to(self, grid: QGridLayout) -> None:
+        row = grid.rowCount()
+        grid.addWidget(self.label, row, 0)
+        grid.addWidget(self.line, row, 1)
+        grid.addWidget(QLabel(self._unit), row, 2)
+        grid.addWidget(self.note, row + 1, 0, 1, 3)
+
+    def value(self) -> float | None:
+        number = self._number()
+        return number if number is not None and 0 < number <= self._high else None
+
+    def show_value(self, value: float | None) -> None:
+        self.line.setText("" if value is None else f"{value:g}")
+
+    def problem(self) -> str | None:
+        if not self.line.text().strip() or self.value() is not None:
+            return None
+        return f"{self._title}: give a number above 0, at most {self._high:g} {self._unit}, or nothing."
+
+    def _number(self) -> float | None:
+        try:
+            number = float(self.line.text().strip().replace(",", "."))
+        except ValueError:
+            return None
+        return number if math.isfinite(number) else None
+
+
+class _StatusRow:
+    """A receptor: unknown, negative or positive."""
+
+    def __init__(self, name: str, grid: QGridLayout) -> None:
+        row = grid.rowCount()
+        grid.addWidget(QLabel(name.upper()), row, 0)
+        choices = QHBoxLayout()
+        self.group = QButtonGroup(grid.parentWidget())
+        for number, (_, sign, word) in enumerate(STATUSES):
+            button = QRadioButton(sign)
+            button.setObjectName(f"clinical_{name}_{word}")
+            button.setAccessibleName(f"{name.upper()} {word}")
+            button.setToolTip(f"{name.upper()} {word}")
+            self.group.addButton(button, number)
+            choices.addWidget(button)
+        choices.addStretch()
+        grid.addLayout(choices, row, 1, 1, 2)
+        self.group.button(0).setChecked(True)
+
+    def status(self) -> bool | None:
+        return STATUSES[self.group.checkedId()][0]
+
+    def show_status(self, status: bool | None) -> None:
+        number = next(i for i, (known, *_) in enumerate(STATUSES) if known is status)
+        self.group.button(number).setChecked(True)

@@ -1,0 +1,178 @@
+"""The loaded models by their cards, grouped by mode; one of each mode is chosen."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QGridLayout,
+    QPushButton,
+    QRadioButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_aln.records import RESEARCH_NOTICE, Mode
+from napari_aln.widgets.labels import TextLabel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qtpy.QtGui import QMouseEvent
+
+    from napari_aln.mil.card import ModelCard
+
+MODE_TITLES: dict[Mode, str] = {
+    "dlcnbc-ws": "DLCNBC-WS: whole slide, with clinical values",
+    "dlcnbc": "DLCNBC: inside the ROI, with clinical values",
+    "dlcnb": "DLCNB: inside the ROI, picture alone",
+}
+NO_MODELS = "No model is loaded. Add a bundle (.alnmodel), or drop one on the window."
+SHORT_HASH = 8
+
+
+class ModelList(QWidget):
+    """Cards with a radio button; asks for bundles to be added and removed."""
+
+    add_requested = Signal()
+    remove_requested = Signal(str)
+    chosen_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        layout = self._layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._cards = QWidget()
+        layout.addWidget(self._cards)
+        self.add_button = QPushButton("A&dd a model…")
+        self.add_button.setObjectName("model_add")
+        self.add_button.clicked.connect(self.add_requested)
+        layout.addWidget(self.add_button)
+        self._groups: dict[Mode, QButtonGroup] = {}
+        self.set_models({}, {})
+
+    def set_models(self, cards: Mapping[str, ModelCard], chosen: Mapping[Mode, str]) -> None:
+        """Show models under their keys; where a mode has models and none chosen, its first is.
+
+        Does not emit `chosen_changed`.
+        """
+        shown = QWidget()
+        rows = QVBoxLayout(shown)
+        rows.setContentsMargins(0, 0, 0, 0)
+        self._groups = {}
+        for mode in MODE_TITLES:
+            own = {key: card for key, card in cards.items() if card.mode == mode}
+            if own:
+                rows.addWidget(TextLabel(MODE_TITLES[mode]))
+                self._add_mode(mode, own, chosen.get(mode), rows)
+        rows.addWidget(TextLabel(RESEARCH_NOTICE if cards else NO_MODELS))
+        self._layout.replaceWidget(self._cards, shown)
+        self._cards.hide()
+        self._cards.deleteLater()
+        self._cards = shown
+
+    def chosen(self) -> dict[Mode, str]:
+        """Return the key of the chosen model of each mode that has any."""
+        checked = {mode: group.checkedButton() for mode, group in self._groups.items()}
+        return {mode: str(button.property("model_key")) for mode, button in checked.items() if button}
+
+    def _add_mode(
+        self, mode: Mode, cards: Mapping[str, ModelCard], chosen: str | None, rows: QVBoxLayout
+    ) -> None:
+        group = QButtonGroup(rows.parentWidget())
+        for key, card in cards.items():
+            entry = _ModelCard(key, card)
+            entry.remove_button.clicked.connect(partial(self.remove_requested.emit, key))
+            group.addButton(entry.radio)
+            rows.addWidget(entry)
+        buttons = group.buttons()
+        wanted = [button for button in buttons if button.property("model_key") == chosen]
+        (wanted or buttons)[0].setChecked(True)
+        group.buttonToggled.connect(self._on_toggled)
+        self._groups[mode] = group
+
+    def _on_toggled(self, _button: QRadioButton, checked: bool) -> None:
+        if checked:  # the one that was let go reports too
+            self.chosen_changed.emit()
+
+
+class _ModelCard(QFrame):
+    """One model: its name and what must be known to choose it; the rest folds out."""
+
+    def __init__(self, key: str, card: ModelCard) -> None:
+        super().__init__()
+        self.setProperty("foreground", "true")
+        self.setObjectName(f"model_{key}")
+        self.radio = QRadioButton()
+        self.radio.setObjectName("model_choose")
+        self.radio.setAccessibleName(card.name)
+        self.radio.setProperty("model_key", key)
+        name = _ChoosingLabel(card.name, self.radio)
+        self.remove_button = _sign_button("×", "model_remove", f"Remove {card.name} from the list")
+        self.details_button = _sign_button("…", "model_details", f"Details of {card.name}")
+        self.details_button.setCheckable(True)
+        self.details = TextLabel("\n".join(card_details(card)))
+        self.details.setVisible(False)
+        self.details_button.toggled.connect(self.details.setVisible)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(6, 4, 6, 4)
+        grid.setVerticalSpacing(2)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self.radio, 0, 0, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(name, 0, 1)
+        grid.addWidget(self.details_button, 0, 2, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(self.remove_button, 0, 3, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(TextLabel(card_summary(card)), 1, 1, 1, 3)
+        grid.addWidget(TextLabel(card.intended_use or card.notice), 2, 1, 1, 3)
+        grid.addWidget(self.details, 3, 1, 1, 3)
+
+
+class _ChoosingLabel(TextLabel):
+    """A name that wraps, which a radio button's own text cannot; a click on it chooses."""
+
+    def __init__(self, text: str, radio: QRadioButton) -> None:
+        super().__init__(text, bold=True)
+        self._radio = radio
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._radio.click()
+
+
+def card_summary(card: ModelCard) -> str:
+    """Return classes, µm/px, encoder and short hash in one line."""
+    short = card.weights_sha256[:SHORT_HASH]
+    return f"{' / '.join(card.classes)} · {card.mpp:g} µm/px · {card.encoder} · {short}"
+
+
+def card_details(card: ModelCard) -> list[str]:
+    """Return what the card says of its origin, its operating points and its measured figures."""
+    cohort = card.training_cohort
+    lines = [card.description]
+    if cohort.name:
+        patients = f", {cohort.n_patients} patients" if cohort.n_patients is not None else ""
+        lines.append(f"Trained on {cohort.name}{patients}.")
+    lines += [
+        f"N(+) from {t.value:.3f}: {t.operating_point}, chosen on {t.chosen_on}" for t in card.thresholds
+    ]
+    for metric in card.metrics:
+        has_interval = metric.low is not None and metric.high is not None
+        interval = f" ({metric.low:.3f} to {metric.high:.3f})" if has_interval else ""
+        lines.append(f"{metric.name} {metric.value:.3f}{interval}, {metric.cohort}, {metric.n} patients")
+    lines.append(f"Licence: {card.licence or 'not stated'}")
+    return [line for line in lines if line]
+
+
+def _sign_button(sign: str, name: str, accessible: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(sign)
+    button.setObjectName(name)
+    button.setAccessibleName(accessible)
+    button.setToolTip(accessible.replace("<", "‹"))  # never rich text
+    button.setFixedSize(22, 22)
+    return button
