@@ -130,6 +130,14 @@ class BaseSlide(ABC):
     def _read_associated(self, name: str) -> NDArray[np.uint8]:
         raise SlideError(f"{self._info.path.name} holds no image named '{name}'.", "Ask for another one.")
 
+    def color_profile(self) -> bytes | None:
+        """Return the ICC profile embedded in the file, for display; None where there is none."""
+        return None
+
+    def tile_size(self, level: int) -> tuple[int, int] | None:
+        """Return the width and height of the file's own tiles of a level; None where it has none."""
+        return None
+
     def close(self) -> None:
         """Release the file. A second call does nothing; reading afterwards raises `SlideError`."""
         if not self._closed:

@@ -107,6 +107,12 @@ class ImageSlide(BaseSlide):
             box = drafted[1]
             return np.array(picture.convert("RGB").resize(size_px, AREA_LIKE, box=box))
 
+    def color_profile(self) -> bytes | None:
+        """Return the ICC profile embedded in the file; None where there is none."""
+        with _picture(self._info.path) as picture:
+            profile = picture.info.get("icc_profile")
+        return profile if isinstance(profile, bytes) else None
+
     def _read_inside(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         box = np.array(self._decoded()[y : y + height, x : x + width])
         return on_background(box, self._info.background_rgb)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import openslide
+from PIL.ImageCms import PyCMSError
 
 from napari_aln.errors import SlideError
 from napari_aln.geometry import Mpp, Rect
@@ -89,6 +90,22 @@ class OpenSlideSlide(BaseSlide):
         except openslide.OpenSlideError:  # a damaged tile: reported when it is asked for
             self._drop(handle)
         super().__init__(replace(info, reader="openslide+tiles") if self._tiles else info, given_mpp)
+
+    def color_profile(self) -> bytes | None:
+        """Return the ICC profile embedded in the file; None where there is none, or it cannot be read."""
+        try:
+            profile = self._opened().color_profile
+        except (openslide.OpenSlideError, PyCMSError, OSError):
+            return None
+        return None if profile is None else profile.tobytes()
+
+    def tile_size(self, level: int) -> tuple[int, int] | None:
+        """Return the width and height of the file's own tiles of a level; None where it has none."""
+        properties = self._opened().properties
+        width, height = (
+            int(properties.get(f"openslide.level[{level}].tile-{side}", 0)) for side in ("width", "height")
+        )
+        return (width, height) if width and height else None
 
     def _opened(self) -> openslide.OpenSlide:
         with self._lock:

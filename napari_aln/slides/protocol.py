@@ -44,6 +44,12 @@ class Slide(Protocol):
     def associated_image(self, name: str) -> NDArray[np.uint8]:
         """Return a label, macro or thumbnail image. May show patient data: only on an explicit request."""
 
+    def color_profile(self) -> bytes | None:
+        """Return the ICC profile embedded in the file, for display; None where there is none."""
+
+    def tile_size(self, level: int) -> tuple[int, int] | None:
+        """Return the width and height of the file's own tiles of a level; None where it has none."""
+
     def close(self) -> None:
         """Release the file."""
 

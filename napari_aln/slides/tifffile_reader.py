@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+_ICC_TAG = 34675
+
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0, tag 296: inch, centimetre
 _UM_PER_OME_UNIT = {
     "µm": 1.0,
@@ -88,6 +90,7 @@ class TifffileSlide(BaseSlide):
                 pages = _pyramid(tiff, path)
                 size = tiff.filehandle.size
                 tiff_levels = tuple(tiff_level(page, path, size) for page in pages)
+                profile = pages[0].tags.valueof(_ICC_TAG)
                 in_file = _ome_mpp(tiff.ome_metadata) if tiff.is_ome else _tag_mpp(tiff, pages[0])
         except TIFF_ERRORS as error:
             if isinstance(error, SlideError):
@@ -113,6 +116,8 @@ class TifffileSlide(BaseSlide):
             warnings=warnings,
         )
         super().__init__(info, given_mpp)
+        self._profile = profile if isinstance(profile, bytes) else None
+        self._is_tiled = pages[0].is_tiled
         self._inverted = pages[0].photometric == PHOTOMETRIC.MINISWHITE
         self._colors = 3 if pages[0].photometric in {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR} else 1
         self._alpha = pages[0].extrasamples[0] if pages[0].extrasamples else EXTRASAMPLE.UNSPECIFIED
@@ -123,6 +128,17 @@ class TifffileSlide(BaseSlide):
     def encoded_level(self, level: int) -> EncodedLevel | None:
         """Return the level's JPEG tiles undecoded; None where they are none."""
         return self._tiles.encoded(level)
+
+    def color_profile(self) -> bytes | None:
+        """Return the ICC profile embedded in the file; None where there is none."""
+        return self._profile
+
+    def tile_size(self, level: int) -> tuple[int, int] | None:
+        """Return the width and height of the file's own tiles of a level; None where it has strips."""
+        there = self._tiles.levels[level]
+        if there is None or not self._is_tiled:
+            return None
+        return there.tile_width_px, there.tile_height_px
 
     def _read_inside(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         pixels = self._tiles.read(level, x, y, width, height, self._missing)

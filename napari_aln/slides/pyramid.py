@@ -1,0 +1,369 @@
+"""The lazy pyramid the viewer draws: array-likes over an open slide, their tiles made by background threads.
+
+Placing the levels: a level's row ``r`` is the mean of level-0 rows ``r * d`` to ``(r + 1) * d``, ``d`` being
+the ratio of both heights; columns alike. napari 0.9 draws 2-D multiscale layers in just this way: it shifts every
+level by half a *level-0* pixel, not half of its own. So no level needs an offset. Pixel centres count in
+napari: for a world whose zero is the slide's corner, give the layer ``translate = (mpp_y / 2, mpp_x / 2)``
+beside its ``scale``.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_aln.errors import AlnError
+from napari_aln.slides.color import to_srgb
+from napari_aln.slides.pyramid_plan import PlannedLevel, area_mean, plan_levels, source_box
+from napari_aln.slides.sampling import Reduces
+from napari_aln.slides.tile_workers import GivenUpError, TileWorkers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from napari_aln.slides.protocol import Slide
+    from napari_aln.slides.tile_workers import Key
+
+CACHE_BYTES = 256 * 2**20
+"""Tiles kept: several times what a large screen shows."""
+
+_CHEAP_PX = 2 * 1024  # a whole picture of at most this side comes from a slide that can reduce itself
+
+
+class Pyramid:
+    """Multiscale array-likes over an open slide.
+
+    Reading a level asks the threads for its tiles, newest picture first, waits a little and returns what is
+    there; what is missing is filled from the nearest coarser tiles. `on_arrival` says when to read again.
+    Serves one viewer: with two of them, each picture would drop the requests of the other.
+
+    Parameters
+    ----------
+    slide
+        An open slide. It stays the caller's: close it after the pyramid.
+    cache_bytes
+        Limit of the tiles kept. A read that needs more than that is no picture for a screen: it is made tile
+        by tile in the calling thread, and complete.
+    threads
+        How many make tiles.
+    patience_s
+        How long a read waits for missing tiles.
+
+    Attributes
+    ----------
+    levels
+        Finest first; the coarsest is at most `COARSEST_PX` a side and always in memory.
+    on_arrival
+        Called from a thread when tiles have come that a picture was missing: once until the next read, and
+        once when the coarsest level is whole. It must neither read nor close the pyramid: post a signal.
+    on_error
+        Called from a thread with the first of each kind of trouble; tiles that cannot be read show
+        background.
+    """
+
+    def __init__(
+        self, slide: Slide, *, cache_bytes: int = CACHE_BYTES, threads: int = 2, patience_s: float = 0.03
+    ) -> None:
+        self._slide = slide
+        self._plan = plan_levels(slide)
+        self._cache_bytes, self._patience_s = cache_bytes, patience_s
+        self._background = np.asarray(slide.info.background_rgb, np.uint8)
+        self._convert = to_srgb(slide.color_profile())
+        self._icc = False
+        self._lock = threading.Lock()
+        self._troubles: set[tuple[type, str]] = set()
+        self._cheap: NDArray[np.uint8] | None = None
+        self._cheap_number = _cheap_level(self._plan) if isinstance(slide, Reduces) else None
+        self.on_arrival: Callable[[], None] | None = None
+        self.on_error: Callable[[AlnError], None] | None = None
+        last = self._plan[-1]
+        self._coarsest = np.empty((last.height_px, last.width_px, 3), np.uint8)
+        self._coarsest[:] = self._background
+        self._workers = TileWorkers(self._make, self._arrived, cache_bytes=cache_bytes, threads=threads)
+        self.levels = tuple(PyramidLevel(self, number, level) for number, level in enumerate(self._plan))
+        self._workers.keep(self._keys_of_coarsest())
+
+    @property
+    def pending(self) -> int:
+        """Tiles wanted by the newest picture that have not come yet; 0: read again, and it is whole."""
+        return self._workers.pending
+
+    @property
+    def cache_bytes_used(self) -> int:
+        """Bytes of the tiles kept, those of the coarsest level included."""
+        return self._workers.bytes_used
+
+    @property
+    def has_icc(self) -> bool:
+        """Tell whether the slide has a colour profile that can be used."""
+        return self._convert is not None
+
+    @property
+    def icc(self) -> bool:
+        """Show colours converted from the slide's profile to sRGB. Nothing but the display sees them."""
+        return self._icc
+
+    @icc.setter
+    def icc(self, on: bool) -> None:
+        if on == self._icc:
+            return
+        self._icc = on
+        if self.has_icc:
+            self._workers.drop_all()
+            self._arrived()
+
+    def close(self) -> None:
+        """Stop and join the threads, drop the tiles. Later reads give background; the slide stays open."""
+        self._workers.close()
+
+    def read(self, number: int, rows: range, columns: range) -> NDArray[np.uint8]:
+        """Return (rows, columns, 3) pixels of a level; missing tiles are filled from coarser ones.
+
+        Both ranges lie inside the level and ascend.
+        """
+        out = np.empty((len(rows), len(columns), 3), np.uint8)
+        if out.size == 0:
+            return out
+        level = self._plan[number]
+        parts = list(_parts(level, rows, columns))
+        keys = [(number, row, column) for row, column, *_ in parts]
+        patient = len(keys) * level.tile_width_px * level.tile_height_px * 3 <= self._cache_bytes
+        tiles = self._workers.want(keys, self._patience_s) if patient else {}
+        for key, (row, column, to, of) in zip(keys, parts, strict=True):
+            tile = tiles.get(key) if patient else self._tile_now(key)
+            if tile is None:
+                out[to] = self._from_coarser(number, level.tile_box(row, column))[of]
+            else:
+                out[to] = tile[of]
+        return out
+
+    def whole(self, number: int) -> NDArray[np.uint8]:
+        """Return a whole level.
+
+        The coarsest comes at once, and is the array that the threads fill: viewers keep it. Any other is made
+        in the calling thread and complete.
+        """
+        level = self._plan[number]
+        if number == len(self._plan) - 1:
+            self._workers.want(list(self._keys_of_coarsest()), self._patience_s)
+            return self._coarsest
+        out = np.empty((level.height_px, level.width_px, 3), np.uint8)
+        for row, column, to, of in _parts(level, range(level.height_px), range(level.width_px)):
+            out[to] = self._tile_now((number, row, column))[of]
+        return out
+
+    def _keys_of_coarsest(self) -> Iterator[Key]:
+        last = self._plan[-1]
+        for row in range(last.rows):
+            for column in range(last.columns):
+                yield len(self._plan) - 1, row, column
+
+    def _tile_now(self, key: Key) -> NDArray[np.uint8]:
+        try:
+            return self._workers.tile(key)
+        except GivenUpError:  # closed
+            return self._glass(self._plan[key[0]].tile_box(*key[1:]))
+
+    def _make(self, key: Key, further: Callable[[Key], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        number, row, column = key
+        level = self._plan[number]
+        box = level.tile_box(row, column)
+        if level.file_level is not None:
+            tile = self._from_file(level.file_level, box)
+        elif number == self._cheap_number and (whole := self._reduced(level)) is not None:
+            tile = self._in_colors(whole[box[1] : box[3], box[0] : box[2]])
+        else:
+            tile = self._averaged(number, box, further)
+        if number < len(self._plan) - 1:
+            return tile
+        x0, y0, x1, y1 = box
+        place = self._coarsest[y0:y1, x0:x1]
+        place[:] = tile
+        return place
+
+    def _reduced(self, level: PlannedLevel) -> NDArray[np.uint8] | None:
+        """Return a small level that the slide makes of itself at once, without a full decode."""
+        with self._lock:
+            if self._cheap is None and self._cheap_number is not None and isinstance(self._slide, Reduces):
+                try:
+                    self._cheap = self._slide.reduced((level.width_px, level.height_px))
+                except AlnError:  # reading the tiles will say what is wrong
+                    self._cheap = None
+                if self._cheap is None:
+                    self._cheap_number = None
+            return self._cheap
+
+    def _averaged(
+        self, number: int, box: tuple[int, int, int, int], further: Callable[[Key], NDArray[np.uint8]]
+    ) -> NDArray[np.uint8]:
+        level, finer = self._plan[number], self._plan[number - 1]
+        x0, y0, x1, y1 = source = source_box(finer, level, box)
+        if finer.file_level is not None:
+            pixels = self._from_file(finer.file_level, source)
+        else:
+            pixels = np.empty((y1 - y0, x1 - x0, 3), np.uint8)
+            for row, column, to, of in _parts(finer, range(y0, y1), range(x0, x1)):
+                pixels[to] = further((number - 1, row, column))[of]
+        return area_mean(pixels, finer, level, box)
+
+    def _from_file(self, file_level: int, box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+        x0, y0, x1, y1 = box
+        try:
+            pixels = self._slide.read_level(file_level, (x0, y0), (x1 - x0, y1 - y0))
+        except AlnError as error:
+            self._report(error)
+            return self._glass(box)
+        return self._in_colors(pixels)
+
+    def _in_colors(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self._convert(rgb) if self._icc and self._convert else rgb
+
+    def _from_coarser(self, number: int, box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+        """Return a box enlarged from the finest coarser level whose tiles are all here."""
+        x0, y0, x1, y1 = box
+        level = self._plan[number]
+        for coarser_number in range(number + 1, len(self._plan)):
+            coarser = self._plan[coarser_number]
+            rows = (2 * np.arange(y0, y1) + 1) * coarser.height_px // (2 * level.height_px)
+            columns = (2 * np.arange(x0, x1) + 1) * coarser.width_px // (2 * level.width_px)
+            pixels = self._if_here(
+                coarser_number, range(rows[0], rows[-1] + 1), range(columns[0], columns[-1] + 1)
+            )
+            if pixels is not None:
+                # columns first: few rows are gathered pixel by pixel, then whole rows are copied
+                wide = pixels.take(columns - columns[0], axis=1)
+                enlarged: NDArray[np.uint8] = wide.take(rows - rows[0], axis=0)
+                return enlarged
+        return self._glass(box)
+
+    def _if_here(self, number: int, rows: range, columns: range) -> NDArray[np.uint8] | None:
+        pixels = np.empty((len(rows), len(columns), 3), np.uint8)
+        for row, column, to, of in _parts(self._plan[number], rows, columns):
+            tile = self._workers.look((number, row, column))
+            if tile is None:
+                return None
+            pixels[to] = tile[of]
+        return pixels
+
+    def _glass(self, box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+        x0, y0, x1, y1 = box
+        return np.broadcast_to(self._background, (y1 - y0, x1 - x0, 3))
+
+    def _arrived(self) -> None:
+        if self.on_arrival is not None:
+            self.on_arrival()
+
+    def _report(self, error: AlnError) -> None:
+        """Say the first of each kind of trouble: a vanished drive fails at every tile, always elsewhere."""
+        kind = (type(error), error.next_step)
+        with self._lock:
+            known = kind in self._troubles
+            self._troubles.add(kind)
+        if not known and self.on_error is not None:
+            self.on_error(error)
+
+
+class PyramidLevel:
+    """One level as an array-like of (height, width, 3) uint8; see `Pyramid`."""
+
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    def __init__(self, pyramid: Pyramid, number: int, level: PlannedLevel) -> None:
+        self._pyramid, self._number = pyramid, number
+        self.shape = (level.height_px, level.width_px, 3)
+        self.chunks = (level.tile_height_px, level.tile_width_px, 3)  # napari widens its reads to these
+        self.size = math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:  # noqa: ANN401 - as numpy takes it
+        """Return pixels as numpy would: whole numbers, slices and an ellipsis.
+
+        Raises
+        ------
+        IndexError
+            A number out of range, too many of them, or another kind of index.
+        """
+        rows_key, columns_key, channels_key = _full(key)
+        rows, flip_rows = _ascending(rows_key, self.shape[0])
+        columns, flip_columns = _ascending(columns_key, self.shape[1])
+        picture = self._pyramid.read(self._number, rows, columns)
+        picture = picture[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+        return picture[
+            slice(None) if isinstance(rows_key, slice) else 0,
+            slice(None) if isinstance(columns_key, slice) else 0,
+            channels_key,
+        ]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the whole level: see `Pyramid.whole`. The coarsest is shared unless a copy is asked for."""
+        whole: NDArray[Any] = self._pyramid.whole(self._number)
+        return whole.astype(self.dtype if dtype is None else dtype, copy=bool(copy))
+
+    def __repr__(self) -> str:
+        return f"<PyramidLevel {self._number} {self.shape}>"
+
+
+def _cheap_level(plan: tuple[PlannedLevel, ...]) -> int | None:
+    """Return the finest level that is small enough to be had whole, if the file lacks it."""
+    for number, level in enumerate(plan):
+        if level.file_level is None and max(level.width_px, level.height_px) <= _CHEAP_PX:
+            return number
+    return None
+
+
+def _full(key: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401 - as numpy takes it
+    """Return one index for each axis."""
+    keys = key if isinstance(key, tuple) else (key,)
+    dots = [at for at, k in enumerate(keys) if k is Ellipsis] or [len(keys)]
+    before, after = keys[: dots[0]], keys[dots[0] + 1 :]
+    between = 3 - len(before) - len(after)
+    if len(dots) > 1 or between < 0:
+        raise IndexError(f"A level has 3 axes; {key} does not fit.")
+    all_keys: list[Any] = [*before, *[slice(None)] * between, *after]
+    return all_keys[0], all_keys[1], all_keys[2]
+
+
+def _ascending(key: Any, size: int) -> tuple[range, bool]:  # noqa: ANN401 - as numpy takes it
+    """Return the ascending range an index means, and whether its order was reversed."""
+    if isinstance(key, slice):
+        wanted = range(*key.indices(size))
+        return (wanted[::-1], True) if wanted.step < 0 else (wanted, False)
+    try:
+        at = index(key)
+    except TypeError:
+        raise IndexError(f"A level takes whole numbers and slices, not {key!r}.") from None
+    if not -size <= at < size:
+        raise IndexError(f"{at} lies outside an axis of {size}.")
+    return range(at % size, at % size + 1), False
+
+
+def _parts(
+    level: PlannedLevel, rows: range, columns: range
+) -> Iterator[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
+    """Yield each tile with wanted pixels: row, column, where they go in the picture, where they are in it."""
+    across = list(_cuts(columns, level.tile_width_px))
+    for row, to_rows, of_rows in _cuts(rows, level.tile_height_px):
+        for column, to_columns, of_columns in across:
+            yield row, column, (to_rows, to_columns), (of_rows, of_columns)
+
+
+def _cuts(wanted: range, tile_px: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield for each tile along an axis: its number, the part of `wanted` in it, that part's own pixels."""
+    at = 0
+    while at < len(wanted):
+        tile = wanted[at] // tile_px
+        end = at + -(-((tile + 1) * tile_px - wanted[at]) // wanted.step)
+        end = min(end, len(wanted))
+        first = wanted[at] - tile * tile_px
+        last = wanted[end - 1] - tile * tile_px
+        yield tile, slice(at, end), slice(first, last + 1, wanted.step)
+        at = end
