@@ -219,6 +219,7 @@ class RunRecord:
     norm_statistics: str
     seconds: dict[str, float]
     warnings: tuple[str, ...] = ()
+    jpeg_decoder: str = "cpu"  # or what decoded the slide's tiles on the GPU
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,11 @@ class EngineSettings(_Settings):
     batch: int = _setting(
         16, "Batch", "Patches a network call; halved when memory runs out.", "patches", ge=1, le=1024
     )
+    jpeg_decoding: Literal["auto", "cpu"] = _setting(
+        "auto",
+        "JPEG decoding",
+        "auto: on the GPU that the network runs on, where nvImageCodec is installed. cpu: never there.",
+    )
     decode_threads: int | None = _setting(
         None, "Decoding threads", "Threads that read patches. Left out: 1, before a GPU up to 8.", ge=1, le=64
     )

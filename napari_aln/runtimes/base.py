@@ -36,13 +36,13 @@ class CompiledNetwork(Protocol):
     def precision(self) -> str:
         """Precision of products and sums: "fp32" or "bf16"."""
 
-    def __call__(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network on any number of patches.
 
         Parameters
         ----------
         batch
-            uint8 (n, S, S, 3), RGB.
+            uint8 (n, S, S, 3), RGB; a tensor where it lies on the device already.
 
         Returns
         -------

@@ -77,8 +77,9 @@ class OpenvinoNetwork:
         self._queue.set_callback(self._collect)
         self._results: list[NDArray[np.float32]] = []
 
-    def __call__(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`. Not from several threads at once."""
+        pixels = np.asarray(batch)
         self._results = [
             np.empty((len(batch), *output.get_partial_shape().to_shape()[1:]), dtype=np.float32)
             for output in self._compiled.outputs
@@ -86,7 +87,7 @@ class OpenvinoNetwork:
         try:
             try:
                 for index in range(len(batch)):
-                    self._queue.start_async({0: batch[index : index + 1]}, userdata=index)
+                    self._queue.start_async({0: pixels[index : index + 1]}, userdata=index)
             finally:  # after an error too: requests in flight still write into the results
                 self._queue.wait_all()
         except RuntimeError as error:

@@ -101,7 +101,7 @@ class TorchNetwork:
             self._module = _fused(module).to(self.device)
             self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def __call__(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`. Halves the batch when memory runs out."""
         with torch_errors("computing patches"), self._thread_count():
             while True:
@@ -136,10 +136,11 @@ class TorchNetwork:
             yield
 
     @torch.inference_mode()
-    def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    def _run(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         parts = []
         for start in range(0, max(len(batch), 1), self.batch):  # no patches still tell the widths
-            pixels = torch.from_numpy(np.ascontiguousarray(batch[start : start + self.batch]))
+            some = batch[start : start + self.batch]
+            pixels = some if isinstance(some, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(some))
             parts.append([output[: len(pixels)] for output in self._forward(pixels)])
         # One copy at the end: the device works on while the next batch is sent.
         return tuple(torch.cat(outputs).float().cpu().numpy() for outputs in zip(*parts, strict=True))
@@ -147,7 +148,7 @@ class TorchNetwork:
     def _forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if len(pixels) < self.batch:
             pixels = torch.cat([pixels, pixels.new_zeros((self.batch - len(pixels), *pixels.shape[1:]))])
-        if self.device == "cuda":
+        if self.device == "cuda" and pixels.device.type == "cpu":
             pixels = pixels.pin_memory()
         pixels = pixels.to(self.device, non_blocking=True)
         prepared, *extra = self._prepare(pixels) if self._prepare else (pixels,)

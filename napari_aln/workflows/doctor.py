@@ -6,6 +6,7 @@ Imports nothing that may be missing before it looks for it.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import platform
 import sys
@@ -49,6 +50,7 @@ def examine() -> Iterator[Finding]:
     yield _torchvision()
     yield _openvino()
     yield _cuda()
+    yield _jpeg_on_gpu()
     yield from _window()
     yield _cache()
     yield _demo_data()
@@ -106,6 +108,33 @@ def _cuda() -> Finding:
     if torch.cuda.is_available():
         return Finding("CUDA", True, torch.cuda.get_device_name(0), required=False)
     return Finding("CUDA", True, "no CUDA device: networks run on the processor", required=False)
+
+
+def _jpeg_on_gpu() -> Finding:
+    piece = "JPEG on the GPU"
+    try:
+        import torch
+        from PIL import Image
+
+        from napari_aln.runtimes.jpeg_decoder import INSTALL, NvImageCodec, installed
+    except (ImportError, OSError):
+        return Finding(piece, True, "not asked: torch cannot be loaded", required=False)
+    if not torch.cuda.is_available():
+        return Finding(piece, True, "no CUDA device: the processor decodes JPEG", required=False)
+    if not installed():
+        fact = "nvImageCodec is not installed: the processor decodes JPEG"
+        return Finding(piece, False, fact, f"Try: {INSTALL}", required=False)
+    jpeg = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(jpeg, "JPEG")
+    try:
+        (pixels,) = NvImageCodec()([jpeg.getvalue()], stores_rgb=False)
+    except (AlnError, torch.OutOfMemoryError) as error:
+        fact = error.fact if isinstance(error, AlnError) else "the GPU has no memory left"
+        return Finding(piece, False, f"{fact} The processor decodes JPEG.", f"Try: {INSTALL}", required=False)
+    if pixels is None:
+        fact = "nvImageCodec finds no nvJPEG: the processor decodes JPEG"
+        return Finding(piece, False, fact, f"Try: {INSTALL}", required=False)
+    return Finding(piece, True, "nvImageCodec, for slides of JPEG tiles", required=False)
 
 
 def _window() -> Iterator[Finding]:

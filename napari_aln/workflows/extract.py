@@ -16,7 +16,7 @@ import numpy as np
 from napari_aln.errors import StoreError
 from napari_aln.records import Features, PatchTable, Progress
 from napari_aln.store.features import CachedFeatures
-from napari_aln.workflows.decode import Chunk, decoded
+from napari_aln.workflows.decode import Chunk, decoded, join_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from napari_aln.settings import EngineSettings
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureEntry
+    from napari_aln.workflows.decode import Pixels
+    from napari_aln.workflows.device_patches import DevicePatches
 
 SECONDS_BETWEEN_PARTS = 5.0
 
@@ -65,7 +67,11 @@ class Want:
 
 
 def extract(
-    slide: Slide, wants: Sequence[Want], input_px: int | None, settings: EngineSettings
+    slide: Slide,
+    wants: Sequence[Want],
+    input_px: int | None,
+    settings: EngineSettings,
+    on_device: DevicePatches | None = None,
 ) -> Generator[Progress, None, Extraction]:
     """Yield progress after each chunk, return the features each model wanted; closing cancels.
 
@@ -82,6 +88,8 @@ def extract(
         device and return the entropy beside `h` and `e`.
     settings
         Batch size and decoding threads.
+    on_device
+        Makes patches on the networks' device; only where `input_px` is None.
 
     Raises
     ------
@@ -92,7 +100,7 @@ def extract(
     """
     harvests = [_Harvest(want, settings.batch) for want in wants]
     try:
-        yield from _read_and_score(slide, harvests, input_px, settings)
+        yield from _read_and_score(slide, harvests, input_px, settings, on_device)
     finally:
         for harvest in harvests:
             harvest.store()
@@ -101,7 +109,11 @@ def extract(
 
 
 def _read_and_score(
-    slide: Slide, harvests: list[_Harvest], input_px: int | None, settings: EngineSettings
+    slide: Slide,
+    harvests: list[_Harvest],
+    input_px: int | None,
+    settings: EngineSettings,
+    on_device: DevicePatches | None,
 ) -> Generator[Progress, None, None]:
     table = _union([harvest.missing() for harvest in harvests])
     total, done, started = len(table), 0, time.perf_counter()
@@ -109,9 +121,8 @@ def _read_and_score(
         return
     yield Progress("extract", 0, total)
     cell = table.cell
-    for chunk in decoded(
-        slide, table, input_px, threads=threads_for(settings, input_px), chunk=settings.batch
-    ):
+    threads = threads_for(settings, input_px)
+    for chunk in decoded(slide, table, input_px, threads=threads, chunk=settings.batch, on_device=on_device):
         for harvest in harvests:
             harvest.take(cell[chunk.rows], chunk)
         done += len(chunk.rows)
@@ -143,7 +154,7 @@ class _Harvest:
         self._known = want.entry.load(want.width) if want.entry else CachedFeatures.empty(want.width)
         self._wanted = np.sort(want.table.cell)
         self._network: CompiledNetwork | None = None
-        self._waiting: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.uint8]]] = []
+        self._waiting: list[tuple[NDArray[np.int64], NDArray[np.float32], Pixels]] = []
         self._fresh: list[CachedFeatures] = []
         self._stored_at = time.monotonic()
         self._entry = want.entry
@@ -176,8 +187,9 @@ class _Harvest:
         """Send all patches that wait through the network."""
         if not self._waiting:
             return
-        cell, entropy, pixels = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
+        cells, entropies, parts = zip(*self._waiting, strict=True)
         self._waiting = []
+        cell, entropy, pixels = np.concatenate(cells), np.concatenate(entropies), join_pixels(list(parts))
         if self._network is None:
             self._network = self._want.network()
         h, e, *from_device = self._network(pixels)

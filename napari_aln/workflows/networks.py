@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     import torch
 
     from napari_aln.mil.bundle import Bundle
+    from napari_aln.mil.card import ModelCard
     from napari_aln.records import SlideInfo
     from napari_aln.runtimes.base import CompiledNetwork
     from napari_aln.runtimes.choice import Choice
     from napari_aln.settings import EngineSettings
+    from napari_aln.slides import Slide
+    from napari_aln.workflows.device_patches import DevicePatches
 
 DEVICE_RESIZE_KERNEL = "torch-bilinear-antialias"
+JPEG_ON_CPU = "cpu"
 FORWARD_FIELDS = ("encoder", "pool", "mean", "std", "hidden", "attention_width")
 """Fields of a card, beyond those with a place of their own in the key, that shape a patch's features."""
 
@@ -52,8 +56,25 @@ class Engine:
             bundle.network(), card.input_px, self.settings, bf16_safe_on=card.bf16_safe_on, prepare=prepare
         )
 
-    def key(self, bundle: Bundle, info: SlideInfo) -> FeatureKey:
-        """Return what the features of this model on this slide depend on."""
+    def device_patches(self, slide: Slide, card: ModelCard) -> DevicePatches | None:
+        """Return what decodes the slide's tiles on the device; None: the processor decodes."""
+        if self.decode_to_px or self.settings.jpeg_decoding == "cpu":
+            return None
+        from napari_aln.workflows.device_patches import device_patches  # loads torch
+
+        mpp = require_mpp(slide.info)
+        return device_patches(slide, (card.mpp / mpp.x, card.mpp / mpp.y))
+
+    def key(self, bundle: Bundle, info: SlideInfo, jpeg_decoder: str = JPEG_ON_CPU) -> FeatureKey:
+        """Return what the features of this model on this slide depend on.
+
+        Parameters
+        ----------
+        bundle, info
+            The model and the slide.
+        jpeg_decoder
+            What decodes the slide's tiles on the device, since each decoder rounds in its own way.
+        """
         card = bundle.card
         return FeatureKey(
             slide_hash=info.quick_hash,
@@ -63,7 +84,7 @@ class Engine:
             patch_mpp=card.mpp,
             input_px=card.input_px,
             resize=RESIZE_KERNEL if self.decode_to_px else DEVICE_RESIZE_KERNEL,
-            reader=info.reader,
+            reader=info.reader if jpeg_decoder == JPEG_ON_CPU else f"{info.reader}+{jpeg_decoder}",
             runtime=f"{self.choice.runtime}-{self.choice.device}",
             precision=self.choice.precision,
             network=_digest({name: getattr(card, name) for name in FORWARD_FIELDS}),

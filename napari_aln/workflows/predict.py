@@ -18,7 +18,7 @@ from napari_aln.workflows.bagwise import score_bagwise
 from napari_aln.workflows.check import check_slide
 from napari_aln.workflows.deliver import deliver, place_for
 from napari_aln.workflows.extract import Want, extract
-from napari_aln.workflows.networks import engine_for
+from napari_aln.workflows.networks import JPEG_ON_CPU, engine_for
 from napari_aln.workflows.prepare import patches_for, pen_note, require_patches, survey, usable_roi
 from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, score, settings_for
 
@@ -216,26 +216,30 @@ def _predict_by_patch(
     """Extract for all bundles in one pass, then score each; what is worth knowing is added to `warnings`."""
     engine_settings = job.settings[bundles[0].card.mode].engine
     engines = [engine_for(bundle, engine_settings) for bundle in bundles]
-    wants = [_want(job, bundle, engine) for bundle, engine in zip(bundles, engines, strict=True)]
+    on_device = engines[0].device_patches(job.slide, bundles[0].card)
+    jpeg_decoder = on_device.decoder_name if on_device else JPEG_ON_CPU
+    wants = [
+        _want(job, bundle, engine, jpeg_decoder) for bundle, engine in zip(bundles, engines, strict=True)
+    ]
     started = time.perf_counter()
-    extraction = yield from extract(job.slide, wants, engines[0].decode_to_px, engine_settings)
+    extraction = yield from extract(job.slide, wants, engines[0].decode_to_px, engine_settings, on_device)
     warnings += extraction.warnings
     seconds = {"extract": round(time.perf_counter() - started, 3)}
     runs: dict[str, Run] = {}
     for bundle, engine, found in zip(bundles, engines, extraction.features, strict=True):
         settings = job.settings[bundle.card.mode]
         require_patches(job.slide, len(found), settings)
-        execution = Execution(**engine.choice._asdict(), seconds=seconds)
+        execution = Execution(**engine.choice._asdict(), seconds=seconds, jpeg_decoder=jpeg_decoder)
         runs[bundle.card.mode] = score(bundle, found, job.case, execution, settings)
     return runs
 
 
-def _want(job: _Job, bundle: Bundle, engine: Engine) -> Want:
+def _want(job: _Job, bundle: Bundle, engine: Engine, jpeg_decoder: str) -> Want:
     card, settings = bundle.card, job.settings[bundle.card.mode]
     return Want(
         network=partial(engine.compile, bundle),
         table=patches_for(card, job.slide, job.seen, job.case.regions, settings.patches),
         width=card.hidden,
         min_entropy_bits=settings.patches.min_entropy_bits if card.mode == "dlcnbc-ws" else None,
-        entry=job.cache.entry(engine.key(bundle, job.slide.info)) if job.cache else None,
+        entry=job.cache.entry(engine.key(bundle, job.slide.info, jpeg_decoder)) if job.cache else None,
     )

@@ -43,6 +43,7 @@ class Execution:
     device: str
     precision: str
     seconds: dict[str, float] = field(default_factory=dict)
+    jpeg_decoder: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def record(
         precision=execution.precision,
         norm_statistics=card.norm_statistics,
         seconds=execution.seconds,
+        jpeg_decoder=execution.jpeg_decoder,
         warnings=tuple(_warnings(card, len(scores.table), filled, settings)),
     )
 
