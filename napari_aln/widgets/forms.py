@@ -47,6 +47,7 @@ class SettingsForm(QWidget):
 
     def __init__(self, settings: BaseModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setObjectName("settings_form")
         self._settings = settings
         self._touched: dict[str, Any] = {}
         self._editors: dict[str, Editor] = {}
@@ -66,8 +67,7 @@ class SettingsForm(QWidget):
         self.reset_button.setObjectName("settings_reset")
         self.reset_button.setEnabled(False)
         self.reset_button.clicked.connect(self._on_reset)
-        if self._editors:
-            layout.addWidget(self.reset_button, alignment=Qt.AlignmentFlag.AlignRight)
+        layout.addWidget(self.reset_button, alignment=Qt.AlignmentFlag.AlignRight)
 
     def values(self) -> BaseModel:
         """Return settings of the same class; ``model_fields_set`` holds only what was chosen."""
@@ -82,9 +82,10 @@ class SettingsForm(QWidget):
 
     def _add_group(self, name: str, value: BaseModel, layout: QVBoxLayout) -> None:
         form = SettingsForm(value)
-        form.changed.connect(self.changed)
+        form.changed.connect(self._on_group_changed)
+        form.reset_button.hide()  # one button for all
         self._groups[name] = form
-        layout.addWidget(TextLabel((type(value).__doc__ or name).splitlines()[0], bold=True))
+        layout.addWidget(TextLabel((type(value).__doc__ or name).split(".")[0], bold=True))
         layout.addWidget(form)
 
     def _add_row(self, name: str, field: FieldInfo, value: object, rows: QGridLayout) -> None:
@@ -108,13 +109,23 @@ class SettingsForm(QWidget):
         self.reset_button.setEnabled(True)
         self.changed.emit()
 
+    def _on_group_changed(self) -> None:
+        self.reset_button.setEnabled(True)
+        self.changed.emit()
+
     def _on_reset(self) -> None:
+        self.reset()
+        self.changed.emit()
+
+    def reset(self) -> None:
+        """Go back to the settings the form was made with. Does not emit `changed`."""
+        self.reset_button.setEnabled(False)
         self._touched.clear()
         for name, editor in self._editors.items():
             with QSignalBlocker(editor.control):
                 editor.show(getattr(self._settings, name))
-        self.reset_button.setEnabled(False)
-        self.changed.emit()
+        for form in self._groups.values():
+            form.reset()
 
 
 class Editor(NamedTuple):
@@ -172,7 +183,6 @@ def _number(kind: type, field: FieldInfo, optional: bool) -> Editor:
     spin.setRange(absent if optional else low, high)
     if kind is float:
         spin.setSingleStep(0.05 if high <= 1 else 0.5)
-    spin.setKeyboardTracking(False)
     spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.UpDownArrows)
     extra = field.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_aln.records import RESEARCH_NOTICE
@@ -53,10 +54,11 @@ class HelpPanel(QDialog):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(keys)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.button(QDialogButtonBox.StandardButton.Close).setIcon(QIcon())  # drawn for one theme
         buttons.rejected.connect(self.close)
         layout = QVBoxLayout(self)
         layout.addWidget(scroll, 1)
         layout.addWidget(TextLabel(RESEARCH_NOTICE, bold=True))
         layout.addWidget(TextLabel(f"napari-aln {version}"))
         layout.addWidget(buttons)
-        self.resize(460, 560)
+        self.resize(460, 480)

@@ -22,6 +22,7 @@ Kind = Literal["info", "warning", "error"]
 
 PREFIXES: dict[Kind, str] = {"info": "", "warning": "Warning: ", "error": "Error: "}
 MOST_LINES = 2000
+LOG_HEIGHT = 130
 
 
 class LogPanel(QWidget):
@@ -36,7 +37,7 @@ class LogPanel(QWidget):
         self.text.setAccessibleName("Log")
         self.text.setReadOnly(True)
         self.text.setMaximumBlockCount(MOST_LINES)
-        self.text.setMinimumHeight(110)
+        self.text.setFixedHeight(LOG_HEIGHT)
         self.text.setTabChangesFocus(True)
         self.text.setPlaceholderText("Nothing has happened yet.")
         layout.addWidget(self.text)
@@ -85,7 +86,7 @@ class Banner(StripedFrame):
         self.dismiss_button.setText("×")
         self.dismiss_button.setObjectName("banner_dismiss")
         self.dismiss_button.setAccessibleName("Dismiss the message")
-        self.dismiss_button.setFixedSize(22, 22)
+        self.dismiss_button.setFixedSize(26, 24)
         self.dismiss_button.clicked.connect(self.hide)
         self.row.addLayout(texts, 1)
         self.row.addWidget(self.dismiss_button, 0, Qt.AlignmentFlag.AlignTop)

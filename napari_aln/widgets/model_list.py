@@ -145,9 +145,9 @@ class _ChoosingLabel(TextLabel):
 
 
 def card_summary(card: ModelCard) -> str:
-    """Return classes, µm/px, encoder and short hash in one line."""
+    """Return classes, µm/px, encoder and short hash in two lines."""
     short = card.weights_sha256[:SHORT_HASH]
-    return f"{' / '.join(card.classes)} · {card.mpp:g} µm/px · {card.encoder} · {short}"
+    return f"{' / '.join(card.classes)} · {card.mpp:g} µm/px\n{card.encoder} · {short}"
 
 
 def card_details(card: ModelCard) -> list[str]:
@@ -174,5 +174,5 @@ def _sign_button(sign: str, name: str, accessible: str) -> QToolButton:
     button.setObjectName(name)
     button.setAccessibleName(accessible)
     button.setToolTip(accessible.replace("<", "‹"))  # never rich text
-    button.setFixedSize(22, 22)
+    button.setFixedSize(26, 24)
     return button

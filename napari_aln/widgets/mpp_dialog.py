@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_aln.geometry import MPP_LIMITS_UM
@@ -48,8 +49,7 @@ class MppDialog(QDialog):
         layout.setContentsMargins(16, 16, 16, 12)
         layout.setSpacing(8)
         layout.addWidget(TextLabel(f"{name} does not state its µm/px.", bold=True))
-        for fact in facts:
-            layout.addWidget(TextLabel(fact))
+        layout.addWidget(TextLabel("\n".join(facts)))
         layout.addWidget(TextLabel(EXPLANATION))
         layout.addWidget(TextLabel(WHERE_TO_FIND))
         self.line = QLineEdit()
@@ -71,6 +71,9 @@ class MppDialog(QDialog):
         )
         self.ok_button = buttons.button(QDialogButtonBox.StandardButton.Ok)
         self.ok_button.setText("&Use this value")
+        for button in buttons.buttons():
+            button.setIcon(QIcon())  # the platform's are drawn for one theme
+        layout.addStretch(1)
         layout.addWidget(buttons)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)

@@ -63,12 +63,13 @@ class ResultCard(QFrame):
         head.addWidget(self.map_button, 0, Qt.AlignmentFlag.AlignTop)
         self.stale_note = WarningNote()
         self.stale_note.setObjectName("result_stale")
-        self._body = QWidget()
+        self._body = QFrame()
+        self._body.setProperty("foreground", "true")
         body = QVBoxLayout(self._body)
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(2)
         body.addLayout(_probability_rows(record))
-        self.decision = TextLabel(f"{record.prediction} ({record.operating_point})")
+        self.decision = TextLabel(f"Decision: {record.prediction}", bold=True)
         self.decision.setObjectName("result_decision")
         body.addWidget(self.decision)
         self.facts = TextLabel("\n".join(run_facts(record)))
@@ -129,6 +130,7 @@ def run_facts(record: RunRecord) -> list[str]:
     """Return what the numbers rest on, as short lines, units beside the numbers."""
     partitions = f"{record.n_partitions} partition{'' if record.n_partitions == 1 else 's'}"
     lines = [
+        record.operating_point,
         f"± spread over {count(record.n_bags)} bags in {partitions}, seed {record.seed}",
         f"{count(record.n_patches)} patches of {record.patch_px} px at {record.mpp_used:g} µm/px",
         f"{record.device}, {record.runtime}, {record.precision} · {sum(record.seconds.values()):.1f} s",

@@ -62,6 +62,7 @@ class RunPanel(QWidget):
     def set_state(self, state: JobState, text: str = "") -> None:
         """Show the job's state and a line about it."""
         self._state = state
+        self._cancelling = False
         running = state is JobState.RUNNING
         self.bar.setVisible(running)
         self.bar.setRange(0, 0)  # busy until the first progress
@@ -73,8 +74,8 @@ class RunPanel(QWidget):
     def show_progress(
         self, step: str, done: int, total: int, per_second: float | None, eta_s: float | None
     ) -> None:
-        """Show how far a running job is; a late report after its end is ignored."""
-        if self._state is not JobState.RUNNING:
+        """Show how far a running job is; late reports, after its end or a cancel, are ignored."""
+        if self._state is not JobState.RUNNING or self._cancelling:
             return
         if total <= 1:
             self.bar.setRange(0, 0)  # one step of unknown length
@@ -90,6 +91,7 @@ class RunPanel(QWidget):
         self.run_requested.emit(kind)
 
     def _on_cancel(self) -> None:
+        self._cancelling = True
         self.cancel_button.setEnabled(False)  # one click is enough; the state follows
         self.status.set_text("Cancelling …")
         self.cancel_requested.emit()

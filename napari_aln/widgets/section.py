@@ -5,7 +5,24 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from napari_aln.widgets.labels import INFO_COLOUR
+
 OPEN_SIGN, FOLDED_SIGN = "▾", "▸"
+# Open is the usual state: napari's colour of a pressed button would shout.
+TITLE_STYLE = """
+QPushButton, QPushButton:checked {
+    text-align: left; font-weight: bold; padding: 5px 4px; border-radius: 0px;
+    background-color: transparent; border-top: 1px solid rgba(128, 128, 128, 120);
+}
+QPushButton:hover, QPushButton:focus { text-decoration: underline; }
+"""
+# napari shows no focus; who works by keys has to see it.
+FOCUS_STYLE = f"""
+QPushButton:focus, QToolButton:focus, QComboBox:focus, QLineEdit:focus, QAbstractSpinBox:focus,
+QPlainTextEdit:focus, QCheckBox:focus, QRadioButton:focus, QSlider:focus {{
+    border: 1px solid {INFO_COLOUR};
+}}
+"""
 
 
 class Section(QWidget):
@@ -27,8 +44,8 @@ class Section(QWidget):
         self.button.setObjectName("section_title")
         self.button.setCheckable(True)
         self.button.setAccessibleName(title)
-        self.button.setStyleSheet("QPushButton { text-align: left; font-weight: bold; padding: 4px 6px; }")
-        self.button.setProperty("class", "section")
+        self.button.setStyleSheet(TITLE_STYLE)
+        self.setStyleSheet(FOCUS_STYLE)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.widgets.labels import TextLabel, WarningNote, count
@@ -116,8 +116,9 @@ class SlideCard(QWidget):
         self.icc_box.setVisible(available)
 
     def set_icc(self, on: bool) -> None:
-        """Show whether the colour profile is applied."""
-        self.icc_box.setChecked(on)
+        """Show whether the colour profile is applied. Does not emit."""
+        with QSignalBlocker(self.icc_box):
+            self.icc_box.setChecked(on)
 
     def _enable(self) -> None:
         for control in (self.open_button, self.mpp_button, self.associated_button, self.icc_box):
