@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from napari_aln.cli import cache, cohort, demo, doctor, model, predict, train
+from napari_aln.cli import cache, cohort, demo, doctor, model, predict, train, view
 
 app = typer.Typer(
     name="napari-aln",
     help="Axillary lymph node metastasis from breast core-needle biopsy slides. Research use only.",
-    no_args_is_help=True,
+    invoke_without_command=True,
+    callback=view.without_command,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("view")(view.view)
 app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
 app.command("train")(train.train)

@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from napari_aln.cli import progress
+from napari_aln.cli import progress, view
 from napari_aln.cli.predict import show_result
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where the result folder goes.")] = Path("napari-aln-demo"),
-    no_gui: Annotated[
-        bool, typer.Option("--no-gui", help="Open no window afterwards (this version has none yet).")
-    ] = False,
+    no_gui: Annotated[bool, typer.Option("--no-gui", help="Open no window afterwards.")] = False,
 ) -> None:
     """Predict the bundled synthetic slide in both modes and write the result folder with its report."""
     from napari_aln.store.atomic import check_writable
@@ -26,6 +24,12 @@ def demo(
     check_writable(out)
     result, place = progress.run(demo_workflow(out), "demo")
     show_result(result, place, "Demonstration: synthetic tissue, no clinical meaning")
-    if not (no_gui or has_display()):
-        Console(soft_wrap=True).print("No display was found, so no window is opened.")
-    Console(soft_wrap=True).print(f"Open {place / 'report.html'} in a browser.", markup=False)
+    console = Console(soft_wrap=True)
+    console.print(f"Open {place / 'report.html'} in a browser.", markup=False)
+    if no_gui:
+        return
+    if not has_display():
+        console.print("No display was found, so no window is opened.")
+        return
+    console.print("The review window opens on the same slide.")
+    view.show((), demo=True)

@@ -39,6 +39,13 @@ def raster(table: PatchTable, values: ArrayLike) -> NDArray[np.float32]:
     return picture
 
 
+def pixel_l0(table: PatchTable) -> tuple[float, float]:
+    """Return how many level-0 pixels a pixel of `raster` spans, along x and y."""
+    finer = 1 if table.origin_l0 is None else OFF_GRID_SUBDIVISION
+    step_x, step_y = table.grid.step_l0
+    return step_x / finer, step_y / finer
+
+
 def write_heatmap(scores: PatchScores, mpp: Mpp, path: Path, description: str) -> None:
     """Write all maps of a run. Its origin is the slide's level-0 corner.
 
@@ -54,15 +61,14 @@ def write_heatmap(scores: PatchScores, mpp: Mpp, path: Path, description: str) -
         What made it: slide and model.
     """
     pictures = np.stack([raster(scores.table, getattr(scores, name)) for name in MAPS])
-    finer = 1 if scores.table.origin_l0 is None else OFF_GRID_SUBDIVISION
-    step_x, step_y = scores.table.grid.step_l0
+    pixel_x, pixel_y = pixel_l0(scores.table)
     metadata = {
         "axes": "CYX",
         "Description": description,
         "Channel": {"Name": list(MAPS)},
-        "PhysicalSizeX": step_x * mpp.x / finer,
+        "PhysicalSizeX": pixel_x * mpp.x,
         "PhysicalSizeXUnit": "µm",
-        "PhysicalSizeY": step_y * mpp.y / finer,
+        "PhysicalSizeY": pixel_y * mpp.y,
         "PhysicalSizeYUnit": "µm",
     }
     tifffile.imwrite(

@@ -72,6 +72,7 @@ class ReviewState:
         self.settings = PredictSettings()
         self.answers: dict[str, Answer] = {}  # by run
         self.shown: tuple[str, str] | None = None  # run and map
+        self.colour_map: str | None = None  # the user's choice for unsigned maps; None: each map's own
         self.hide_names = False
 
     @property
@@ -187,6 +188,16 @@ class ReviewState:
         """Choose the map that lies on the slide."""
         self.shown = (run, map_name)
         self.shown_changed.emit()
+
+    def colour_by(self, colour_map: str) -> None:
+        """Colour maps differently; signed ones keep their diverging colours."""
+        self.colour_map = colour_map
+        self.shown_changed.emit()
+
+    def colour_map_of(self, map_name: str) -> str:
+        """Return the colour map of a map."""
+        style = MAP_STYLES[map_name]
+        return style.colour_map if style.signed or self.colour_map is None else self.colour_map
 
     def colour_limits(self, map_name: str) -> tuple[float, float]:
         """Return one colour scale of a map for all answers, so that they can be compared by eye."""

@@ -15,7 +15,7 @@ from napari_aln.workflows.predict import Request, predict_to_folder
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_aln.records import Progress, SlideResult
+    from napari_aln.records import Clinical, Progress, SlideResult
     from napari_aln.store.features import FeatureCache
 
 SLIDE, ROI, CLINICAL = "demo-slide.tif", "demo-roi.geojson", "demo-clinical.csv"
@@ -28,6 +28,11 @@ def sample_path(name: str) -> Path:
     package = Path(str(files("napari_aln")))
     installed = package / "_sample_data" / name
     return installed if installed.is_file() else package.parent / "sample_data" / name
+
+
+def demo_clinical() -> Clinical:
+    """Return the clinical values of the demo slide's (synthetic) patient."""
+    return find_patient(read_cohort(sample_path(CLINICAL)), Path(SLIDE).stem).clinical
 
 
 def demo(out: Path, cache: FeatureCache | None = None) -> Generator[Progress, None, tuple[SlideResult, Path]]:
@@ -45,7 +50,7 @@ def demo(out: Path, cache: FeatureCache | None = None) -> Generator[Progress, No
         request = Request(
             [open_bundle(sample_path(name)) for name in BUNDLES],
             regions=sample_path(ROI),
-            clinical=find_patient(read_cohort(sample_path(CLINICAL)), slide.info.path.stem).clinical,
+            clinical=demo_clinical(),
             cache=cache,
         )
         return (yield from predict_to_folder(slide, request, out))

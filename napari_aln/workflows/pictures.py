@@ -71,6 +71,11 @@ def colour_limits(style: MapStyle, values: Sequence[NDArray[np.floating]]) -> tu
     return low, high if high > low else low + 1.0
 
 
+def scale_extent(style: MapStyle) -> str:
+    """Return on which sides of the colour scale values may lie beyond it: neither, max or both."""
+    return "neither" if style.limits else "both" if style.signed else "max"
+
+
 def map_figure(
     background: Background,
     run: RunRecord,
@@ -112,8 +117,7 @@ def map_figure(
     axes.set_xlabel("mm")
     axes.set_ylabel("mm")
     axes.set_title(f"{run.mode.upper()}: {style.quantity}", fontsize=11, loc="left")
-    extend = "neither" if style.limits else "both" if style.signed else "max"
-    bar = figure.colorbar(shown, cax=bar_axes, extend=extend)
+    bar = figure.colorbar(shown, cax=bar_axes, extend=scale_extent(style))
     bar.set_label(f"{style.quantity} ({style.unit})\n{run.model_name}", fontsize=8)
     figure.text(0.7 / total_in[0], 0.12 / total_in[1], f"{ATTENTION_NOTICE} {RESEARCH_NOTICE}", fontsize=8)
     return figure

@@ -1,0 +1,53 @@
+"""``napari-aln view``, and bare ``napari-aln``: the window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_aln.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def view(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="A slide; model bundles and an annotation file may follow.", readable=False),
+    ] = None,
+) -> None:
+    """Open the window, with a slide if one is named."""
+    show(files or [])
+
+
+def without_command(context: typer.Context) -> None:
+    """Open the window where no command was named."""
+    if context.invoked_subcommand is None:
+        show(())
+
+
+def show(files: Sequence[Path], *, demo: bool = False) -> None:
+    """Open the window and serve it until it is closed.
+
+    Raises
+    ------
+    UsageError
+        There is no display, or a file does not exist.
+    """
+    from napari_aln.workflows.doctor import has_display
+
+    missing = [path for path in files if not path.exists()]
+    if missing:
+        raise UsageError(f"There is no file {missing[0]}.", "Check the path.")
+    if not has_display():
+        raise UsageError(
+            "No display was found, so no window can be opened.",
+            "Use napari-aln predict here, or start it where there is a screen (ssh -X, a remote desktop).",
+        )
+    from napari_aln.widgets.window import open_window, run
+
+    open_window(files, demo=demo)
+    run()

@@ -1,0 +1,201 @@
+"""The dock: panels from top to bottom, and what each of them asks of the review."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+
+from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.store.result import shown_name
+from napari_aln.widgets.associated_dialog import AssociatedDialog
+from napari_aln.widgets.clinical_form import ClinicalForm
+from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES
+from napari_aln.widgets.drops import CanvasDrops, paths_of
+from napari_aln.widgets.forms import SettingsForm
+from napari_aln.widgets.help_panel import HelpPanel
+from napari_aln.widgets.keys import Keys, help_groups
+from napari_aln.widgets.log_panel import Banner, LogPanel
+from napari_aln.widgets.map_panel import MapPanel
+from napari_aln.widgets.model_list import ModelList
+from napari_aln.widgets.mpp_dialog import MppDialog
+from napari_aln.widgets.navigation import Navigation
+from napari_aln.widgets.results import Results
+from napari_aln.widgets.review import Review
+from napari_aln.widgets.roi_panel import RoiPanel
+from napari_aln.widgets.run_panel import RunPanel
+from napari_aln.widgets.section import Section
+from napari_aln.widgets.slide_card import SlideCard, slide_facts
+from napari_aln.widgets.wiring import Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import napari.viewer
+    import numpy as np
+    from numpy.typing import NDArray
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+
+WIDTH_PX = 370
+
+
+class ReviewDock(QWidget):
+    """Everything a review needs, beside the canvas.
+
+    Parameters
+    ----------
+    viewer
+        napari's viewer; napari recognises the annotation by its full name.
+    """
+
+    review: Review
+    map: MapPanel
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        # napari hands plugins a proxy whose layers are proxies too, never identical with the real ones.
+        viewer = getattr(viewer, "__wrapped__", viewer)
+        self.setObjectName("napari_aln_review")
+        self.viewer = viewer
+        self.review = Review(viewer)
+        self._help: HelpPanel | None = None
+        self._build()
+        self._drops = CanvasDrops(self.review.open_files)
+        self._keys = Keys(viewer, self)
+        self._wiring = Wiring(self)
+        for line in self.findChildren(QLineEdit):
+            line.setAcceptDrops(False)  # a dropped slide is no text
+        self.setAcceptDrops(True)
+        self.destroyed.connect(self.review.close)
+        self.destroyed.connect(self._keys.close)
+
+    def _build(self) -> None:
+        self.banner = Banner()
+        self.navigation = Navigation()
+        self.slide_card = SlideCard()
+        self.models = ModelList()
+        self.clinical = ClinicalForm()
+        self.roi = RoiPanel()
+        self.run = RunPanel()
+        self.results = Results()
+        self.map = MapPanel()
+        self.settings = SettingsForm(self.review.state.settings)
+        self.log = LogPanel()
+        panels = QWidget()
+        panels.setObjectName("panels")
+        column = QVBoxLayout(panels)
+        column.setContentsMargins(4, 4, 4, 4)
+        self.sections = {
+            "Slide": Section("Slide", self.slide_card),
+            "Models": Section("Models", self.models),
+            "Patient": Section("Patient", self.clinical),
+            "Tumour ROI": Section("Tumour ROI", self.roi),
+            "Run": Section("Run", self.run),
+            "Results": Section("Results", self.results),
+            "Map": Section("Map on the slide", self.map),
+            "Settings": Section("Settings", self.settings, is_open=False),
+            "Log": Section("Log", self.log, is_open=False),
+        }
+        for section in self.sections.values():
+            column.addWidget(section)
+        column.addStretch()
+        self.scroll_area = QScrollArea()
+        self.scroll_area.setWidgetResizable(True)
+        self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll_area.setWidget(panels)
+        notice = QLabel(RESEARCH_NOTICE)
+        notice.setObjectName("research_notice")
+        notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2, 2, 2, 2)
+        layout.addWidget(self.navigation)
+        layout.addWidget(self.banner)
+        layout.addWidget(self.scroll_area, 1)
+        layout.addWidget(notice)
+        self.setMinimumWidth(WIDTH_PX)
+
+    def reveal(self, title: str) -> None:
+        """Open a section and scroll to it."""
+        section = self.sections[title]
+        section.set_open(True)
+        self.scroll_area.ensureWidgetVisible(section, 0, 0)
+
+    # Files
+
+    def ask_for_slide(self) -> None:
+        """Let the user pick a slide."""
+        patterns = " ".join(f"*{suffix}" for suffix in SLIDE_SUFFIXES)
+        self._ask_for_files("Open a slide", f"Slides ({patterns});;All files (*)")
+
+    def ask_for_models(self) -> None:
+        """Let the user pick bundles."""
+        self._ask_for_files("Add model bundles", f"Model bundles (*{BUNDLE_SUFFIX} card.json);;All files (*)")
+
+    def ask_for_regions(self) -> None:
+        """Let the user pick an annotation file."""
+        patterns = " ".join(f"*{suffix}" for suffix in REGION_SUFFIXES)
+        self._ask_for_files("Import the tumour ROI", f"Annotations ({patterns});;All files (*)")
+
+    def _ask_for_files(self, title: str, patterns: str) -> None:
+        dialog = QFileDialog(self, title, "", patterns)
+        dialog.setObjectName("ask_for_files")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.filesSelected.connect(self._on_files)
+        dialog.open()
+
+    def _on_files(self, names: list[str]) -> None:
+        paths = [Path(name) for name in names]
+        self.review.open_files([p.parent if p.name == "card.json" else p for p in paths])
+
+    # Dialogs
+
+    def ask_for_mpp(self) -> None:
+        """Ask for the slide's µm/px, once; it is remembered."""
+        slide = self.review.state.slide
+        if slide is None or self.findChild(MppDialog) is not None:
+            return
+        dialog = MppDialog(self.review.state.name, slide_facts(slide.info)[:2], self)
+        dialog.mpp_given.connect(self.review.set_mpp)
+        dialog.open()
+
+    def show_associated(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Show label and macro in a window of their own, which goes with the slide."""
+        AssociatedDialog(images, self).show()
+
+    def show_help(self) -> None:
+        """List all keys."""
+        if self._help is None:
+            self._help = HelpPanel(help_groups(), version("napari-aln"), self)
+        self._help.show()
+        self._help.raise_()
+
+    # Drops
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take files dropped on the canvas too, once there is one."""
+        super().showEvent(event)
+        self._drops.watch(self.window())
+
+    def take_all_drops(self) -> None:
+        """Take pictures and plain TIFFs dropped on the canvas as slides too: this window is for slides."""
+        self._drops.everything = True
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        self.review.open_files(paths_of(event.mimeData()))
+        event.acceptProposedAction()
+
+    def recent(self) -> list[tuple[str, Path]]:
+        """Return recent slides that are still there, as they are called on the screen."""
+        hide = self.review.state.hide_names
+        found = [path for path in self.review.remembered.recent if path.exists()]
+        return [(f"Slide {i}" if hide else shown_name(path), path) for i, path in enumerate(found, 1)]

@@ -1,0 +1,48 @@
+"""What kind of file was dropped: slide, model bundle or annotations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_aln.slides import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+BUNDLE_SUFFIX = ".alnmodel"
+REGION_SUFFIXES = (".geojson", ".json", ".xml")
+SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
+VIEWER_SUFFIXES = (".jpg", ".jpeg", ".png")  # ordinary pictures: napari's own, unless given to the dock
+
+
+@dataclass
+class Files:
+    """Files by what they are taken for."""
+
+    slides: list[Path] = field(default_factory=list)
+    bundles: list[Path] = field(default_factory=list)
+    regions: list[Path] = field(default_factory=list)
+
+
+def sort_files(paths: Sequence[Path]) -> Files:
+    """Sort files by name and content; what is neither bundle nor annotations is tried as a slide."""
+    files = Files()
+    for path in paths:
+        if path.suffix.lower() == BUNDLE_SUFFIX or (path / "card.json").is_file():
+            files.bundles.append(path)
+        elif path.suffix.lower() in REGION_SUFFIXES and not path.is_dir():
+            files.regions.append(path)
+        else:
+            files.slides.append(path)
+    return files
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file dropped on the canvas is certainly for the review, not for napari."""
+    files = sort_files([path])
+    if files.bundles or files.regions:
+        return True
+    name = path.name.lower()
+    return name.endswith(SLIDE_SUFFIXES) and not name.endswith((*VIEWER_SUFFIXES, ".tif", ".tiff"))

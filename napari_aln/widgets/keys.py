@@ -1,0 +1,90 @@
+"""The keys of a review, described once: bound in the viewer, listed in the help.
+
+napari's own layer tools hold the digits, brackets and single letters, so ours stand beside them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from napari.viewer import Viewer
+
+    from napari_aln.widgets.dock import ReviewDock
+
+OPACITY_STEP = 0.1
+
+
+class Key(NamedTuple):
+    """One key."""
+
+    name: str  # as napari binds it
+    shown: str  # as people read it
+    effect: str
+    act: Callable[[ReviewDock], None]
+
+
+def _change_opacity(dock: ReviewDock, by: float) -> None:
+    dock.map.opacity_slider.setValue(dock.map.opacity_slider.value() + round(by * 100))
+
+
+KEYS = (
+    Key("Alt-1", "Alt+1", "5x: 2 µm on a pixel", lambda dock: dock.review.scene.magnify(5)),
+    Key("Alt-2", "Alt+2", "10x: 1 µm on a pixel", lambda dock: dock.review.scene.magnify(10)),
+    Key("Alt-3", "Alt+3", "20x: 0.5 µm on a pixel", lambda dock: dock.review.scene.magnify(20)),
+    Key("Alt-4", "Alt+4", "40x: 0.25 µm on a pixel", lambda dock: dock.review.scene.magnify(40)),
+    Key("Alt-0", "Alt+0", "Whole slide", lambda dock: dock.review.scene.fit()),
+    Key("Shift-H", "Shift+H", "Map on or off", lambda dock: dock.map.visible_box.toggle()),
+    Key(",", ",", "Map more transparent", lambda dock: _change_opacity(dock, -OPACITY_STEP)),
+    Key(".", ".", "Map less transparent", lambda dock: _change_opacity(dock, OPACITY_STEP)),
+    Key("Alt-H", "Alt+H", "All keys", lambda dock: dock.show_help()),
+)
+
+NAPARI_KEYS = (
+    ("Mouse wheel", "Zoom"),
+    ("Drag", "Move the slide"),
+    ("Ctrl+Y", "Turn the picture into three dimensions and back"),
+    ("Ctrl+R", "Reset the view"),
+    ("Esc, double click", "End a shape that is being drawn"),
+    ("Delete", "Remove selected shapes"),
+)
+
+
+class Keys:
+    """Binds the keys while the dock lives.
+
+    Parameters
+    ----------
+    viewer
+        Where they are pressed.
+    dock
+        What they act on.
+    """
+
+    def __init__(self, viewer: Viewer, dock: ReviewDock) -> None:
+        self._viewer = viewer
+        for key in KEYS:
+            viewer.bind_key(key.name, _pressed(key, dock), overwrite=True)
+
+    def close(self) -> None:
+        """Give the keys back."""
+        for key in KEYS:
+            self._viewer.bind_key(key.name, None)
+
+
+def _pressed(key: Key, dock: ReviewDock) -> Callable[[Any], None]:
+    def press(_viewer: Any) -> None:  # noqa: ANN401 - napari hands itself over
+        key.act(dock)
+
+    return press
+
+
+def help_groups() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return what the help lists: title, and rows of key and effect."""
+    return [
+        ("On the slide", [(key.shown, key.effect) for key in KEYS]),
+        ("napari's own", list(NAPARI_KEYS)),
+    ]

@@ -1,0 +1,123 @@
+"""The map on the slide: one value a patch, a small float picture that is recoloured in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from napari.layers import Image
+from napari.utils import Colormap
+
+from napari_aln.store.heatmap import pixel_l0, raster
+from napari_aln.widgets.layers.held import HeldLayer
+from napari_aln.widgets.layers.placement import Frame
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from numpy.typing import NDArray
+
+    from napari_aln.records import PatchTable
+
+NAME = "map"
+OPACITY = 0.6
+
+
+class MapLayer(HeldLayer):
+    """The picture of one map of one run.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    rank
+        Its place among our layers.
+    """
+
+    def __init__(self, viewer: ViewerModel, rank: int) -> None:
+        super().__init__(viewer, rank)
+        self._picture: NDArray[np.float32] | None = None
+        self._pixel_l0 = (1.0, 1.0)
+        self._frame = Frame()
+        self._visible = True
+        self._opacity = OPACITY
+
+    def show(
+        self,
+        table: PatchTable,
+        values: NDArray[np.floating],
+        limits: tuple[float, float],
+        colour_map: str,
+        frame: Frame,
+    ) -> None:
+        """Lay values, one a patch, on the slide.
+
+        Parameters
+        ----------
+        table
+            The patches.
+        values
+            (n,) values.
+        limits
+            Values at both ends of the colour map.
+        colour_map
+            One of matplotlib's.
+        frame
+            The slide's.
+        """
+        self._picture = raster(table, values)
+        self._pixel_l0, self._frame = pixel_l0(table), frame
+        if self._layer is None:
+            layer = Image(
+                self._picture,
+                name=NAME,
+                colormap=_colormap(colour_map),
+                contrast_limits=limits,
+                interpolation2d="nearest",
+                blending="translucent",
+                opacity=self._opacity,
+                visible=self._visible,
+                **frame.of_picture(self._pixel_l0),
+            )
+            active = self._viewer.layers.selection.active
+            self._put(layer)
+            self._viewer.layers.selection.active = active
+            return
+        layer = self._layer
+        layer.data = self._picture
+        for name, value in frame.of_picture(self._pixel_l0).items():
+            setattr(layer, name, value)
+        layer.colormap = _colormap(colour_map)
+        layer.contrast_limits_range = limits
+        layer.contrast_limits = limits
+
+    def set_visible(self, visible: bool) -> None:
+        """Show or hide the map."""
+        self._visible = visible
+        if self._layer is not None:
+            self._layer.visible = visible
+
+    def set_opacity(self, opacity: float) -> None:
+        """Let the slide through, 0..1."""
+        self._opacity = opacity
+        if self._layer is not None:
+            self._layer.opacity = opacity
+
+    def value_at(self, world_yx: tuple[float, float]) -> float | None:
+        """Return the value under a place in the world, or None where no patch lies."""
+        if self._picture is None or self._layer is None:
+            return None
+        column, row = np.floor(self._frame.l0_xy(world_yx) / self._pixel_l0).astype(int)
+        rows, columns = self._picture.shape
+        if not (0 <= row < rows and 0 <= column < columns):
+            return None
+        value = float(self._picture[row, column])
+        return value if np.isfinite(value) else None
+
+    def _after_removal(self) -> None:
+        self._picture = None
+
+
+def _colormap(name: str) -> Colormap:
+    colours = mpl.colormaps[name](np.linspace(0, 1, 256)).astype(np.float32)
+    return Colormap(colours, name=name, nan_color=(0, 0, 0, 0))

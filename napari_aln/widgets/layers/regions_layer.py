@@ -1,0 +1,161 @@
+"""The tumour ROI on the slide: a Shapes layer as the view of the regions, which live in level-0 pixels.
+
+napari's shapes have one ring each and single precision. So a hole is a shape of its own that says so, and
+regions are read back only after the user changed a shape: what was imported stays exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from napari.layers import Shapes
+from psygnal import Signal
+from shapely.geometry import Point, Polygon
+
+from napari_aln.records import Region
+from napari_aln.widgets.layers.held import HeldLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from numpy.typing import NDArray
+
+    from napari_aln.widgets.layers.placement import Frame
+
+NAME = "tumour ROI"
+OUTLINE, HOLE = "outline", "hole"
+COLOUR = "#ffd400"
+EDGE_WIDTH_UM = 12.0
+FINISHED = ("added", "removed", "changed")
+ELLIPSE_SEGMENTS = 32  # a quarter
+
+
+@dataclass(frozen=True)
+class _Ring:
+    l0_yx: NDArray[np.float64]
+    role: str
+    region: int  # which region it belongs to; 0: drawn by the user
+
+
+class RegionsLayer(HeldLayer):
+    """The regions' view.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    rank
+        Its place among our layers.
+    """
+
+    drawn = Signal(tuple)  # the regions, after the user changed them
+
+    def __init__(self, viewer: ViewerModel, rank: int) -> None:
+        super().__init__(viewer, rank)
+        self._regions: tuple[Region, ...] = ()
+        self._quiet = False
+
+    def show(self, regions: Sequence[Region], frame: Frame) -> None:
+        """Show regions in place of those before."""
+        self._regions = tuple(regions)
+        rings = [ring for number, region in enumerate(regions, 1) for ring in _rings(region, number)]
+        self._quiet = True
+        try:
+            self._build(rings, frame)
+        finally:
+            self._quiet = False
+
+    def draw(self, frame: Frame) -> None:
+        """Give the user a polygon tool."""
+        if self._layer is None:
+            self.show((), frame)
+        self._viewer.layers.selection.active = self._layer
+        if self._layer is not None:
+            self._layer.mode = "add_polygon_lasso"
+
+    def _build(self, rings: list[_Ring], frame: Frame) -> None:
+        mean_mpp = frame.mpp.mean if frame.mpp else 1.0
+        layer = Shapes(
+            [ring.l0_yx for ring in rings] or None,
+            ndim=2,
+            shape_type="polygon",
+            name=NAME,
+            features={"role": [r.role for r in rings], "region": [r.region for r in rings]},
+            feature_defaults={"role": OUTLINE, "region": 0},
+            edge_color=COLOUR,
+            edge_width=EDGE_WIDTH_UM / mean_mpp,
+            face_color="transparent",
+            **frame.of_l0_yx(),
+        )
+        layer.current_edge_color = COLOUR
+        layer.current_face_color = "transparent"
+        layer.events.data.connect(self._on_data)
+        active = self._viewer.layers.selection.active
+        was_ours = active is not None and active is self._layer
+        self._put(layer)
+        self._viewer.layers.selection.active = layer if was_ours else active
+
+    def _on_data(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        action = str(getattr(event, "action", "changed"))
+        if not self._quiet and action in FINISHED:
+            self._regions = self._read()
+            self.drawn.emit(self._regions)
+
+    def _read(self) -> tuple[Region, ...]:
+        """Return the regions as the shapes now say, holes cut out of the region they were drawn in."""
+        layer = self._layer
+        if layer is None:
+            return ()
+        roles, numbers = layer.features["role"], layer.features["region"]
+        kinds = zip(layer.data, layer.shape_type, roles, numbers, strict=True)
+        shapes = [(_area(yx, kind), role, int(number)) for yx, kind, role, number in kinds]
+        regions = []
+        for area, role, number in shapes:
+            if area is None or role == HOLE:
+                continue
+            holes = [a for a, r, n in shapes if a is not None and r == HOLE and n == number and number]
+            left = shapely.difference(area, shapely.union_all(holes)) if holes else area
+            known = self._regions[number - 1] if 0 < number <= len(self._regions) else None
+            regions.append(
+                Region(left, name=known.name, classification=known.classification) if known else Region(left)
+            )
+        return tuple(regions)
+
+    def _after_removal(self) -> None:
+        self._regions = ()
+        self.drawn.emit(())
+
+
+def _rings(region: Region, number: int) -> list[_Ring]:
+    rings = []
+    for part in shapely.get_parts(region.geometry):
+        rings.append(_Ring(_yx(part.exterior), OUTLINE, number))
+        rings += [_Ring(_yx(hole), HOLE, number) for hole in part.interiors]
+    return rings
+
+
+def _yx(ring: shapely.LinearRing) -> NDArray[np.float64]:
+    closed: NDArray[np.float64] = shapely.get_coordinates(ring)[:-1, ::-1]
+    return closed
+
+
+def _area(l0_yx: NDArray[np.floating], kind: str) -> Polygon | None:
+    """Return a shape as an area in level-0 pixels (x, y); None for lines and paths."""
+    xy = np.asarray(l0_yx, float)[:, ::-1]
+    if kind == "ellipse":
+        return _ellipse(xy)
+    if kind not in ("polygon", "rectangle") or len(xy) < 3:
+        return None
+    return Polygon(xy)
+
+
+def _ellipse(corners_xy: NDArray[np.float64]) -> Polygon:
+    """Return the ellipse that napari draws into the parallelogram of four corners."""
+    centre = corners_xy.mean(axis=0)
+    half_x, half_y = (corners_xy[1] - corners_xy[0]) / 2, (corners_xy[3] - corners_xy[0]) / 2
+    circle = shapely.get_coordinates(Point(0, 0).buffer(1.0, quad_segs=ELLIPSE_SEGMENTS))
+    return Polygon(centre + circle @ np.stack([half_x, half_y]))

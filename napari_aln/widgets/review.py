@@ -1,0 +1,292 @@
+"""The review: what the panels ask is done here, with one job for each kind of long work.
+
+Owns the open slide, the jobs and the layers; science happens in the workflows, on the jobs' threads.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_aln.errors import AlnError, StoreError
+from napari_aln.geometry import Mpp
+from napari_aln.store.features import FeatureCache
+from napari_aln.store.remembered import Remembered
+from napari_aln.widgets.dropped import sort_files
+from napari_aln.widgets.jobs import Job
+from napari_aln.widgets.scene import Scene
+from napari_aln.widgets.state import ReviewState
+from napari_aln.workflows import review as steps
+from napari_aln.workflows.demo import BUNDLES, ROI, SLIDE, demo_clinical, sample_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from napari.components import ViewerModel
+
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.records import Clinical, Region, SlideResult
+    from napari_aln.slides import Slide
+    from napari_aln.widgets.state import Kind
+    from napari_aln.workflows.predict import Request
+    from napari_aln.workflows.prepare import Overview
+
+REPORT = "If it happens again, please report it with the log."
+
+
+class Review(QObject):
+    """One review in one viewer.
+
+    Parameters
+    ----------
+    viewer
+        Where slide and maps are shown.
+    remembered
+        What is kept between starts; left out: the user's own.
+    """
+
+    failed = Signal(str, str)  # fact and next step, for the user
+    told = Signal(str, str)  # "info" or "warning", and a line for the log
+    slide_asked = Signal(object)  # pathlib.Path: it is being opened
+    mpp_wanted = Signal()  # the slide does not say its µm/px
+    associated_ready = Signal(object)  # dict name -> (H, W, 3) uint8
+
+    def __init__(self, viewer: ViewerModel, remembered: Remembered | None = None) -> None:
+        super().__init__()
+        self.remembered = remembered or Remembered()
+        self.state = ReviewState()
+        self.state.hide_names = self.remembered.hide_names
+        self.scene = Scene(viewer, self.state)
+        self.scene.slide_removed.connect(self._on_slide_removed)
+        self.scene.trouble.connect(self._on_error)
+        self.scene.noted.connect(self._on_noted)
+        self.opening = self._job("open", self._on_opened)
+        self.surveying = self._job("survey", self._on_surveyed)
+        self.loading = self._job("load", self._on_loaded)
+        self.importing = self._job("import", self._on_imported)
+        self.peeking = self._job("peek", self.associated_ready.emit)
+        self.running = self._job("run", self._on_result)
+        self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
+        self._loading_paths: list[Path] = []
+        self._regions_to_come: Path | None = None  # of the slide that is being opened
+        self._clinical_to_come: Clinical | None = None
+        self._runs_to_come: list[Kind] = []
+
+    def _job(self, name: str, on_done: Callable[[Any], None]) -> Job:
+        job = Job(name, self)
+        job.done.connect(on_done)
+        job.failed.connect(self._on_error)
+        return job
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs."""
+        return [self.opening, self.surveying, self.loading, self.importing, self.peeking, self.running]
+
+    # What the panels ask
+
+    def open_files(self, paths: Sequence[Path]) -> None:
+        """Take files of any kind: one slide, model bundles, one annotation file."""
+        files = sort_files(paths)
+        if files.bundles:
+            self.load_bundles(files.bundles)
+        if len(files.slides) > 1:
+            self.told.emit("warning", f"{len(files.slides)} slides were given: the first one is opened.")
+        if files.slides:
+            self.open_slide(files.slides[0])
+        for path in files.regions[:1]:
+            self.import_regions(path)
+
+    def open_demo(self, *, and_run: bool = False) -> None:
+        """Put the demonstration under review: slide, ROI, clinical values, both models; run both if asked."""
+        self._runs_to_come = ["whole-slide", "roi"] if and_run else []
+        self.open_slide(sample_path(SLIDE))
+        self.import_regions(sample_path(ROI))
+        self._clinical_to_come = demo_clinical()
+        self.load_bundles([sample_path(name) for name in BUNDLES])
+
+    def open_slide(self, path: Path, mpp: Mpp | None = None) -> None:
+        """Open a slide in place of the one before."""
+        if self.running.is_running:
+            self.running.cancel()
+            self.told.emit("warning", "The run was cancelled, because another slide is opened.")
+        self.surveying.reset()
+        self.slide_asked.emit(path)
+        self.opening.start(partial(steps.open_for_review, path, mpp, self.remembered))
+
+    def set_mpp(self, um_per_px: float) -> None:
+        """Note the µm/px the user gave, and open the slide with it."""
+        if self.state.slide is None:
+            return
+        mpp = Mpp(um_per_px, um_per_px)
+        info = self.state.slide.info
+        self._remember(partial(self.remembered.remember_mpp, info.quick_hash, mpp))
+        self.open_slide(info.path, mpp)
+
+    def load_bundles(self, paths: Sequence[Path]) -> None:
+        """Load model bundles beside those that are loaded."""
+        waiting = self._loading_paths if self.loading.is_running else []
+        self._loading_paths = [*waiting, *(p for p in paths if p not in waiting)]
+        self.loading.start(partial(steps.load_bundles, tuple(self._loading_paths)))
+
+    def load_remembered_bundles(self) -> None:
+        """Load the models that were loaded when the window was last used, those that are still there."""
+        there = [path for path in self.remembered.bundles if path.exists()]
+        if there:
+            self.load_bundles(there)
+
+    def remove_bundle(self, key: str) -> None:
+        """Unload a model."""
+        self.state.remove_bundle(key)
+        self._remember_bundles()
+
+    def import_regions(self, path: Path) -> None:
+        """Take the tumour ROI from an annotation file; waits for a slide that is being opened."""
+        if self.opening.is_running:
+            self._regions_to_come = path
+        elif self.state.slide is None:
+            self.failed.emit(f"{path.name} holds regions, but no slide is open.", "Open its slide first.")
+        else:
+            self.importing.start(partial(steps.load_regions, self.state.slide.info, path))
+
+    def clear_regions(self) -> None:
+        """Drop the tumour ROI."""
+        self.state.set_regions(())
+        self.scene.regions.clear()
+
+    def reset_mask(self) -> None:
+        """Find the tissue anew, without what was painted."""
+        if self.state.slide is not None:
+            self.surveying.start(partial(steps.survey_file, self.state.slide.info))
+
+    def run(self, kind: Kind) -> None:
+        """Start a run of the chosen models of a kind; what is missing is said instead."""
+        missing = self.state.why_not(kind)
+        slide = self.state.slide
+        if missing or slide is None:
+            self.failed.emit(missing or "", "Then press the button again.")
+            return
+        request = self.state.request(kind, self._cache())
+        self._asked = request, self.state.seen
+        self.running.start(partial(steps.predict_file, slide.info, request, self.state.seen))
+
+    def show_associated(self) -> None:
+        """Read label and macro; they may show patient data, so only one explicit click leads here."""
+        if self.state.slide is not None:
+            self.peeking.start(partial(steps.associated_images, self.state.slide.info))
+
+    def set_clinical(self, clinical: Clinical, problem: str | None) -> None:
+        """Note the clinical values."""
+        self.state.set_clinical(clinical, problem)
+
+    def set_hide_names(self, hide: bool) -> None:
+        """Show file names, or aliases that tell nothing."""
+        self.state.hide_names = hide
+        self._remember(partial(self.remembered.remember_hide_names, hide))
+        self.state.slide_changed.emit()
+
+    def close(self) -> None:
+        """Stop all work, let go of the slide and of the viewer."""
+        for job in self.jobs:
+            job.close()
+        self.scene.close()
+        if self.state.slide is not None:
+            self.state.slide.close()
+            self.state.slide = None
+
+    # What the jobs answer
+
+    def _on_opened(self, slide: Slide) -> None:
+        before = self.state.slide
+        self.scene.show_slide(slide)
+        self.state.set_slide(slide)
+        if before is not None:
+            before.close()
+        self._remember(partial(self.remembered.remember_slide, slide.info.path))
+        for warning in slide.info.warnings:
+            self.told.emit("warning", warning)
+        if slide.info.mpp is None:
+            self.mpp_wanted.emit()
+        else:
+            self.surveying.start(partial(steps.survey_file, slide.info))
+        clinical, self._clinical_to_come = self._clinical_to_come, None
+        if clinical is not None:
+            self.state.set_clinical(clinical)
+        path, self._regions_to_come = self._regions_to_come, None
+        if path is not None:
+            self.import_regions(path)
+
+    def _on_surveyed(self, seen: Overview) -> None:
+        self.state.set_seen(seen)
+
+    def _on_loaded(self, bundles: list[Bundle]) -> None:
+        self.state.add_bundles(bundles)
+        self._remember_bundles()
+        names = ", ".join(bundle.card.name for bundle in bundles)
+        self.told.emit("info", f"Loaded: {names}.")
+        self._run_next()
+
+    def _on_imported(self, answer: tuple[tuple[Region, ...], tuple[str, ...]]) -> None:
+        regions, warnings = answer
+        for warning in warnings:
+            self.told.emit("warning", warning)
+        self.state.set_regions(regions)
+        self.scene.show_regions()
+        self._run_next()
+
+    def _on_result(self, result: SlideResult) -> None:
+        if self._asked is None:
+            return
+        self.state.add_result(*self._asked, result)
+        for warning in dict.fromkeys([*result.warnings, *(w for r in result.runs for w in r.warnings)]):
+            self.told.emit("warning", warning)
+        self._run_next()
+
+    def _run_next(self) -> None:
+        """Start the next of the runs that were asked for together, as soon as everything for it is there."""
+        busy = any(job.is_running for job in (self.opening, self.loading, self.importing, self.running))
+        if self._runs_to_come and not busy and self.state.why_not(self._runs_to_come[0]) is None:
+            self.run(self._runs_to_come.pop(0))
+
+    def _on_slide_removed(self) -> None:
+        if self.running.is_running:
+            self.running.cancel()
+            self.told.emit("warning", "The run was cancelled, because the slide was removed.")
+        self.surveying.reset()
+        slide = self.state.slide
+        self.state.set_slide(None)
+        if slide is not None:
+            slide.close()
+
+    def _on_noted(self, line: str) -> None:
+        self.told.emit("warning", line)
+
+    def _on_error(self, error: Exception) -> None:
+        if isinstance(error, AlnError):
+            self.failed.emit(error.fact, error.next_step)
+        else:
+            self.failed.emit(f"Something went wrong: {type(error).__name__}: {error}.", REPORT)
+
+    # What is kept
+
+    def _cache(self) -> FeatureCache | None:
+        try:
+            return FeatureCache()
+        except StoreError as error:
+            self.told.emit("warning", f"Features are not kept for the next run. {error}")
+            return None
+
+    def _remember_bundles(self) -> None:
+        paths = [bundle.path for bundle in self.state.bundles.values()]
+        self._remember(partial(self.remembered.remember_bundles, paths))
+
+    def _remember(self, keep: Callable[[], None]) -> None:
+        """Keep something for the next start; not being able to costs a line in the log, no more."""
+        try:
+            keep()
+        except StoreError as error:
+            self.told.emit("warning", f"This is not remembered. {error}")

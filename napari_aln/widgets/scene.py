@@ -1,0 +1,133 @@
+"""What lies on the canvas: our layers, kept in step with the review's state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_aln.widgets.layers import Frame, MapLayer, MaskLayer, RegionsLayer, SlideLayer, UnitsGuard
+
+if TYPE_CHECKING:
+    import numpy as np
+    from napari.components import ViewerModel
+    from numpy.typing import NDArray
+
+    from napari_aln.records import Region
+    from napari_aln.slides import Slide
+    from napari_aln.widgets.state import ReviewState
+
+SLIDE_RANK, MASK_RANK, MAP_RANK, REGIONS_RANK = range(4)
+UM_PER_PX_AT_1X = 10.0  # of the eye's picture: 10x shows 1 µm on a pixel, 40x 0.25 µm
+
+
+class Scene:
+    """Slide, tissue mask, map and ROI in a viewer.
+
+    Parameters
+    ----------
+    viewer
+        Where they are shown.
+    state
+        What they show.
+    """
+
+    slide_removed = Signal()
+    trouble = Signal(object)  # a slide that can no longer be read
+    noted = Signal(str)  # a line for the log
+    cursor_value = Signal(object)  # the map's value under the cursor, None where no patch lies
+
+    def __init__(self, viewer: ViewerModel, state: ReviewState) -> None:
+        self._viewer = viewer
+        self._state = state
+        self.frame = Frame()
+        self.guard = UnitsGuard(viewer)
+        self.slide = SlideLayer(viewer, SLIDE_RANK)
+        self.mask = MaskLayer(viewer, MASK_RANK)
+        self.map = MapLayer(viewer, MAP_RANK)
+        self.regions = RegionsLayer(viewer, REGIONS_RANK)
+        self.guard.mended.connect(self.noted.emit)
+        self.slide.removed.connect(self._on_slide_removed)
+        self.slide.failed.connect(self.trouble.emit)
+        self.regions.drawn.connect(self._on_drawn)
+        self.mask.painted.connect(self._on_painted)
+        viewer.cursor.events.position.connect(self._on_cursor)
+        state.shown_changed.connect(self.show_map)
+        state.overview_changed.connect(self._on_overview)
+
+    def show_slide(self, slide: Slide) -> None:
+        """Show a slide alone; what lay on the one before goes with it."""
+        for layer in (self.map, self.mask, self.regions):
+            layer.clear()
+        self.frame = Frame(slide.info.mpp)
+        self.slide.show(slide, self.frame)
+        self.guard.set_unit(self.frame.units[0])
+        bar = self._viewer.canvas.overlays.scale_bar
+        bar.visible = True
+
+    def show_regions(self) -> None:
+        """Show the state's regions."""
+        self.regions.show(self._state.regions, self.frame)
+
+    def draw_region(self) -> None:
+        """Give the user a polygon tool."""
+        if self._state.slide is not None:
+            self.regions.draw(self.frame)
+
+    def show_map(self) -> None:
+        """Show the map that the state names, or none."""
+        if self._state.shown is None:
+            self.map.clear()
+            return
+        run, name = self._state.shown
+        scores = self._state.answers[run].scores
+        limits, colours = self._state.colour_limits(name), self._state.colour_map_of(name)
+        self.map.show(scores.table, getattr(scores, name), limits, colours, self.frame)
+
+    def show_mask(self, visible: bool) -> None:
+        """Show or hide the tissue mask."""
+        seen = self._state.seen
+        if visible and seen is not None:
+            self.mask.show(seen.mask, seen.downsample, self.frame)
+        else:
+            self.mask.clear()
+
+    def magnify(self, power: float) -> None:
+        """Show the slide as an objective of this power would; needs µm/px."""
+        if self.frame.mpp is not None:
+            self._viewer.scene.camera.zoom = power / UM_PER_PX_AT_1X
+
+    def fit(self) -> None:
+        """Show the whole slide."""
+        if self.slide.layer is not None:
+            self._viewer.fit_to_view(layers=[self.slide.layer])
+
+    def close(self) -> None:
+        """Take all layers out and stop listening."""
+        self._state.shown_changed.disconnect(self.show_map)
+        self._state.overview_changed.disconnect(self._on_overview)
+        self._viewer.cursor.events.position.disconnect(self._on_cursor)
+        self.guard.close()
+        for layer in (self.map, self.mask, self.regions, self.slide):
+            layer.close()
+
+    def _on_slide_removed(self) -> None:
+        for layer in (self.map, self.mask, self.regions):
+            layer.clear()
+        self.slide_removed.emit()
+
+    def _on_cursor(self, _event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        if self.map.layer is not None:
+            self.cursor_value.emit(self.map.value_at(tuple(self._viewer.cursor.position[-2:])))
+
+    def _on_overview(self) -> None:
+        seen = self._state.seen
+        if self.mask.layer is not None and not (seen and seen.edited):
+            self.show_mask(seen is not None)
+
+    def _on_drawn(self, regions: tuple[Region, ...]) -> None:
+        self._state.set_regions(regions)
+
+    def _on_painted(self, tissue: NDArray[np.bool_], pen: NDArray[np.bool_]) -> None:
+        if self._state.seen is not None:
+            self._state.set_seen(self._state.seen.with_mask(tissue, pen))

@@ -1,0 +1,50 @@
+"""The desktop program: napari with the dock in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import napari
+from napari.viewer import Viewer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_aln.widgets.dock import ReviewDock
+
+TITLE = "napari-aln"
+PLUGIN, WIDGET = "napari-aln", "Review a slide"  # as in napari.yaml
+
+
+def dock_of(viewer: Viewer) -> ReviewDock:
+    """Return the review's dock in a viewer; opened where it is not yet."""
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    review_dock: ReviewDock = dock
+    return review_dock
+
+
+def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
+    """Show the window.
+
+    Parameters
+    ----------
+    paths
+        Slide, bundles and annotations to open.
+    demo
+        Open the demonstration instead, and run both modes.
+    """
+    viewer = Viewer(title=TITLE)
+    dock = dock_of(viewer)
+    dock.take_all_drops()
+    if demo:
+        dock.review.open_demo(and_run=True)
+    else:
+        dock.review.load_remembered_bundles()
+        dock.review.open_files(list(paths))
+    return viewer
+
+
+def run() -> None:
+    """Serve the window until it is closed."""
+    napari.run()

@@ -1,0 +1,195 @@
+"""Who tells whom: what a panel asks goes to the review, what the state says goes to the panels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import shapely
+
+from napari_aln.settings import PredictSettings
+from napari_aln.store.result import shown_name
+from napari_aln.widgets.jobs import JobState
+from napari_aln.widgets.state import SHOWN_MAPS
+from napari_aln.workflows.pictures import MAP_STYLES, scale_extent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_aln.records import Progress
+    from napari_aln.widgets.dock import ReviewDock
+
+CANCELLED = "Cancelled. What was extracted so far is kept: the same run goes on from there."
+
+
+class Wiring:
+    """The connections of a dock's panels with its review. The dock keeps it: psygnal holds methods weakly.
+
+    Parameters
+    ----------
+    dock
+        Whose panels are connected, and show the state from now on.
+    """
+
+    def __init__(self, dock: ReviewDock) -> None:
+        self.dock = dock
+        self.review = dock.review
+        self.state = dock.review.state
+        self._panels_to_review()
+        self._review_to_panels()
+        self._on_slide()
+        self._on_bundles()
+        self._on_case()
+        self._on_answers()
+
+    def _panels_to_review(self) -> None:
+        dock, review, scene = self.dock, self.review, self.review.scene
+        dock.navigation.magnify_requested.connect(scene.magnify)
+        dock.navigation.fit_requested.connect(scene.fit)
+        dock.navigation.help_requested.connect(dock.show_help)
+        dock.slide_card.open_requested.connect(dock.ask_for_slide)
+        dock.slide_card.recent_requested.connect(review.open_slide)
+        dock.slide_card.mpp_requested.connect(dock.ask_for_mpp)
+        dock.slide_card.associated_requested.connect(review.show_associated)
+        dock.slide_card.icc_toggled.connect(scene.slide.set_icc)
+        dock.models.add_requested.connect(dock.ask_for_models)
+        dock.models.remove_requested.connect(review.remove_bundle)
+        dock.models.chosen_changed.connect(lambda: self.state.choose(dock.models.chosen()))
+        dock.clinical.changed.connect(
+            lambda: review.set_clinical(dock.clinical.clinical(), dock.clinical.problem())
+        )
+        dock.roi.draw_requested.connect(scene.draw_region)
+        dock.roi.import_requested.connect(dock.ask_for_regions)
+        dock.roi.clear_requested.connect(review.clear_regions)
+        dock.run.run_requested.connect(review.run)
+        dock.run.cancel_requested.connect(review.running.cancel)
+        dock.results.show_map_requested.connect(self._on_show_map)
+        dock.settings.changed.connect(self._on_settings)
+        dock.map.map_changed.connect(self.state.show)
+        dock.map.visible_changed.connect(scene.map.set_visible)
+        dock.map.opacity_changed.connect(scene.map.set_opacity)
+        dock.map.colour_map_changed.connect(self.state.colour_by)
+        dock.map.mask_visible_changed.connect(scene.show_mask)
+        dock.map.mask_edit_requested.connect(self._on_mask_edit)
+        dock.map.mask_reset_requested.connect(review.reset_mask)
+
+    def _review_to_panels(self) -> None:
+        dock, review, state = self.dock, self.review, self.state
+        state.slide_changed.connect(self._on_slide)
+        state.overview_changed.connect(self._on_overview)
+        state.bundles_changed.connect(self._on_bundles)
+        state.case_changed.connect(self._on_case)
+        state.answers_changed.connect(self._on_answers)
+        state.shown_changed.connect(self._on_shown)
+        review.failed.connect(self._on_failed)
+        review.told.connect(dock.log.add)
+        review.mpp_wanted.connect(dock.ask_for_mpp)
+        review.associated_ready.connect(dock.show_associated)
+        review.slide_asked.connect(self._on_opening)
+        review.opening.state_changed.connect(self._on_opening_state)
+        review.running.state_changed.connect(self._on_run_state)
+        review.running.progressed.connect(self._on_progress)
+        review.scene.cursor_value.connect(dock.map.set_cursor_value)
+
+    def _on_slide(self) -> None:
+        dock, slide = self.dock, self.state.slide
+        info = slide.info if slide else None
+        dock.slide_card.set_slide(info, self.state.name)
+        dock.slide_card.set_recent(dock.recent())
+        dock.slide_card.set_icc_available(self.review.scene.slide.has_icc)
+        dock.slide_card.set_icc(False)
+        dock.navigation.set_ready(slide_open=info is not None, scaled=bool(info and info.mpp))
+        dock.roi.set_ready(slide_open=info is not None)
+        self._show_readiness()
+
+    def _on_overview(self) -> None:
+        seen = self.state.seen
+        self.dock.map.set_mask_available(seen is not None)
+        if seen is None:
+            self.dock.map.set_mask_visible(False)
+            self.dock.map.set_mask_editing(False)
+        self._show_stale()
+
+    def _on_bundles(self) -> None:
+        cards = {key: bundle.card for key, bundle in self.state.bundles.items()}
+        self.dock.models.set_models(cards, self.state.chosen)
+        self._show_readiness()
+        self._show_stale()
+
+    def _on_case(self) -> None:
+        slide, regions = self.state.slide, self.state.regions
+        area_mm2 = None
+        if slide is not None and slide.info.mpp is not None:
+            mpp = slide.info.mpp
+            area_px = shapely.area(shapely.union_all([region.geometry for region in regions]))
+            area_mm2 = float(area_px) * mpp.x * mpp.y * 1e-6
+        self.dock.roi.set_regions(len(regions), area_mm2)
+        if self.state.clinical_problem is None and self.dock.clinical.clinical() != self.state.clinical:
+            self.dock.clinical.set_clinical(self.state.clinical)
+        self._show_readiness()
+        self._show_stale()
+
+    def _on_answers(self) -> None:
+        answers = self.state.answers
+        self.dock.results.set_records({run: answer.record for run, answer in answers.items()})
+        runs = [(run, f"{run.upper()}, {answer.record.model_name}") for run, answer in answers.items()]
+        self.dock.map.set_runs(runs, SHOWN_MAPS)
+        self._show_stale()
+
+    def _on_shown(self) -> None:
+        if self.state.shown is None:
+            return
+        run, name = self.state.shown
+        self.dock.map.set_current(run, name)
+        style = MAP_STYLES[name]
+        self.dock.map.set_legend(
+            style.quantity,
+            style.unit,
+            self.state.colour_limits(name),
+            self.state.colour_map_of(name),
+            self.state.answers[run].record.model_name,
+            scale_extent(style),
+        )
+
+    def _show_readiness(self) -> None:
+        for kind in ("whole-slide", "roi"):
+            self.dock.run.set_ready(kind, self.state.why_not(kind))
+
+    def _show_stale(self) -> None:
+        self.dock.results.set_stale({run: self.state.why_stale(run) for run in self.state.answers})
+
+    def _on_show_map(self, run: str) -> None:
+        name = self.state.shown[1] if self.state.shown else SHOWN_MAPS[0]
+        self.state.show(run, name)
+        self.dock.reveal("Map")
+
+    def _on_settings(self) -> None:
+        self.state.set_settings(PredictSettings.model_validate(self.dock.settings.values()))
+
+    def _on_mask_edit(self, on: bool) -> None:
+        if on and self.review.scene.mask.layer is None:
+            self.dock.map.mask_box.setChecked(True)
+        self.review.scene.mask.edit(on)
+
+    def _on_failed(self, fact: str, next_step: str) -> None:
+        self.dock.banner.show_error(fact, next_step)
+        self.dock.log.add("error", fact, next_step)
+
+    def _on_opening(self, path: Path) -> None:
+        self.dock.banner.hide()
+        self.dock.slide_card.set_opening("the slide" if self.state.hide_names else shown_name(path))
+
+    def _on_opening_state(self, job: JobState) -> None:
+        if job is not JobState.RUNNING:
+            self.dock.slide_card.set_opening(None)
+
+    def _on_run_state(self, job: JobState) -> None:
+        texts = {JobState.CANCELLED: CANCELLED, JobState.FAILED: "Failed: see the message above and the log."}
+        self.dock.run.set_state(job, texts.get(job, ""))
+        if job is JobState.RUNNING:
+            self.dock.banner.hide()
+            self.dock.reveal("Run")
+        if job is JobState.DONE:
+            self.dock.reveal("Results")
+
+    def _on_progress(self, step: Progress) -> None:
+        self.dock.run.show_progress(step.step, step.done, step.total, step.per_second, step.eta_s)
