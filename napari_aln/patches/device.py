@@ -14,6 +14,8 @@ from napari_aln.patches.entropy import LUMA_WEIGHTS
 
 Tensor = torch.Tensor
 
+_SHARE_BITS = 22  # of a pixel's share in a resampled one, in Pillow's integers
+
 
 def grey_torch(rgb: Tensor) -> Tensor:
     """Return the (n, H, W) int32 grey value 0..255 of (n, H, W, 3) uint8, as `entropy.grey_uint8`."""
@@ -47,8 +49,19 @@ def resize_torch(rgb: Tensor, out_px: int) -> Tensor:
     return resized.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
+def send(tensor: Tensor, device: str | torch.device) -> Tensor:
+    """Send a tensor to a device without waiting for what the device is still at."""
+    to_cuda = torch.device(device).type == "cuda"
+    return tensor.pin_memory().to(device, non_blocking=True) if to_cuda else tensor.to(device)
+
+
 def cut_torch(
-    tiles: Tensor, slots: Tensor, corners: Tensor, size_px: tuple[int, int], inside: Tensor, glass: Tensor
+    tiles: Tensor,
+    slots: Tensor,
+    corners: Tensor,
+    size_px: tuple[int, int],
+    inside: tuple[int, int, int, int],
+    glass: Tensor,
 ) -> Tensor:
     """Cut pictures of one size out of a mosaic of which only some tiles are there.
 
@@ -64,7 +77,7 @@ def cut_torch(
     size_px
         Width and height of the pictures.
     inside
-        int64 (4,): left, top, right and lower edge of what is picture in the mosaic, in mosaic pixels.
+        Left, top, right and lower edge of what is picture in the mosaic, in mosaic pixels.
     glass
         uint8 (3,): colour of everything else.
 
@@ -84,18 +97,19 @@ def cut_torch(
 
 
 def resample_torch(rgb: Tensor, boxes: Tensor, extents: Tensor, out_px: tuple[int, int]) -> Tensor:
-    """Resample a float box of each picture, as Pillow's ``Image.resize(out_px, BILINEAR, box=box)``.
+    """Resample a float box of each picture, to the very pixels of Pillow's ``resize(.., BILINEAR, box=box)``.
 
-    Differs from it by one grey value at most, where Pillow's fixed point rounds a half the other way.
+    Pillow sums in integers, so that this can do the same on every device. Formulas: ``precompute_coeffs`` and
+    ``normalize_coeffs_8bpc`` of Pillow's ``Resample.c``.
 
     Parameters
     ----------
     rgb
         uint8 (n, H, W, 3).
     boxes
-        float64 (n, 4): left, top, right and lower edge in pixels of each picture.
+        float64 (n, 4), on the CPU: left, top, right and lower edge in pixels of each picture.
     extents
-        int64 (n, 2): width and height of each picture's own part; what lies beyond is not looked at.
+        int64 (n, 2), on the CPU: width and height of each picture's own part; the rest is not looked at.
     out_px
         Width and height of the result.
 
@@ -103,19 +117,33 @@ def resample_torch(rgb: Tensor, boxes: Tensor, extents: Tensor, out_px: tuple[in
     -------
     uint8 (n, height, width, 3)
     """
-    across = _weights(boxes[:, 0], boxes[:, 2], extents[:, 0], rgb.shape[2], out_px[0])
-    down = _weights(boxes[:, 1], boxes[:, 3], extents[:, 1], rgb.shape[1], out_px[1])
-    # To whole grey values after each pass, halves upwards, as Pillow does.
-    wide = (torch.einsum("nhwc,now->nhoc", rgb.float(), across) + 0.5).floor()
-    return (torch.einsum("nhoc,nph->npoc", wide, down) + 0.5).floor().clamp(0, 255).to(torch.uint8)
+    boxes = boxes.float()  # as Pillow holds them
+    across = _taps(boxes[:, 0], boxes[:, 2], extents[:, 0], out_px[0])
+    down = _taps(boxes[:, 1], boxes[:, 3], extents[:, 1], out_px[1])
+    wide = _weighted(rgb, 2, *(send(part[:, None, :, None], rgb.device) for part in across))
+    return _weighted(wide, 1, *(send(part[:, :, None, None], rgb.device) for part in down))
 
 
-def _weights(first: Tensor, last: Tensor, extent: Tensor, length: int, out: int) -> Tensor:
-    """Return the (n, out, length) share of each pixel in each resampled one: a triangle around its centre."""
-    step = ((last - first) / out)[:, None]  # (n, 1) pixels
-    centre = first[:, None] + (torch.arange(out, device=first.device) + 0.5) * step  # (n, out)
-    pixel = torch.arange(length, device=first.device)
-    reach = step.clamp(min=1.0)[:, :, None]
-    weight = (1 - (pixel + 0.5 - centre[:, :, None]).abs() / reach).clamp(min=0)
-    weight *= pixel < extent[:, None, None]
-    return (weight / weight.sum(-1, keepdim=True)).float()
+def _taps(first: Tensor, last: Tensor, extent: Tensor, out: int) -> tuple[Tensor, Tensor]:
+    """Return (n, out, taps) pixels that make each resampled one, and their shares in units of 2**-22."""
+    step = (last - first).double()[:, None] / out  # (n, 1) pixels
+    reach = step.clamp(min=1.0)  # of the triangle to both sides of its centre
+    centre = first.double()[:, None] + (torch.arange(out) + 0.5) * step  # (n, out)
+    lowest = (centre - reach + 0.5).long().clamp(min=0)
+    end = torch.minimum((centre + reach + 0.5).long(), extent[:, None])
+    taps = 2 * math.ceil(float(reach.max())) + 1
+    pixel = lowest[..., None] + torch.arange(taps)
+    share = (1 - ((pixel - centre[..., None] + 0.5) / reach[..., None]).abs()).clamp(min=0)
+    share *= pixel < end[..., None]
+    share /= share.sum(-1, keepdim=True)
+    return torch.minimum(pixel, extent[:, None, None] - 1), (share * 2**_SHARE_BITS + 0.5).int()
+
+
+def _weighted(rgb: Tensor, axis: int, pixel: Tensor, share: Tensor) -> Tensor:
+    """Sum shares of pixels along an axis of (n, H, W, 3) uint8; `pixel`, `share`: (n, H', W', 1, taps)."""
+    shape = list(rgb.shape)
+    shape[axis] = pixel.shape[axis]
+    total = torch.full(shape, 1 << (_SHARE_BITS - 1), dtype=torch.int32, device=rgb.device)  # a half
+    for tap in range(pixel.shape[-1]):
+        total += rgb.gather(axis, pixel[..., tap].expand(shape)) * share[..., tap]
+    return (total >> _SHARE_BITS).clamp(0, 255).to(torch.uint8)

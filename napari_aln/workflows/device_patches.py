@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_aln.errors import DeviceError, SlideError
-from napari_aln.patches.device import cut_torch, resample_torch
+from napari_aln.patches.device import cut_torch, resample_torch, send
 from napari_aln.runtimes.jpeg_decoder import NvImageCodec, installed
 from napari_aln.runtimes.torch_runtime import torch_errors
 from napari_aln.slides.encoded import KeepsJpeg
@@ -124,23 +124,20 @@ class DevicePatches:
         slots = np.cumsum(touched).reshape(touched.shape) - 1
         width, height = extents.max(axis=0).tolist()
         begin, mosaic_px = origin * tile_px, np.array([columns, rows]) * tile_px
+        right, bottom = np.minimum(level_px - begin, mosaic_px).tolist()
         cut = cut_torch(
             tiles,
-            torch.from_numpy(slots).to(device),
-            torch.from_numpy(corners - begin).to(device),
+            send(torch.from_numpy(slots), device),
+            send(torch.from_numpy(corners - begin), device),
             (width, height),
-            torch.from_numpy(np.concatenate([-begin, np.minimum(level_px - begin, mosaic_px)])).to(device),
+            (-int(begin[0]), -int(begin[1]), right, bottom),
             self._glass,
         )
-        boxes = [w.box or (0.0, 0.0, float(w.width), float(w.height)) for w in windows]
         if all(window.box is None for window in windows):
             return cut
-        return resample_torch(
-            cut,
-            torch.tensor(boxes, dtype=torch.float64, device=device),
-            torch.from_numpy(extents).to(device),
-            (size_px, size_px),
-        )
+        boxes = [w.box or (0.0, 0.0, w.width, w.height) for w in windows]
+        boxes_px = torch.tensor(boxes, dtype=torch.float64)
+        return resample_torch(cut, boxes_px, torch.from_numpy(extents), (size_px, size_px))
 
     def _tiles(self, places: NDArray[np.int64]) -> torch.Tensor:
         """Return (m, tile height, tile width, 3) tiles at (m, 2) columns and rows."""
@@ -153,7 +150,7 @@ class DevicePatches:
         for (column, row), stream in zip(places.tolist(), streams, strict=True):
             tile = None if stream is None else next(decoded)
             if tile is None or tile.shape != shape:
-                tile = torch.from_numpy(self._through_slide(column, row)).to(self._decoder.device)
+                tile = send(torch.from_numpy(self._through_slide(column, row)), self._decoder.device)
             tiles.append(tile)
         return torch.stack(tiles)
 

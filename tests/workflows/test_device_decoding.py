@@ -183,11 +183,9 @@ def test_patches_on_whole_pixels_equal_the_readers(slide, places):
 
 
 @pytest.mark.parametrize("places", RESAMPLED.values(), ids=RESAMPLED)
-def test_resampled_patches_equal_pillows_within_a_grey_value(slide, places):
+def test_resampled_patches_equal_the_readers(slide, places):
     ours, theirs = both(slide, places)
-    change = np.abs(ours.astype(int) - theirs)
-    assert change.max() <= 1
-    assert (change > 0).mean() < 2e-3
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_tiles_of_a_chunk_are_decoded_in_one_call_and_once(slide):
@@ -202,7 +200,7 @@ def test_a_lower_level_is_read_where_it_serves(tissue_slide):
         patches = device_patches(slide, (2.0, 2.0), StandIn())
         places = [Rect(600, 500, 512, 512), Rect(1001, 777, 512, 512)]
         theirs = np.stack([read_patch(slide, place, 256) for place in places])
-        assert np.abs(patches.read(places, 256).numpy().astype(int) - theirs).max() <= 1
+        np.testing.assert_array_equal(patches.read(places, 256), theirs)
         assert patches.read([Rect(0, 0, 256, 256)], 256) is None  # made of another level
 
 
