@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_aln.records import RESEARCH_NOTICE, Mode
 from napari_aln.widgets.labels import TextLabel
+from napari_aln.widgets.tab_order import put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,9 @@ class ModelList(QWidget):
         self._cards.hide()
         self._cards.deleteLater()
         self._cards = shown
+        kinds = (QRadioButton, QToolButton)
+        controls = [part for part in shown.findChildren(QWidget) if isinstance(part, kinds)]
+        put_in_place(self, [*controls, self.add_button])
 
     def chosen(self) -> dict[Mode, str]:
         """Return the key of the chosen model of each mode that has any."""
