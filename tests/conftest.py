@@ -7,13 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests_shared import MPP, draw_tissue, write_slide
+from tests_shared import MPP, draw_tissue, why_no_window, write_slide
+
+# pytest-qt needs Qt's libraries, which a machine without a display may lack: loaded only where windows open.
+pytest_plugins = [] if why_no_window() else ["pytestqt.plugin"]
+collect_ignore = ["widgets"] if why_no_window() else []
+
+
+def pytest_report_header():
+    return f"tests/widgets are left out: {why_no_window()}" if why_no_window() else None
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
-    """Keep tests out of the user's cache."""
+    """Keep tests out of the user's cache, memory and napari settings."""
     monkeypatch.setenv("NAPARI_ALN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NAPARI_ALN_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("NAPARI_CONFIG", str(tmp_path / "napari" / "settings.yaml"))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,19 @@ SLIDE_SIZE_PX = (3000, 2200)
 TISSUE_L0 = (500, 400, 2000, 1300)  # x, y, width, height
 
 
+def why_no_window() -> str | None:
+    """Return why no window can be opened here, or None."""
+    from napari_aln.workflows.doctor import has_display
+
+    if not has_display():
+        return "there is no display (xvfb-run gives one)"
+    try:
+        import qtpy.QtGui  # noqa: F401
+    except ImportError as error:
+        return f"Qt cannot be loaded: {error}"
+    return None
+
+
 def collect(work):
     """Run a generator to its end; return what it yielded and its result."""
     seen = []
