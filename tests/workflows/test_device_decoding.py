@@ -1,7 +1,5 @@
 """JPEG decoded on the device: the whole path on the processor, with a stand-in for the device's decoder."""
 
-import shutil
-
 import imagecodecs
 import numpy as np
 import pytest
@@ -81,10 +79,10 @@ def texture(seed=0):
     return coarse.repeat(8, 0).repeat(8, 1)[: SIZE_PX[1], : SIZE_PX[0]]
 
 
-def write(path, **keywords):
+def write(path, rgb=None, **keywords):
     options = {"tile": (128, 128), "compression": "jpeg", "photometric": "rgb"} | keywords
     resolution = {"resolution": (1e4 / MPP, 1e4 / MPP), "resolutionunit": "CENTIMETER"}
-    tifffile.imwrite(path, texture(), metadata=None, **resolution, **options)
+    tifffile.imwrite(path, texture() if rgb is None else rgb, metadata=None, **resolution, **options)
     return path
 
 
@@ -166,6 +164,7 @@ RESAMPLED = {
     "shifted": [Rect(10.5, 20.25, 128, 128), Rect(138.5, 20.25, 128, 128)],
     "differs in x and y": [Rect(10.1, 20.2, 200.7, 150.1)],
     "over the edge": [Rect(-20.3, 500.2, 150.5, 150.5), Rect(640.1, -9.9, 150.5, 150.5)],
+    "a smaller one at the end of a tile": [Rect(0.75, 0.75, 130.5, 130.5), Rect(253, 253, 130.5, 130.5)],
     "some aligned": [Rect(0, 0, 130.5, 130.5), Rect(130.5, 130.5, 130.5, 130.5)],
 }
 
@@ -243,6 +242,16 @@ def test_a_decoder_that_takes_no_tile_is_not_used(slide):
     assert device_patches(slide, (1.0, 1.0), Blind()) is None
 
 
+def test_the_sample_is_the_tile_with_the_most_bytes(tmp_path):
+    rgb = texture()
+    rgb[:128] = rgb[:, :128] = 200  # the first tiles are of one grey
+    path = write(tmp_path / "a.tif", rgb=rgb)
+    with open_slide(path) as slide:
+        column, row = slide.encoded_level(0).fullest
+        assert segment_of(path, row * 6 + column)[1] == max(segment_of(path, index)[1] for index in range(30))
+        assert (column, row) != (0, 0)
+
+
 def test_without_a_decoder_the_processor_decodes(slide, monkeypatch):
     module._shared_decoder.cache_clear()
     monkeypatch.setattr(module, "installed", lambda: False)
@@ -293,23 +302,38 @@ def test_a_damaged_tile_is_told_with_the_file_and_spares_the_others(tmp_path, na
         np.testing.assert_array_equal(patches.read(whole, 128)[0], read_patch(slide, whole[0], 128))
 
 
+def cut_end(path, index):
+    """Overwrite the end marker of a tile."""
+    offset, count = segment_of(path, index)
+    with path.open("r+b") as file:
+        file.seek(offset + count - 2)
+        file.write(b"\x12\x34")
+
+
 def test_a_jpeg_without_its_end_is_told(tmp_path):
     path = write(tmp_path / "a.ome.tif")
     with open_slide(path) as slide:
         patches = device_patches(slide, (1.0, 1.0), StandIn())
-        offset, count = segment_of(path, 14)
-        with path.open("r+b") as file:
-            file.seek(offset + count - 2)
-            file.write(b"\x12\x34")
+        cut_end(path, 14)
         with pytest.raises(SlideError, match="has no end"):
             patches.read([Rect(300, 300, 128, 128)], 128)
 
 
-def test_a_tile_only_the_decoder_cannot_take_comes_from_the_reader(slide):
+def test_openslide_has_the_last_word_on_a_jpeg_without_its_end(tmp_path):
+    path = write(tmp_path / "a.tif")
+    with open_slide(path) as slide:
+        patches = device_patches(slide, (1.0, 1.0), StandIn())
+        cut_end(path, 14)
+        place = Rect(300, 300, 128, 128)
+        np.testing.assert_array_equal(patches.read([place], 128)[0], read_patch(slide, place, 128))
+
+
+@pytest.mark.parametrize("spoil", [lambda tile: None, lambda tile: tile[:100]], ids=["none", "cut short"])
+def test_a_tile_only_the_decoder_cannot_take_comes_from_the_reader(slide, spoil):
     class Picky(StandIn):
         def __call__(self, streams, *, stores_rgb):
-            tiles = super().__call__(streams, stores_rgb=stores_rgb)
-            return tiles if len(streams) == 1 else [None, *tiles[1:]]
+            first, *rest = super().__call__(streams, stores_rgb=stores_rgb)
+            return [spoil(first), *rest] if rest else [first]
 
     patches = device_patches(slide, (1.0, 1.0), Picky())
     place = Rect(100, 60, 128, 128)
@@ -410,19 +434,22 @@ def test_only_patches_that_stay_as_read_may_come_from_a_device(tissue_slide, ws_
         assert keys == {"openslide+tiles", "openslide+tiles+stand-in"}
 
 
-def test_the_record_says_what_decoded(tissue_slide, ws_bundle, monkeypatch, tmp_path):
+def test_a_prediction_decodes_on_the_device_and_says_so(tissue_slide, ws_bundle, monkeypatch, tmp_path):
     bundle = open_bundle(ws_bundle)
-    clinical = job.PredictSettings(fill_clinical=True)
+    network = DeviceNetwork(bundle)
     monkeypatch.setattr(module, "_shared_decoder", StandIn)
 
     class OnDevice(networks.Engine):
         def compile(self, bundle):
-            return DeviceNetwork(bundle)
+            return network
 
     engine = OnDevice(Choice("torch", "cpu", "fp32"), EngineSettings(), None)
     monkeypatch.setattr(job, "engine_for", lambda bundle, settings: engine)
-    shutil.copy(tissue_slide, tmp_path / "a.tif")
-    with open_slide(tmp_path / "a.tif") as slide:
-        request = job.Request([bundle], settings=clinical, cache=FeatureCache(tmp_path / "cache"))
+    cache = FeatureCache(tmp_path)
+    with open_slide(tissue_slide) as slide:
+        request = job.Request([bundle], settings=job.PredictSettings(fill_clinical=True), cache=cache)
         result = drain(job.predict_slide(slide, request, job.survey(slide)))
+        kept = cache.entry(engine.key(bundle, slide.info, "stand-in"))
+    assert network.kinds == {torch.Tensor}
     assert result.runs[0].jpeg_decoder == "stand-in"
+    assert len(kept.load(256)) > 0
