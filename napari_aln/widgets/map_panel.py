@@ -22,6 +22,7 @@ from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.labels import TextLabel
 from napari_aln.widgets.legend import Legend, Scale
 from napari_aln.widgets.wheel import guard_wheel
+from napari_aln.workflows.maps import MAP_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,8 +226,6 @@ class MapPanel(QWidget):
 
 
 def _quantity(name: str) -> str:
-    from napari_aln.workflows.pictures import MAP_STYLES  # brings matplotlib, not needed before the first run
-
     quantity = MAP_STYLES[name].quantity
     return quantity[0].upper() + quantity[1:]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_aln.errors import AlnError, StoreError
 from napari_aln.geometry import Mpp
@@ -19,7 +19,6 @@ from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.scene import Scene
 from napari_aln.widgets.state import ReviewState
 from napari_aln.workflows import review as steps
-from napari_aln.workflows.demo import BUNDLES, ROI, SLIDE, demo_clinical, sample_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
 
+WARM_UP_AFTER_MS = 1000  # the window stands by then
 REPORT = "If it happens again, please report it with the log."
 
 
@@ -70,6 +70,8 @@ class Review(QObject):
         self.importing = self._job("import", self._on_imported)
         self.peeking = self._job("peek", self.associated_ready.emit)
         self.running = self._job("run", self._on_result)
+        self.warming = self._job("warm", lambda _: None)
+        QTimer.singleShot(WARM_UP_AFTER_MS, self._on_idle)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
         self._loading_paths: list[Path] = []
         self._regions_to_come: Path | None = None  # of the slide that is being opened
@@ -85,7 +87,15 @@ class Review(QObject):
     @property
     def jobs(self) -> list[Job]:
         """All jobs."""
-        return [self.opening, self.surveying, self.loading, self.importing, self.peeking, self.running]
+        return [
+            self.opening,
+            self.surveying,
+            self.loading,
+            self.importing,
+            self.peeking,
+            self.running,
+            self.warming,
+        ]
 
     # What the panels ask
 
@@ -103,6 +113,8 @@ class Review(QObject):
 
     def open_demo(self, *, and_run: bool = False) -> None:
         """Put the demonstration under review: slide, ROI, clinical values, both models; run both if asked."""
+        from napari_aln.workflows.demo import BUNDLES, ROI, SLIDE, demo_clinical, sample_path
+
         self._runs_to_come = ["whole-slide", "roi"] if and_run else []
         self.open_slide(sample_path(SLIDE))
         self.import_regions(sample_path(ROI))
@@ -270,6 +282,9 @@ class Review(QObject):
             self.failed.emit(error.fact, error.next_step)
         else:
             self.failed.emit(f"Something went wrong: {type(error).__name__}: {error}.", REPORT)
+
+    def _on_idle(self) -> None:
+        self.warming.start(steps.warm_up)
 
     # What is kept
 

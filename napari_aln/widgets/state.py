@@ -1,4 +1,7 @@
-"""What is under review, and what may be done with it. Tells when it changes; knows no Qt and no viewer."""
+"""What is under review, and what may be done with it. Tells when it changes; knows no Qt and no viewer.
+
+What only a run needs is imported where it is needed: the window opens sooner.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,7 @@ from napari_aln.errors import ClinicalError
 from napari_aln.records import Clinical
 from napari_aln.settings import PredictSettings
 from napari_aln.store.result import alias_of, shown_name
-from napari_aln.workflows.pictures import MAP_STYLES, colour_limits
-from napari_aln.workflows.predict import Request
-from napari_aln.workflows.score import clinical_vector, settings_for
+from napari_aln.workflows.maps import MAP_STYLES, colour_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_aln.records import Mode, PatchScores, Region, RunRecord, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
+    from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
 
     Kind = Literal["whole-slide", "roi"]
@@ -159,6 +161,8 @@ class ReviewState:
             return "Draw or import a tumour ROI first."
         if self.clinical_problem:
             return self.clinical_problem
+        from napari_aln.workflows.score import clinical_vector
+
         try:
             for bundle in bundles:
                 clinical_vector(bundle.card, self.clinical, self.settings)
@@ -168,6 +172,8 @@ class ReviewState:
 
     def request(self, kind: Kind, cache: FeatureCache | None) -> Request:
         """Return what a run of this kind asks, as things stand now."""
+        from napari_aln.workflows.predict import Request
+
         return Request(
             self.bundles_for(kind),
             regions=self.regions,
@@ -230,5 +236,7 @@ def key_of(bundle: Bundle) -> str:
 
 def _what_counts(bundle: Bundle, settings: PredictSettings) -> PredictSettings:
     """Return the settings that may change a model's answer: not what is kept between runs."""
+    from napari_aln.workflows.score import settings_for
+
     own = settings_for(bundle.card, settings)
     return own.model_copy(update={"cache": PredictSettings().cache})

@@ -10,7 +10,7 @@ from napari_aln.settings import PredictSettings
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.state import SHOWN_MAPS
-from napari_aln.workflows.pictures import MAP_STYLES, scale_extent
+from napari_aln.workflows.maps import MAP_STYLES, scale_extent
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,8 @@ from napari_aln.store.result import (
     write_document,
     write_tables,
 )
-from napari_aln.workflows.pictures import MAP_STYLES, Background, colour_limits, map_figure, save_figure
+from napari_aln.workflows.maps import MAP_STYLES, colour_limits
+from napari_aln.workflows.pictures import Background, map_figure, save_figure
 from napari_aln.workflows.prepare import require_mpp
 from napari_aln.workflows.report import render_report
 

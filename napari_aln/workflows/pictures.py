@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from napari_aln.patches.raster import raster
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
-from napari_aln.store.heatmap import raster
+from napari_aln.workflows.maps import MAP_STYLES, scale_extent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
 
 SLIDE_WIDTH_IN, SLIDE_HEIGHT_IN = 6.8, 6.0  # the slide fits into this
 NOTICE_WIDTH_IN, BAR_HEIGHT_IN = 8.4, 2.6  # however narrow or flat the slide: the words are not cut
-SATURATED_SHARE = 0.01  # the top share of patches that may lie beyond the colour scale, as the legend says
-
-
-@dataclass(frozen=True)
-class MapStyle:
-    """How one map is shown."""
-
-    quantity: str
-    unit: str
-    colour_map: str  # readable with every common colour blindness
-    signed: bool = False
-    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,36 +33,6 @@ class Background:
     rgb: NDArray[np.uint8]  # (H, W, 3), the whole slide
     size_mm: tuple[float, float]  # width and height
     mpp: Mpp  # µm/px of level 0
-
-
-MAP_STYLES = {
-    "attention_slide": MapStyle("attention over the slide", "x uniform", "viridis"),
-    "attention_bag": MapStyle("attention within bags", "x uniform", "viridis"),
-    "attention_logit": MapStyle("attention logit", "before softmax", "viridis"),
-    "contribution": MapStyle("contribution to N(+)", "log-odds", "PuOr_r", signed=True),
-    "probability": MapStyle("probability of N(+) of the patch alone", "0 to 1", "viridis", limits=(0.0, 1.0)),
-    "entropy": MapStyle("entropy", "bits", "viridis"),
-}
-
-
-def colour_limits(style: MapStyle, values: Sequence[NDArray[np.floating]]) -> tuple[float, float]:
-    """Return one colour scale for all runs that are shown together; signed maps are centred on zero."""
-    if style.limits:
-        return style.limits
-    joined = np.concatenate([v[np.isfinite(v)] for v in values])
-    if not len(joined):
-        return 0.0, 1.0
-    if style.signed:
-        reach = float(np.quantile(np.abs(joined), 1 - SATURATED_SHARE)) or 1.0
-        return -reach, reach
-    high = float(np.quantile(joined, 1 - SATURATED_SHARE))
-    low = 0.0 if style.unit == "x uniform" else float(joined.min())
-    return low, high if high > low else low + 1.0
-
-
-def scale_extent(style: MapStyle) -> str:
-    """Return on which sides of the colour scale values may lie beyond it: neither, max or both."""
-    return "neither" if style.limits else "both" if style.signed else "max"
 
 
 def map_figure(

@@ -1,18 +1,16 @@
 """What the window asks for while a slide is under review: the same opening and predicting as everywhere else.
 
 Each step opens the slide for itself, so that the picture on the screen, the tissue search and a run can end,
-be cancelled or fail one without the other.
+be cancelled or fail one without the other. What a step needs is imported by the step, on the thread that runs
+it: the window opens sooner.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Progress
 from napari_aln.slides import open_slide
-from napari_aln.workflows.predict import predict_slide
-from napari_aln.workflows.prepare import survey, usable_roi
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -43,6 +41,8 @@ def open_for_review(path: Path, mpp: Mpp | None, remembered: Remembered) -> Gene
 
 def survey_file(info: SlideInfo) -> Generator[Progress, None, Overview]:
     """Yield once, return the overview and tissue of a slide whose µm/px is known."""
+    from napari_aln.workflows.prepare import survey
+
     yield Progress("find tissue", 0, 1)
     with _reopened(info) as slide:
         return survey(slide)
@@ -52,6 +52,9 @@ def predict_file(
     info: SlideInfo, request: Request, seen: Overview | None
 ) -> Generator[Progress, None, SlideResult]:
     """Yield progress, return what `predict_slide` returns; without an overview one is made first."""
+    from napari_aln.workflows.predict import predict_slide
+    from napari_aln.workflows.prepare import survey
+
     yield Progress("open", 0, 1)
     with _reopened(info) as slide:
         if seen is None:
@@ -62,6 +65,8 @@ def predict_file(
 
 def load_bundles(paths: Sequence[Path]) -> Generator[Progress, None, list[Bundle]]:
     """Yield for each file, return the opened and checked bundles."""
+    from napari_aln.mil.bundle import open_bundle
+
     bundles = []
     for done, path in enumerate(paths):
         yield Progress("load models", done, len(paths))
@@ -73,6 +78,8 @@ def load_regions(
     info: SlideInfo, path: Path
 ) -> Generator[Progress, None, tuple[tuple[Region, ...], tuple[str, ...]]]:
     """Yield once, return a file's tumour regions in level-0 pixels, and what was done to them."""
+    from napari_aln.workflows.prepare import usable_roi
+
     yield Progress("load regions", 0, 1)
     with _reopened(info) as slide:
         return usable_roi(slide, path)
@@ -90,3 +97,9 @@ def associated_images(info: SlideInfo) -> Generator[Progress, None, dict[str, ND
 
 def _reopened(info: SlideInfo) -> Slide:
     return open_slide(info.path, info.mpp if info.mpp_origin == "user" else None)
+
+
+def warm_up() -> Generator[Progress, None, None]:
+    """Yield once; load what the first run needs, while nobody waits for it."""
+    yield Progress("load", 0, 1)
+    import napari_aln.workflows.predict  # noqa: F401

@@ -8,7 +8,7 @@ from napari_aln import open_slide
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical
 from napari_aln.settings import PredictSettings
-from napari_aln.workflows.pictures import MAP_STYLES, colour_limits
+from napari_aln.workflows.maps import MAP_STYLES, colour_limits
 from napari_aln.workflows.predict import Request, predict_to_folder
 
 

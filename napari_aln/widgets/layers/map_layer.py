@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 from napari.layers import Image
 from napari.utils import Colormap
 
-from napari_aln.store.heatmap import pixel_l0, raster
+from napari_aln.patches.raster import pixel_l0, raster
 from napari_aln.widgets.layers.held import HeldLayer
 from napari_aln.widgets.layers.placement import Frame
 
@@ -119,5 +118,7 @@ class MapLayer(HeldLayer):
 
 
 def _colormap(name: str) -> Colormap:
+    import matplotlib as mpl  # not needed before the first map
+
     colours = mpl.colormaps[name](np.linspace(0, 1, 256)).astype(np.float32)
     return Colormap(colours, name=name, nan_color=(0, 0, 0, 0))

@@ -24,7 +24,7 @@ NAME = "slide"  # not the file's name: it may hold a patient's, and napari shows
 
 
 class _Bell(QObject):
-    """Carries what the decoding threads say to the window's thread: Qt queues calls of a QObject's methods."""
+    """Carries what the decoding threads say to the window's thread: Qt queues calls of QObjects' methods."""
 
     arrived = Signal()
     failed = Signal(object)  # AlnError
