@@ -1,10 +1,9 @@
 """The lazy pyramid the viewer draws: array-likes over an open slide, their tiles made by background threads.
 
 Placing the levels: a level's row ``r`` is the mean of level-0 rows ``r * d`` to ``(r + 1) * d``, ``d`` being
-the ratio of both heights; columns alike. napari 0.9 draws 2-D multiscale layers in just this way: it shifts every
-level by half a *level-0* pixel, not half of its own. So no level needs an offset. Pixel centres count in
-napari: for a world whose zero is the slide's corner, give the layer ``translate = (mpp_y / 2, mpp_x / 2)``
-beside its ``scale``.
+the ratio of both heights; columns alike. napari 0.9 draws 2-D multiscale layers in just this way: it shifts
+every level by half a *level-0* pixel, not half of its own. So no level needs an offset. Pixel centres count
+in napari: for a world whose zero is the slide's corner, give the layer a ``translate`` of half its ``scale``.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 CACHE_BYTES = 256 * 2**20
 """Tiles kept: several times what a large screen shows."""
 
-_CHEAP_PX = 2 * 1024  # a whole picture of at most this side comes from a slide that can reduce itself
+_REDUCED_PX = 2048  # a level up to this side is taken whole from a slide that can reduce itself
 
 
 class Pyramid:
@@ -78,8 +77,8 @@ class Pyramid:
         self._icc = False
         self._lock = threading.Lock()
         self._troubles: set[tuple[type, str]] = set()
-        self._cheap: NDArray[np.uint8] | None = None
-        self._cheap_number = _cheap_level(self._plan) if isinstance(slide, Reduces) else None
+        self._asked_reduced = False
+        self._reduced: tuple[int, NDArray[np.uint8]] | None = None
         self.on_arrival: Callable[[], None] | None = None
         self.on_error: Callable[[AlnError], None] | None = None
         last = self._plan[-1]
@@ -93,6 +92,11 @@ class Pyramid:
     def pending(self) -> int:
         """Tiles wanted by the newest picture that have not come yet; 0: read again, and it is whole."""
         return self._workers.pending
+
+    @property
+    def returned_whole(self) -> bool:
+        """Tell whether the newest picture had all its tiles already when it was returned."""
+        return not self._workers.returned_short
 
     @property
     def cache_bytes_used(self) -> int:
@@ -176,10 +180,9 @@ class Pyramid:
         box = level.tile_box(row, column)
         if level.file_level is not None:
             tile = self._from_file(level.file_level, box)
-        elif number == self._cheap_number and (whole := self._reduced(level)) is not None:
-            tile = self._in_colors(whole[box[1] : box[3], box[0] : box[2]])
         else:
-            tile = self._averaged(number, box, further)
+            reduced = self._cut_from_reduced(number, box)
+            tile = self._averaged(number, box, further) if reduced is None else reduced
         if number < len(self._plan) - 1:
             return tile
         x0, y0, x1, y1 = box
@@ -187,24 +190,26 @@ class Pyramid:
         place[:] = tile
         return place
 
-    def _reduced(self, level: PlannedLevel) -> NDArray[np.uint8] | None:
-        """Return a small level that the slide makes of itself at once, without a full decode."""
+    def _cut_from_reduced(self, number: int, box: tuple[int, int, int, int]) -> NDArray[np.uint8] | None:
+        """Return a box of the level that the slide makes of itself at once, without a full decode."""
         with self._lock:
-            if self._cheap is None and self._cheap_number is not None and isinstance(self._slide, Reduces):
-                try:
-                    self._cheap = self._slide.reduced((level.width_px, level.height_px))
-                except AlnError:  # reading the tiles will say what is wrong
-                    self._cheap = None
-                if self._cheap is None:
-                    self._cheap_number = None
-            return self._cheap
+            if not self._asked_reduced:
+                self._asked_reduced = True
+                self._reduced = _reduced_level(self._slide, self._plan)
+        if self._reduced is None or self._reduced[0] != number:
+            return None
+        x0, y0, x1, y1 = box
+        return self._in_colors(self._reduced[1][y0:y1, x0:x1])
 
     def _averaged(
         self, number: int, box: tuple[int, int, int, int], further: Callable[[Key], NDArray[np.uint8]]
     ) -> NDArray[np.uint8]:
         level, finer = self._plan[number], self._plan[number - 1]
         x0, y0, x1, y1 = source = source_box(finer, level, box)
-        if finer.file_level is not None:
+        here = self._if_here(number - 1, range(y0, y1), range(x0, x1))
+        if here is not None:
+            pixels = here
+        elif finer.file_level is not None:  # past the cache: nobody wants to see these tiles now
             pixels = self._from_file(finer.file_level, source)
         else:
             pixels = np.empty((y1 - y0, x1 - x0, 3), np.uint8)
@@ -312,11 +317,18 @@ class PyramidLevel:
         return f"<PyramidLevel {self._number} {self.shape}>"
 
 
-def _cheap_level(plan: tuple[PlannedLevel, ...]) -> int | None:
-    """Return the finest level that is small enough to be had whole, if the file lacks it."""
+def _reduced_level(slide: Slide, plan: tuple[PlannedLevel, ...]) -> tuple[int, NDArray[np.uint8]] | None:
+    """Return the finest small level that the file lacks and the slide can make of itself, and its number."""
+    if not isinstance(slide, Reduces):
+        return None
     for number, level in enumerate(plan):
-        if level.file_level is None and max(level.width_px, level.height_px) <= _CHEAP_PX:
-            return number
+        if level.file_level is None and max(level.width_px, level.height_px) <= _REDUCED_PX:
+            try:
+                rgb = slide.reduced((level.width_px, level.height_px))
+            except AlnError:  # reading the tiles will say what is wrong
+                return None
+            if rgb is not None:
+                return number, rgb
     return None
 
 

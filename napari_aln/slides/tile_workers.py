@@ -70,10 +70,11 @@ class TileWorkers:
         self._to_keep: dict[Key, None] = {}
         self._picture = 0
         self._read_at = 0.0
-        self._returned_short = False
+        self._told = False
         self._era = 0
         self._at_work = 0
         self._closed = False
+        self.returned_short = False  # the newest picture was returned before all of its tiles were there
 
     @property
     def pending(self) -> int:
@@ -105,14 +106,15 @@ class TileWorkers:
             self._missing = {key: None for key in keys if self._cached(key) is None}
             self._picture += 1
             this = self._picture
-            self._returned_short = False
+            self._told = self.returned_short = False
+            self._picture_whole.notify_all()  # who waits for a former picture need not any longer
             self._wake()
             self._picture_whole.wait_for(
                 lambda: not self._missing or self._picture != this or self._closed, patience_s
             )
             if self._picture == this:
                 self._read_at = time.monotonic()
-                self._returned_short = bool(self._missing)
+                self.returned_short = bool(self._missing)
             return {key: tile for key in keys if (tile := self._cached(key)) is not None}
 
     def look(self, key: Key) -> NDArray[np.uint8] | None:
@@ -213,10 +215,9 @@ class TileWorkers:
             if not self._missing:
                 self._picture_whole.notify_all()
         late = time.monotonic() - self._read_at > PROGRESS_S
-        tell = last_to_keep or (awaited and self._returned_short and (late or not self._missing))
-        if tell:
-            self._returned_short = False
-        return tell
+        due = awaited and self.returned_short and not self._told and (late or not self._missing)
+        self._told = self._told or due
+        return due or last_to_keep
 
     def _shrink(self) -> None:
         while self._bytes > self._limit:

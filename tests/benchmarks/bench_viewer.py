@@ -1,0 +1,373 @@
+"""The viewer's pyramid against napari-wsi and against OpenSlide without a pyramid of its own.
+
+Run ``xvfb-run -a -s "-screen 0 2560x1440x24" python tests/benchmarks/bench_viewer.py --peer-python PYTHON``
+with the Python of an environment where napari-wsi is installed; without it that contender is left out. Every
+round runs each contender once, in turn, in a process of its own with default napari settings in a temporary
+folder; the table shows medians over the rounds. The file is in the page cache.
+
+"first" is the first slide of a fresh window, with all that is imported for it; "again" the same slide once
+more after its layer was removed. Times run until the picture is whole and on the canvas: ours until no tile is
+missing in what was drawn, the others until `layer.loaded` and drawn. Jumps go to the same random places at
+five zooms for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+_TILE = 256
+_TEXTURE = 2048
+_ZOOMS = (0.9, 0.42, 0.2, 0.1, 0.055)  # screen pixels per level-0 pixel
+_CONTENDERS = ("ours", "napari-wsi", "openslide")
+
+
+def write_slide(path: Path, side: int) -> None:
+    """Write a tiled JPEG TIFF with levels 1/4/16 of a repeated texture, encoding each distinct tile once."""
+    import tifffile
+    from imagecodecs import jpeg8_encode
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(90, 250, (_TEXTURE // 32, _TEXTURE // 32, 3), dtype=np.uint8)
+    texture = np.asarray(Image.fromarray(coarse).resize((_TEXTURE, _TEXTURE), Image.Resampling.BICUBIC))
+    texture = texture + rng.integers(-12, 13, (_TEXTURE, _TEXTURE, 1), dtype=np.int16)
+    texture = texture.clip(0, 255).astype(np.uint8)
+    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
+        for level, factor in enumerate((1, 4, 16)):
+            pixels = np.asarray(Image.fromarray(texture).reduce(factor))
+            repeats = max(1, _TILE // pixels.shape[0])
+            pixels = np.tile(pixels, (repeats, repeats, 1))
+            period = pixels.shape[0] // _TILE
+            encoded = {
+                (row, column): jpeg8_encode(
+                    np.ascontiguousarray(
+                        pixels[row * _TILE : (row + 1) * _TILE, column * _TILE : (column + 1) * _TILE]
+                    ),
+                    level=80,
+                    subsampling="420",
+                )
+                for row in range(period)
+                for column in range(period)
+            }
+            size = side // factor
+            count = -(-size // _TILE)
+            tiff.write(
+                (encoded[row % period, column % period] for row in range(count) for column in range(count)),
+                shape=(size, size, 3),
+                dtype=np.uint8,
+                tile=(_TILE, _TILE),
+                photometric="ycbcr",
+                subsampling=(2, 2),
+                compression="jpeg",
+                subfiletype=int(level > 0),
+                resolution=(40_000 / factor, 40_000 / factor),
+                resolutionunit="CENTIMETER",
+                metadata=None,
+            )
+
+
+class _BareLevel:
+    """One level of the file through OpenSlide, nothing more."""
+
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    def __init__(self, handle, level: int) -> None:
+        self._handle, self._level = handle, level
+        width, height = handle.level_dimensions[level]
+        self.shape = (height, width, 3)
+        self.size = height * width * 3
+
+    def __getitem__(self, key):
+        key = key if isinstance(key, tuple) else (key,)
+        rows, columns = (
+            range(n)[k] for k, n in itertools.zip_longest(key[:2], self.shape[:2], fillvalue=slice(None))
+        )
+        scale = self._handle.level_downsamples[self._level]
+        corner = (round(columns.start * scale), round(rows.start * scale))
+        return np.asarray(self._handle.read_region(corner, self._level, (len(columns), len(rows))))[..., :3]
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:, :]
+
+
+class _Heartbeat:
+    """The longest time in which Qt handled no timer."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self.last, self.longest = time.perf_counter(), 0.0
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._beat)
+        self._timer.start(2)
+
+    def _beat(self) -> None:
+        now = time.perf_counter()
+        self.longest = max(self.longest, now - self.last)
+        self.last = now
+
+    def restart(self) -> None:
+        self.last, self.longest = time.perf_counter(), 0.0
+
+    def stop(self) -> float:
+        self._beat()
+        self._timer.stop()
+        return self.longest
+
+
+class _Stage:
+    """A shown viewer, and waiting until what it shows is whole."""
+
+    def __init__(self) -> None:
+        import napari
+        from vispy import gloo
+
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.window.resize(1600, 1100)
+        self._canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
+        self._finish = gloo.gl.glFinish
+        self._canvas.events.draw.connect(self._on_draw, position="last")
+        self.dirty = True
+        self.draws = 0
+        self.whole = lambda: True
+        self.settle(0.5)
+
+    def _on_draw(self, event) -> None:
+        self._finish()
+        self.draws += 1
+        self.dirty = False
+
+    def process(self) -> None:
+        from qtpy.QtCore import QEventLoop
+        from qtpy.QtWidgets import QApplication
+
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+
+    def settle(self, seconds: float) -> None:
+        beat = _Heartbeat()  # else `process` would wait for an event for ever
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self.process()
+        beat.stop()
+
+    def until_whole(self, change, beat: _Heartbeat) -> float:
+        """Return the seconds from a change until its whole picture is drawn."""
+        beat.restart()
+        drawn = self.draws
+        start = time.perf_counter()
+        self.dirty = True
+        change()
+        while self.dirty or self.draws == drawn or not self.whole():
+            self.process()
+            if time.perf_counter() - start > 60:
+                raise TimeoutError("the picture did not get whole in a minute")
+        return time.perf_counter() - start
+
+    def look_at(self, center_yx: tuple[float, float], zoom: float) -> None:
+        camera = self.viewer.scene.camera
+        camera.zoom = zoom
+        camera.center = (0, *center_yx)
+
+
+def _add_ours(stage: _Stage, path: Path) -> None:
+    from qtpy.QtCore import QObject, Signal
+
+    from napari_aln.slides import open_slide
+    from napari_aln.slides.pyramid import Pyramid
+
+    class Arrival(QObject):
+        came = Signal()
+
+    arrival = Arrival()
+    pyramid = Pyramid(open_slide(path))
+    pyramid.on_arrival = arrival.came.emit
+    layer = stage.viewer.add_image(list(pyramid.levels), multiscale=True, rgb=True)
+
+    def refresh() -> None:
+        stage.dirty = True
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
+
+    arrival.came.connect(refresh)
+    stage.kept = (arrival, pyramid)
+    stage.whole = lambda: layer.loaded and pyramid.returned_whole
+    stage.close = pyramid.close
+
+
+def _add_wsi(stage: _Stage, path: Path) -> None:
+    from napari_wsi.backends.openslide import OpenSlideStore
+
+    stage.kept = OpenSlideStore(path)
+    (layer,) = stage.kept.to_viewer(stage.viewer)
+    stage.whole = lambda: layer.loaded
+    stage.close = lambda: None
+
+
+def _add_openslide(stage: _Stage, path: Path) -> None:
+    import openslide
+
+    handle = openslide.OpenSlide(path)
+    levels = [_BareLevel(handle, level) for level in range(handle.level_count)]
+    layer = stage.viewer.add_image(levels, multiscale=True, rgb=True)
+    stage.whole = lambda: layer.loaded
+    stage.close = lambda: None
+
+
+def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, float]:
+    """Show a slide in this process and return what was measured, in ms and MB."""
+    import psutil
+
+    stage = _Stage()
+    before_mb = psutil.Process().memory_info().rss / 1e6
+    add = {"ours": _add_ours, "napari-wsi": _add_wsi, "openslide": _add_openslide}[contender]
+    beat = _Heartbeat()
+    first = stage.until_whole(lambda: add(stage, path), beat)
+    stage.settle(0.5)
+    again = []
+    for _ in range(5):
+        stage.close()
+        stage.viewer.layers.clear()
+        stage.settle(0.2)
+        again.append(stage.until_whole(lambda: add(stage, path), beat))
+    rng = np.random.default_rng(1)
+    zooms = np.repeat(_ZOOMS, jumps)
+    rng.shuffle(zooms)
+    places = rng.uniform(0.1, 0.9, (len(zooms), 2)) * side
+    jump, blocked = [], []
+    for zoom, place in zip(zooms, places, strict=True):
+        jump.append(stage.until_whole(lambda z=zoom, p=place: stage.look_at(tuple(p), z), beat))
+        blocked.append(beat.longest)
+    pan, pan_blocked = [], []
+    for zoom, step in ((0.9, 60), (0.2, 300)):
+        stage.until_whole(lambda z=zoom: stage.look_at((side * 0.2, side * 0.2), z), beat)
+        for at in range(1, 31):
+            place = (side * 0.2 + at * step / 2, side * 0.2 + at * step)
+            pan.append(stage.until_whole(lambda p=place, z=zoom: stage.look_at(p, z), beat))
+            pan_blocked.append(beat.longest)
+    beat.stop()
+    peak_mb = _peak_mb()
+    stage.close()
+    stage.viewer.close()
+    return {
+        "first": first * 1e3,
+        "again": statistics.median(again) * 1e3,
+        "jump p50": float(np.percentile(jump, 50)) * 1e3,
+        "jump p95": float(np.percentile(jump, 95)) * 1e3,
+        "pan p50": float(np.percentile(pan, 50)) * 1e3,
+        "pan p95": float(np.percentile(pan, 95)) * 1e3,
+        "block p95": float(np.percentile(blocked + pan_blocked, 95)) * 1e3,
+        "block max": max(blocked + pan_blocked) * 1e3,
+        "peak MB": peak_mb,
+        "growth MB": peak_mb - before_mb,
+    }
+
+
+def _peak_mb() -> float:
+    """Return the most memory this process has held."""
+    import psutil
+
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return memory.peak_wset / 1e6
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _in_own_process(python: str, contender: str, path: Path, arguments: argparse.Namespace) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NAPARI_CONFIG": str(Path(folder) / "settings.yaml")}
+        if arguments.async_slicing:
+            environment["NAPARI_ASYNC"] = "1"
+        done = subprocess.run(
+            [python, __file__, "--perform", contender, "--slide", str(path), "--jumps", str(arguments.jumps)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise SystemExit(f"{contender} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _peer_has_wsi(python: str | None) -> bool:
+    if python is None:
+        print("napari-wsi is left out: no --peer-python was given")
+        return False
+    found = subprocess.run([python, "-c", "import napari_wsi.backends.openslide"], check=False)
+    if found.returncode:
+        print(f"napari-wsi is left out: {python} does not have it")
+    return not found.returncode
+
+
+def compare(path: Path, arguments: argparse.Namespace) -> None:
+    """Run all contenders in turn and print medians."""
+    peer = _peer_has_wsi(arguments.peer_python)
+    contenders = [name for name in _CONTENDERS if peer or name != "napari-wsi"]
+    seen: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    for _ in range(arguments.rounds):
+        for name in contenders:
+            python = arguments.peer_python if name == "napari-wsi" else sys.executable
+            seen[name].append(_in_own_process(python, name, path, arguments))
+    print(f"{'':12}" + "".join(f"{name:>24}" for name in contenders) + "   median (lowest-highest), ms or MB")
+    middle: dict[str, dict[str, float]] = {name: {} for name in contenders}
+    for figure in seen["ours"][0]:
+        line = f"{figure:12}"
+        for name in contenders:
+            values = [measured[figure] for measured in seen[name]]
+            middle[name][figure] = statistics.median(values)
+            line += f"{middle[name][figure]:10.0f} ({min(values):5.0f}-{max(values):5.0f})"
+        print(line)
+    for name in contenders[1:]:
+        ratios = {
+            f: middle["ours"][f] / middle[name][f]
+            for f in ("first", "again", "jump p95", "pan p95", "peak MB")
+        }
+        print(f"ours / {name}: " + ", ".join(f"{f} {ratio:.2f}" for f, ratio in ratios.items()))
+
+
+def main() -> None:
+    """Measure a generated slide, or a given one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer-python", help="Python of an environment with napari-wsi and this package")
+    parser.add_argument("--side", type=int, default=20_000, help="side of the generated slide in px")
+    parser.add_argument("--slide", type=Path, help="a square slide instead of the generated one")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jumps", type=int, default=12, help="jumps for each of five zooms")
+    parser.add_argument("--async-slicing", action="store_true", help="switch on napari's own, for all")
+    parser.add_argument("--perform", choices=_CONTENDERS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.perform:
+        import openslide
+
+        with openslide.OpenSlide(arguments.slide) as slide:
+            side = min(slide.dimensions)
+        print(json.dumps(perform(arguments.perform, arguments.slide, side, arguments.jumps)))
+    elif arguments.slide:
+        compare(arguments.slide, arguments)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "generated.tif"
+            write_slide(path, arguments.side)
+            print(
+                f"generated: {arguments.side} x {arguments.side} px, levels 1/4/16, JPEG tiles of {_TILE} px"
+            )
+            compare(path, arguments)
+
+
+if __name__ == "__main__":
+    main()
