@@ -1,0 +1,295 @@
+"""Pictures of every state of the window, taken while mouse and keys drive it, to be looked at by a person.
+
+Run ``xvfb-run -a -s "-screen 0 2560x1440x24" python tests/benchmarks/screenshots.py FOLDER``, or under any X
+display that is large enough. Each theme and size walks through the states in a process of its own, with
+napari's settings, the cache and what the window remembers in a temporary folder.
+
+``--photo`` names a slide picture without µm/px, such as a BCNB JPEG; without one a PNG is drawn. ``--slide``
+names a slide with label and macro images; without one that state is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_aln.widgets.dock import ReviewDock
+
+SIZES = ("1280x800", "2560x1440")
+THEMES = ("dark", "light")
+STATES = (
+    "empty", "failed", "asking", "associated", "help", "open", "mask",
+    "running", "cancelled", "one", "two", "top", "x10", "x40", "signed",
+)  # fmt: skip
+PATIENCE_S = 120.0
+
+
+class Walk:
+    """One window, led through the states in the order in which a user meets them."""
+
+    def __init__(self, folder: Path, wanted: set[str], files: Path, slide: Path | None) -> None:
+        self.folder, self.wanted, self.files, self.slide = folder, wanted, files, slide
+        self.dock: ReviewDock
+
+    def take(self, theme: str, size: tuple[int, int]) -> None:
+        """Open the window and walk."""
+        from napari.settings import get_settings
+
+        from napari_aln.widgets.window import dock_of, open_window
+
+        get_settings().appearance.theme = theme
+        self.stem = f"{size[0]}x{size[1]}-{theme}"
+        self.size = size
+        self.viewer = open_window()
+        self.window = self.viewer.window._qt_window
+        self.window.setGeometry(0, 0, *size)
+        self.dock = dock_of(self.viewer)
+        self.grab("empty")
+        self.failed()
+        self.asking()
+        self.associated()
+        self.demo()
+        self.viewer.close()
+
+    def failed(self) -> None:
+        """A slide that vanishes between opening and running; many warnings and long names beside it."""
+        if not self.wants("failed"):
+            return
+        from napari_aln.workflows.demo import BUNDLES, SLIDE, sample_path
+
+        name = "S2026-004711_A1_mamma_links_stanzbiopsie_HE_scanner-07_wiederholung.tif"
+        copy = Path(shutil.copy(sample_path(SLIDE), self.files / name))
+        self.dock.review.open_files([copy, sample_path(BUNDLES[1])])
+        self.wait(lambda: self.idle() and bool(self.dock.review.state.bundles))
+        self.dock.review.state.slide.close()
+        copy.unlink()
+        self.fill_in_patient()
+        self.click(self.dock.run.buttons["whole-slide"])
+        self.wait(self.idle)
+        self.grab("failed")
+
+    def asking(self) -> None:
+        """A picture without µm/px."""
+        if not self.wants("asking"):
+            return
+        from napari_aln.widgets.mpp_dialog import MppDialog
+
+        self.dock.review.open_files([self.files / "351899.jpg"])
+        self.wait(lambda: self.dock.findChild(MppDialog) is not None)
+        self.grab("asking")
+        dialog = self.dock.findChild(MppDialog)
+        self.type_in(dialog.line, "0.5")
+        self.click(dialog.ok_button)
+        self.wait(lambda: self.idle() and self.dock.review.state.seen is not None)
+        self.grab("asked")
+
+    def associated(self) -> None:
+        """Label and macro, after their click."""
+        if self.slide is None or not self.wants("associated"):
+            return
+        from napari_aln.widgets.associated_dialog import AssociatedDialog
+
+        self.dock.review.open_files([self.slide])
+        self.wait(lambda: self.idle() and self.dock.slide_card.associated_button.isVisible())
+        self.grab("svs")
+        self.click(self.dock.slide_card.associated_button)
+        self.wait(lambda: self.dock.findChild(AssociatedDialog) is not None)
+        self.grab("associated")
+        self.dock.findChild(AssociatedDialog).close()
+
+    def demo(self) -> None:
+        """The demonstration, from the open slide to two results."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        from napari_aln.workflows.demo import BUNDLES, ROI, SLIDE, sample_path
+
+        review, dock = self.dock.review, self.dock
+        dock.scroll_area.verticalScrollBar().setValue(0)
+        review.open_files([sample_path(name) for name in (SLIDE, ROI, *BUNDLES)])
+        self.wait(lambda: self.idle() and len(review.state.bundles) == 2 and bool(review.state.regions))
+        self.grab("open")
+        if self.wants("help"):
+            self.press(Qt.Key.Key_H, Qt.KeyboardModifier.AltModifier)
+            self.grab("help")
+            dock._help.close()
+        if self.wants("mask"):
+            self.click(dock.map.mask_box)
+            self.grab("mask")
+            self.click(dock.map.mask_box)
+        if not self.wanted & set(STATES[STATES.index("running") :]):
+            return
+        self.fill_in_patient()
+        self.click(dock.run.buttons["whole-slide"])
+        self.wait(
+            lambda: " of " in dock.run.status.shown_text() and "patches" in dock.run.status.shown_text()
+        )
+        self.grab("running")
+        self.click(dock.run.cancel_button)
+        self.wait(self.idle)
+        self.grab("cancelled")
+        self.click(dock.run.buttons["whole-slide"])
+        self.wait(lambda: self.idle() and "dlcnbc-ws" in dock.results.cards)
+        self.grab("one")
+        self.click(dock.run.buttons["roi"])
+        self.wait(lambda: self.idle() and "dlcnbc" in dock.results.cards)
+        self.grab("two")
+        dock.scroll_area.verticalScrollBar().setValue(0)
+        self.grab("top")
+        dock.reveal("Map")
+        self.look_at_tumour()
+        self.press(Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
+        self.grab("x10")
+        self.press(Qt.Key.Key_4, Qt.KeyboardModifier.AltModifier)
+        QTest.mouseMove(self.canvas, self.canvas.rect().center())
+        self.grab("x40")
+        self.press(Qt.Key.Key_0, Qt.KeyboardModifier.AltModifier)
+        dock.map.map_combo.setFocus()
+        for _ in range(dock.map.map_combo.findData("contribution")):
+            QTest.keyClick(dock.map.map_combo, Qt.Key.Key_Down)
+        self.grab("signed")
+
+    def fill_in_patient(self) -> None:
+        """Type the demonstration patient's values."""
+        from qtpy.QtWidgets import QLineEdit, QRadioButton
+
+        form = self.dock.clinical
+        self.type_in(form.findChild(QLineEdit, "clinical_age"), "58")
+        self.type_in(form.findChild(QLineEdit, "clinical_tumor_size"), "2.1")
+        for name in ("er_positive", "pr_positive", "her2_negative"):
+            self.click(form.findChild(QRadioButton, f"clinical_{name}"))
+
+    def look_at_tumour(self) -> None:
+        """Put the middle of the ROI into the middle of the canvas."""
+        review = self.dock.review
+        middle = review.state.regions[0].geometry.centroid
+        self.viewer.scene.camera.center = tuple(review.scene.frame.world_yx((middle.x, middle.y)))
+
+    @property
+    def canvas(self) -> object:
+        """What napari draws on."""
+        return self.viewer.window._qt_viewer.canvas.native
+
+    def press(self, key: object, modifier: object) -> None:
+        """Press a key on the canvas."""
+        from qtpy.QtTest import QTest
+
+        QTest.keyClick(self.canvas, key, modifier)
+
+    def click(self, widget: object) -> None:
+        """Click a control, scrolled to where a user would have to click it."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+        from qtpy.QtWidgets import QCheckBox, QRadioButton
+
+        if self.dock.scroll_area.isAncestorOf(widget):
+            self.dock.scroll_area.ensureWidgetVisible(widget, 0, 8)
+        at = QPoint(10, widget.height() // 2)
+        if not isinstance(widget, QCheckBox | QRadioButton):
+            at = widget.rect().center()
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=at)
+
+    def type_in(self, line: object, text: str) -> None:
+        """Type over what a line holds."""
+        from qtpy.QtTest import QTest
+
+        line.selectAll()
+        QTest.keyClicks(line, text)
+
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not any(job.is_running for job in self.dock.review.jobs)
+
+    def wants(self, state: str) -> bool:
+        """Whether a picture of this state is asked for."""
+        return state in self.wanted
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Serve the window until something holds."""
+        end = time.monotonic() + PATIENCE_S
+        while not until():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.stem}: this state did not come.")
+            serve(10)
+
+    def grab(self, state: str) -> None:
+        """Save what the screen shows, dialogs too."""
+        if not self.wants({"asked": "asking", "svs": "associated"}.get(state, state)):
+            return
+        serve(100 if state == "running" else 900)  # tiles come by and by
+        picture = self.window.screen().grabWindow(0, 0, 0, *self.size)
+        picture.save(str(self.folder / f"{self.stem}-{state}.png"))
+
+
+def serve(time_ms: int) -> None:
+    """Let the window work; vispy replaces `QTest.qWait` by a busy loop that PySide6 does not survive."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(time_ms, loop.quit)
+    loop.exec()
+
+
+def draw_photo(path: Path) -> None:
+    """Write a picture that could be a biopsy and states no µm/px."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (3000, 2200), (192, 190, 191))
+    pen = ImageDraw.Draw(picture)
+    for x, y in np.random.default_rng(1).normal((1500, 1100), (180, 420), (900, 2)):
+        pen.ellipse((x - 40, y - 40, x + 40, y + 40), fill=(196, 120, 168))
+    picture.save(path, format="JPEG", quality=90)
+
+
+def walk_in_a_process_of_its_own(arguments: argparse.Namespace, theme: str, size: str) -> int:
+    """Take one theme and size with settings that nobody else sees."""
+    with tempfile.TemporaryDirectory() as own:
+        folders = {
+            "NAPARI_CONFIG": f"{own}/napari/settings.yaml",
+            "NAPARI_ALN_CONFIG": f"{own}/config",
+            "NAPARI_ALN_CACHE": f"{own}/cache",
+        }
+        files = Path(own, "slides")
+        files.mkdir()
+        photo = files / "351899.jpg"
+        draw_photo(photo) if arguments.photo is None else shutil.copy(arguments.photo, photo)
+        command = [sys.executable, __file__, str(arguments.folder), "--walk", str(files)]
+        command += ["--themes", theme, "--sizes", size, "--states", *arguments.states]
+        command += ["--slide", str(arguments.slide)] if arguments.slide else []
+        return subprocess.run(command, env=os.environ | folders, check=False).returncode
+
+
+def main() -> int:
+    """Take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the pictures are written")
+    parser.add_argument("--states", nargs="+", choices=STATES, default=list(STATES))
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), metavar="WxH")
+    parser.add_argument("--themes", nargs="+", choices=THEMES, default=list(THEMES))
+    parser.add_argument("--photo", type=Path, help="a picture of a slide that states no µm/px")
+    parser.add_argument("--slide", type=Path, help="a slide with label and macro images")
+    parser.add_argument("--walk", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.walk is None:
+        runs = [(theme, size) for size in arguments.sizes for theme in arguments.themes]
+        return max(walk_in_a_process_of_its_own(arguments, *run) for run in runs)
+    width, height = (int(part) for part in arguments.sizes[0].split("x"))
+    walk = Walk(arguments.folder, set(arguments.states), arguments.walk, arguments.slide)
+    walk.take(arguments.themes[0], (width, height))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
