@@ -391,6 +391,10 @@ def test_pixels_of_both_kinds_are_joined():
 class DeviceNetwork:
     """What runs on CUDA, without CUDA: the device's preparation, then the network."""
 
+    device = "cuda"
+
+    device = "cuda"
+
     def __init__(self, bundle):
         self.network = bundle.network()
         self.prepare = networks._resize_on_device(bundle.card.input_px)
