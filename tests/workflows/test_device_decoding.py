@@ -393,8 +393,6 @@ class DeviceNetwork:
 
     device = "cuda"
 
-    device = "cuda"
-
     def __init__(self, bundle):
         self.network = bundle.network()
         self.prepare = networks._resize_on_device(bundle.card.input_px)
