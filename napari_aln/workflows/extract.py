@@ -19,7 +19,7 @@ from napari_aln.store.features import CachedFeatures
 from napari_aln.workflows.decode import Chunk, decoded, join_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from napari_aln.workflows.device_patches import DevicePatches
 
 SECONDS_BETWEEN_PARTS = 5.0
+PATCHES_BETWEEN_YIELDS = 4
+"""On a processor; the slowest encoder does five in a second, and a cancelled run must end within one."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,13 @@ def _read_and_score(
     for chunk in decoded(slide, table, input_px, threads=threads, chunk=settings.batch, on_device=on_device):
         for harvest in harvests:
             harvest.take(cell[chunk.rows], chunk)
+            for _ in harvest.score(only_full_batches=True):
+                yield Progress("extract", done, total, done / (time.perf_counter() - started))
         done += len(chunk.rows)
         yield Progress("extract", done, total, done / (time.perf_counter() - started))
     for harvest in harvests:
-        harvest.score_waiting()
+        for _ in harvest.score():
+            yield Progress("extract", done, total, done / (time.perf_counter() - started))
 
 
 def threads_for(settings: EngineSettings, input_px: int | None) -> int:
@@ -169,7 +174,7 @@ class _Harvest:
         return table.take(~held)
 
     def take(self, cell: NDArray[np.int64], chunk: Chunk) -> None:
-        """Note the entropy of patches that were read; score them as soon as a batch is full."""
+        """Note the entropy of patches that were read; those that are rich enough wait to be scored."""
         keep = self._is_wanted(cell) & ~self._is_scored(cell)
         if chunk.entropy is not None:
             plain = keep & self._too_plain(chunk.entropy)
@@ -178,24 +183,27 @@ class _Harvest:
         entropy = np.full(len(cell), np.nan, np.float32) if chunk.entropy is None else chunk.entropy
         if keep.any():
             self._waiting.append((cell[keep], entropy[keep], chunk.pixels[keep]))
-        if sum(len(cells) for cells, _, _ in self._waiting) >= self._batch:
-            self.score_waiting()
-        if time.monotonic() - self._stored_at > SECONDS_BETWEEN_PARTS:
-            self.store()
 
-    def score_waiting(self) -> None:
-        """Send all patches that wait through the network."""
-        if not self._waiting:
+    def score(self, *, only_full_batches: bool = False) -> Iterator[None]:
+        """Send the patches that wait through the network; yield in between, where the work can be ended."""
+        n_waiting = sum(len(cells) for cells, _, _ in self._waiting)
+        if n_waiting < (self._batch if only_full_batches else 1):
             return
         cells, entropies, parts = zip(*self._waiting, strict=True)
         self._waiting = []
         cell, entropy, pixels = np.concatenate(cells), np.concatenate(entropies), join_pixels(list(parts))
         if self._network is None:
             self._network = self._want.network()
-        h, e, *from_device = self._network(pixels)
-        if from_device:
-            entropy = from_device[0]
-        self._fresh.append(CachedFeatures(cell, entropy, np.ones(len(cell), bool), h, e))
+        step = PATCHES_BETWEEN_YIELDS if self._network.device == "cpu" else n_waiting
+        for start in range(0, n_waiting, step):
+            if start:
+                yield
+            now = slice(start, start + step)
+            h, e, *from_device = self._network(pixels[now])
+            rich = from_device[0] if from_device else entropy[now]
+            self._fresh.append(CachedFeatures(cell[now], rich, np.ones(len(h), bool), h, e))
+        if time.monotonic() - self._stored_at > SECONDS_BETWEEN_PARTS:
+            self.store()
 
     def store(self) -> None:
         """Keep what came in since the last time."""

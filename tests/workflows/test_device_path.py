@@ -22,6 +22,8 @@ CLINICAL = np.array([0.1, -0.2, 1.0, 0.0, 1.0])
 class DeviceNetwork:
     """What runs on CUDA, without CUDA: the device's preparation, then the network."""
 
+    device = "cuda"
+
     def __init__(self, bundle):
         self.network = bundle.network()
         self.prepare = networks._resize_on_device(bundle.card.input_px)
