@@ -6,9 +6,9 @@ round runs each contender once, in turn, in a process of its own with default na
 folder; the table shows medians over the rounds. The file is in the page cache.
 
 "first" is the first slide of a fresh window, with all that is imported for it; "again" the same slide once
-more after its layer was removed. Times run until the picture is whole and on the canvas: ours until no tile is
-missing in what was drawn, the others until `layer.loaded` and drawn. Jumps go to the same random places at
-five zooms for all.
+more after its layer was removed. Times run until the picture is whole and on the canvas: ours until no tile
+is missing in what was drawn, the others until `layer.loaded` and drawn. Jumps go to the same random places
+at five zooms for all.
 """
 
 from __future__ import annotations
