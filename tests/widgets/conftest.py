@@ -8,30 +8,67 @@ from pathlib import Path
 
 import psutil
 import pytest
-from qtpy.QtWidgets import QApplication
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication, QMessageBox
+from window_hands import Hands
 
 OUR_THREADS = ("aln-", "napari-aln-tiles", "decode")
 
 
 @pytest.fixture
-def review(make_napari_viewer, qtbot):
-    """Return the dock in a window that is shown; afterwards no thread, handle or widget may be left."""
+def make_dock(make_napari_viewer, qtbot):
+    """Return a maker of docks, each in a shown window of its own.
+
+    Afterwards no thread, handle or widget may be left, and napari must have had nothing to complain about.
+    """
     from napari_aln.widgets.window import dock_of
 
-    slides_before = _open_slides()
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1280, 800)
-    dock = dock_of(viewer)
-    qtbot.waitExposed(dock)
-    yield dock
-    threads = [t for t in threading.enumerate() if t.name.startswith(OUR_THREADS)]
-    viewer.close()
-    del dock
+    slides_before, notes_before = _open_slides(), len(notification_manager.records)
+    viewers = []
+
+    def make():
+        viewer = make_napari_viewer(show=True)
+        viewers.append(viewer)
+        viewer.window._qt_window.resize(1280, 800)
+        dock = dock_of(viewer)
+        dock.take_all_drops()
+        qtbot.waitExposed(dock)
+        return dock
+
+    yield make
+    pop_ups = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox) and w.isVisible()]
+    threads = _our_threads()
+    for viewer in viewers:
+        if _is_open(viewer):
+            viewer.close()
+    viewers.clear()
     QApplication.processEvents()
     gc.collect()
     qtbot.waitUntil(lambda: not any(t.is_alive() for t in threads), timeout=30_000)
     assert _open_slides() == slides_before
     assert [w.objectName() for w in QApplication.topLevelWidgets() if w.objectName().startswith("aln")] == []
+    assert [note.message for note in list(notification_manager.records)[notes_before:]] == []
+    assert pop_ups == []
+
+
+@pytest.fixture
+def review(make_dock):
+    """Return a dock in a window; see `make_dock`."""
+    return make_dock()
+
+
+@pytest.fixture
+def hands(review, qtbot) -> Hands:
+    """Return hands at a window."""
+    return Hands(review, qtbot)
+
+
+def _is_open(viewer) -> bool:
+    return hasattr(viewer.window, "_qt_window")
+
+
+def _our_threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith(OUR_THREADS)]
 
 
 def _open_slides() -> set[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import shapely
 from napari.layers import Shapes
 from psygnal import Signal
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 NAME = "tumour ROI"
 OUTLINE, HOLE = "outline", "hole"
 COLOUR = "#ffd400"
-EDGE_WIDTH_UM = 12.0
+EDGE_WIDTH_PX = 2.5  # on the screen, at every zoom
+LEAST_CHANGE = 0.05  # of the zoom, before outlines are drawn anew
 FINISHED = ("added", "removed", "changed")
 ELLIPSE_SEGMENTS = 32  # a quarter
 
@@ -58,6 +60,8 @@ class RegionsLayer(HeldLayer):
         super().__init__(viewer, rank)
         self._regions: tuple[Region, ...] = ()
         self._quiet = False
+        self._zoom = 1.0  # screen pixels on a unit of the world, as drawn last
+        self._mean_mpp = 1.0
 
     def show(self, regions: Sequence[Region], frame: Frame) -> None:
         """Show regions in place of those before."""
@@ -77,20 +81,42 @@ class RegionsLayer(HeldLayer):
         if self._layer is not None:
             self._layer.mode = "add_polygon_lasso"
 
+    def set_zoom(self, zoom: float) -> None:
+        """Keep outlines as wide on the screen as they are; `zoom` is screen pixels on a unit of the world."""
+        if abs(zoom / self._zoom - 1) < LEAST_CHANGE:
+            return
+        self._zoom = zoom
+        if self._layer is not None:
+            self._layer.edge_width = self._edge_width
+            with self._layer.block_update_properties():  # the default alone, not a selected shape's
+                self._layer.current_edge_width = self._edge_width
+
+    @property
+    def _edge_width(self) -> float:
+        """In level-0 pixels."""
+        return EDGE_WIDTH_PX / (self._zoom * self._mean_mpp)
+
     def _build(self, rings: list[_Ring], frame: Frame) -> None:
-        mean_mpp = frame.mpp.mean if frame.mpp else 1.0
+        self._mean_mpp = frame.mpp.mean if frame.mpp else 1.0
         layer = Shapes(
             [ring.l0_yx for ring in rings] or None,
             ndim=2,
             shape_type="polygon",
             name=NAME,
-            features={"role": [r.role for r in rings], "region": [r.region for r in rings]},
+            features=pd.DataFrame(
+                # with their types: of an empty column pandas would make one of numbers
+                {
+                    "role": pd.Series([r.role for r in rings], dtype=object),
+                    "region": pd.Series([r.region for r in rings], dtype=int),
+                }
+            ),
             feature_defaults={"role": OUTLINE, "region": 0},
             edge_color=COLOUR,
-            edge_width=EDGE_WIDTH_UM / mean_mpp,
+            edge_width=self._edge_width,
             face_color="transparent",
             **frame.of_l0_yx(),
         )
+        layer.current_edge_width = self._edge_width
         layer.current_edge_color = COLOUR
         layer.current_face_color = "transparent"
         layer.events.data.connect(self._on_data)
