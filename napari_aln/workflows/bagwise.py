@@ -103,7 +103,7 @@ def cut_out_patches(slide: Slide, card: ModelCard, regions: Sequence[Region]) ->
     if not pixels:
         raise RegionError(
             f"The ROI of {slide.info.path.name} leaves no patch less than {MAX_WHITE_SHARE:.0%} white.",
-            "Draw a larger region, or use --roi-patching grid.",
+            "Draw a larger region, or set ROI patching to grid (--roi-patching grid).",
         )
     column, row = np.concatenate(offsets).astype(np.int32).T
     table = PatchTable(grid, column, row, np.concatenate(corners))

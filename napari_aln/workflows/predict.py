@@ -192,7 +192,7 @@ class _Job:
 def _check_modes(bundles: Sequence[Bundle]) -> None:
     modes = [bundle.card.mode for bundle in bundles]
     if not modes:
-        raise UsageError("No model bundle was given.", "Name at least one with --model.")
+        raise UsageError("No model bundle was given.", "Add one in the window, or name one with --model.")
     if len(set(modes)) < len(modes):
         raise UsageError(
             f"Two bundles of one mode were given ({', '.join(modes)}).", "Run them one after the other."

@@ -57,7 +57,8 @@ def require_mpp(info: SlideInfo) -> Mpp:
     if info.mpp is None:
         raise MppError(
             " ".join([f"{info.path.name} does not state a usable µm/px.", *info.warnings]),
-            "Give it with --mpp X: the scanner's protocol or the data set's description states it.",
+            "Set it in the window, or give --mpp X: the scanner's protocol or the data set's description "
+            "states it.",
         )
     return info.mpp
 
@@ -106,7 +107,8 @@ def patches_for(
     if not regions:
         raise RegionError(
             f"{card.name} works inside a tumour ROI and none was given.",
-            "Give one with --roi FILE (GeoJSON, ASAP or ImageScope XML, BCNB JSON).",
+            "Draw or import one in the window, or give --roi FILE (GeoJSON, ASAP or ImageScope XML, "
+            "BCNB JSON).",
         )
     table, pen = _in_roi(card, slide, seen, regions, settings)
     if pen.all():
@@ -114,7 +116,7 @@ def patches_for(
         raise RegionError(
             f"The ROI of {info.path.name} holds no patch: none of its {side_um:.0f} µm grid cells lies "
             f"inside by {settings.min_roi_share:.0%}{' and is free of pen' if pen.any() else ''}.",
-            "Draw a larger region, or lower --min-roi-share.",
+            "Draw a larger region, or lower the smallest share inside the ROI (--min-roi-share).",
         )
     return table.take(~pen)
 
@@ -178,7 +180,7 @@ def usable_roi(
     if origin is None and bounds_xy != (0, 0):
         warnings += (
             "origin: The slide's tissue bounds do not start at its corner; the ROI was read as starting at "
-            "the corner. QuPath exports start at the bounds: --origin bounds.",
+            "the corner. QuPath exports start at the bounds: predict --origin bounds reads them so.",
         )
     return usable, warnings
 
@@ -195,5 +197,6 @@ def require_patches(slide: Slide, n_patches: int, settings: PredictSettings) -> 
         raise TissueError(
             f"No patch of {slide.info.path.name} is rich enough: all lie below "
             f"{settings.patches.min_entropy_bits} bits of entropy.",
-            "Check the µm/px and that the slide is in focus, or lower --min-entropy-bits.",
+            "Check the µm/px and that the slide is in focus, or lower the smallest entropy "
+            "(--min-entropy-bits).",
         )
