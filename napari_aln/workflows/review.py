@@ -7,6 +7,7 @@ it: the window opens sooner.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_aln.records import Progress
@@ -100,6 +101,8 @@ def _reopened(info: SlideInfo) -> Slide:
 
 
 def warm_up() -> Generator[Progress, None, None]:
-    """Yield once; load what the first run needs, while nobody waits for it."""
-    yield Progress("load", 0, 1)
-    import napari_aln.workflows.predict  # noqa: F401
+    """Yield before each; load what the first run and the first map need, while nobody waits for it."""
+    modules = ("napari_aln.workflows.predict", "matplotlib.colors")
+    for done, module in enumerate(modules):
+        yield Progress("load", done, len(modules))
+        import_module(module)

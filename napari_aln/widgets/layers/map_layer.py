@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 from napari.utils import Colormap
+from psygnal import Signal
 
 from napari_aln.patches.raster import pixel_l0, raster
 from napari_aln.widgets.layers.held import HeldLayer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_aln.records import PatchTable
 
 NAME = "map"
-OPACITY = 0.6
+OPACITY = 0.4  # tissue stays readable underneath
 
 
 class MapLayer(HeldLayer):
@@ -33,11 +34,14 @@ class MapLayer(HeldLayer):
         Its place among our layers.
     """
 
+    look_changed = Signal(bool, float)  # visible and opacity, as napari's own controls set them too
+
     def __init__(self, viewer: ViewerModel, rank: int) -> None:
         super().__init__(viewer, rank)
         self._picture: NDArray[np.float32] | None = None
         self._pixel_l0 = (1.0, 1.0)
         self._frame = Frame()
+        self._place: dict[str, Any] = {}  # of the layer, as it was last laid
         self._visible = True
         self._opacity = OPACITY
 
@@ -66,6 +70,7 @@ class MapLayer(HeldLayer):
         """
         self._picture = raster(table, values)
         self._pixel_l0, self._frame = pixel_l0(table), frame
+        place = frame.of_picture(self._pixel_l0)
         if self._layer is None:
             layer = Image(
                 self._picture,
@@ -76,19 +81,25 @@ class MapLayer(HeldLayer):
                 blending="translucent",
                 opacity=self._opacity,
                 visible=self._visible,
-                **frame.of_picture(self._pixel_l0),
+                **place,
             )
             active = self._viewer.layers.selection.active
             self._put(layer)
             self._viewer.layers.selection.active = active
-            return
-        layer = self._layer
-        layer.data = self._picture
-        for name, value in frame.of_picture(self._pixel_l0).items():
-            setattr(layer, name, value)
-        layer.colormap = _colormap(colour_map)
-        layer.contrast_limits_range = limits
-        layer.contrast_limits = limits
+        else:
+            # Each of these draws anew, so only what changed is set.
+            layer = self._layer
+            if not np.array_equal(layer.data, self._picture, equal_nan=True):
+                layer.data = self._picture
+            if place != self._place:
+                for name, value in place.items():
+                    setattr(layer, name, value)
+            if layer.colormap.name != colour_map:
+                layer.colormap = _colormap(colour_map)
+            if tuple(layer.contrast_limits) != limits:
+                layer.contrast_limits_range = limits
+                layer.contrast_limits = limits
+        self._place = place
 
     def set_visible(self, visible: bool) -> None:
         """Show or hide the map."""
@@ -102,6 +113,11 @@ class MapLayer(HeldLayer):
         if self._layer is not None:
             self._layer.opacity = opacity
 
+    @property
+    def opacity(self) -> float:
+        """How much of the slide is covered, 0..1."""
+        return self._opacity
+
     def value_at(self, world_yx: tuple[float, float]) -> float | None:
         """Return the value under a place in the world, or None where no patch lies."""
         if self._picture is None or self._layer is None:
@@ -112,6 +128,11 @@ class MapLayer(HeldLayer):
             return None
         value = float(self._picture[row, column])
         return value if np.isfinite(value) else None
+
+    def _on_look(self) -> None:
+        if self._layer is not None:
+            self._visible, self._opacity = self._layer.visible, self._layer.opacity
+            self.look_changed.emit(self._visible, self._opacity)
 
     def _after_removal(self) -> None:
         self._picture = None
