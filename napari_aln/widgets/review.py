@@ -14,6 +14,7 @@ from napari_aln.errors import AlnError, StoreError
 from napari_aln.geometry import Mpp
 from napari_aln.store.features import FeatureCache
 from napari_aln.store.remembered import Remembered
+from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import sort_files
 from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.scene import Scene
@@ -74,6 +75,8 @@ class Review(QObject):
         QTimer.singleShot(WARM_UP_AFTER_MS, self._on_idle)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
         self._loading_paths: list[Path] = []
+        self._slide_path: Path | None = None  # asked for last, and so of what messages name
+        self._regions_path: Path | None = None
         self._regions_to_come: Path | None = None  # of the slide that is being opened
         self._clinical_to_come: Clinical | None = None
         self._runs_to_come: list[Kind] = []
@@ -126,7 +129,10 @@ class Review(QObject):
         if self.running.is_running:
             self.running.cancel()
             self.told.emit("warning", "The run was cancelled, because another slide is opened.")
+        else:
+            self.running.reset()  # how the last one ended says nothing of this slide
         self.surveying.reset()
+        self._slide_path = path
         self.slide_asked.emit(path)
         self.opening.start(partial(steps.open_for_review, path, mpp, self.remembered))
 
@@ -158,10 +164,12 @@ class Review(QObject):
 
     def import_regions(self, path: Path) -> None:
         """Take the tumour ROI from an annotation file; waits for a slide that is being opened."""
+        self._regions_path = path
         if self.opening.is_running:
             self._regions_to_come = path
         elif self.state.slide is None:
-            self.failed.emit(f"{path.name} holds regions, but no slide is open.", "Open its slide first.")
+            fact = f"{path.name} holds regions, but no slide is open."
+            self.failed.emit(self._without_paths(fact), "Open its slide first.")
         else:
             self.importing.start(partial(steps.load_regions, self.state.slide.info, path))
 
@@ -199,6 +207,11 @@ class Review(QObject):
         """Show file names, or aliases that tell nothing."""
         self.state.hide_names = hide
         self._remember(partial(self.remembered.remember_hide_names, hide))
+        self.state.slide_changed.emit()
+
+    def forget_recent(self) -> None:
+        """Drop the list of recent slides."""
+        self._remember(self.remembered.forget_slides)
         self.state.slide_changed.emit()
 
     def close(self) -> None:
@@ -279,12 +292,21 @@ class Review(QObject):
 
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, AlnError):
-            self.failed.emit(error.fact, error.next_step)
+            self.failed.emit(self._without_paths(error.fact), error.next_step)
         else:
             self.failed.emit(f"Something went wrong: {type(error).__name__}: {error}.", REPORT)
 
     def _on_idle(self) -> None:
         self.warming.start(steps.warm_up)
+
+    def _without_paths(self, text: str) -> str:
+        """Name files without their folders, and not at all where names are hidden."""
+        for path in (self._slide_path, self._regions_path):
+            if path is not None:
+                name = "this file" if self.state.hide_names else shown_name(path)
+                text = text.replace(str(path), name)
+                text = text.replace(path.name, name) if self.state.hide_names else text
+        return text[:1].upper() + text[1:] if text.startswith("this file") else text
 
     # What is kept
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_aln.widgets.dropped import SLIDE_PATH
 from napari_aln.widgets.layers import Frame, MapLayer, MaskLayer, RegionsLayer, SlideLayer, UnitsGuard
 
 if TYPE_CHECKING:
     import numpy as np
     from napari.components import ViewerModel
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
     from napari_aln.records import Region
@@ -35,6 +37,7 @@ class Scene:
     slide_removed = Signal()
     trouble = Signal(object)  # a slide that can no longer be read
     noted = Signal(str)  # a line for the log
+    slide_offered = Signal(object)  # a layer that napari made of a slide, while none is under review
     cursor_value = Signal(object)  # the map's value under the cursor, None where no patch lies
 
     def __init__(self, viewer: ViewerModel, state: ReviewState) -> None:
@@ -52,6 +55,8 @@ class Scene:
         self.regions.drawn.connect(self._on_drawn)
         self.mask.painted.connect(self._on_painted)
         viewer.cursor.events.position.connect(self._on_cursor)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.scene.camera.events.zoom.connect(self._on_zoom)
         state.shown_changed.connect(self.show_map)
         state.overview_changed.connect(self._on_overview)
 
@@ -83,6 +88,7 @@ class Scene:
         scores = self._state.answers[run].scores
         limits, colours = self._state.colour_limits(name), self._state.colour_map_of(name)
         self.map.show(scores.table, getattr(scores, name), limits, colours, self.frame)
+        self._on_cursor()  # it may still lie over a patch, which now has another value
 
     def show_mask(self, visible: bool) -> None:
         """Show or hide the tissue mask."""
@@ -107,18 +113,32 @@ class Scene:
         self._state.shown_changed.disconnect(self.show_map)
         self._state.overview_changed.disconnect(self._on_overview)
         self._viewer.cursor.events.position.disconnect(self._on_cursor)
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self.guard.close()
         for layer in (self.map, self.mask, self.regions, self.slide):
             layer.close()
+
+    def take_out(self, layer: Layer) -> None:
+        """Remove a layer that napari made of a slide: the slide takes its place."""
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        if self._state.slide is None and SLIDE_PATH in event.value.metadata:
+            self.slide_offered.emit(event.value)
 
     def _on_slide_removed(self) -> None:
         for layer in (self.map, self.mask, self.regions):
             layer.clear()
         self.slide_removed.emit()
 
-    def _on_cursor(self, _event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+    def _on_cursor(self, _event: Any = None) -> None:  # noqa: ANN401 - napari's untyped event
         if self.map.layer is not None:
             self.cursor_value.emit(self.map.value_at(tuple(self._viewer.cursor.position[-2:])))
+
+    def _on_zoom(self, _event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        self.regions.set_zoom(self._viewer.scene.camera.zoom)
 
     def _on_overview(self) -> None:
         seen = self._state.seen

@@ -29,6 +29,8 @@ class SlideCard(QWidget):
     associated_requested = Signal()
     recent_requested = Signal(object)  # pathlib.Path
     icc_toggled = Signal(bool)
+    hide_names_toggled = Signal(bool)
+    forget_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,6 +47,10 @@ class SlideCard(QWidget):
         self.icc_box = QCheckBox("Colour &profile of the scanner (display only)")
         self.icc_box.setObjectName("slide_icc")
         self.icc_box.toggled.connect(self.icc_toggled)
+        self.hide_names_box = QCheckBox("&Hide file names")
+        self.hide_names_box.setObjectName("slide_hide_names")
+        self.hide_names_box.setToolTip("Show an alias instead: a file's name may tell who the patient is")
+        self.hide_names_box.toggled.connect(self.hide_names_toggled)
         self.associated_button = _button("Show label and &macro…", "slide_associated", "Show label and macro")
         self.associated_button.clicked.connect(self.associated_requested)
         self.associated_note = TextLabel("They may show patient data, and open only on this click.")
@@ -63,6 +69,7 @@ class SlideCard(QWidget):
         layout.addWidget(self.mpp_button)
         layout.addLayout(self.warnings)
         layout.addLayout(opening)
+        layout.addWidget(self.hide_names_box)
         layout.addWidget(self.icc_box)
         layout.addWidget(self.associated_button)
         layout.addWidget(self.associated_note)
@@ -108,8 +115,15 @@ class SlideCard(QWidget):
         menu.clear()
         for name, path in slides:
             menu.addAction(name.replace("&", "&&"), partial(self.recent_requested.emit, path))
+        menu.addSeparator()
+        menu.addAction("Forget recent slides", self.forget_requested.emit)
         self._has_recent = bool(slides)
         self._enable()
+
+    def set_hide_names(self, hide: bool) -> None:
+        """Show whether file names are hidden. Does not emit."""
+        with QSignalBlocker(self.hide_names_box):
+            self.hide_names_box.setChecked(hide)
 
     def set_icc_available(self, available: bool) -> None:
         """Say whether the slide has a colour profile."""

@@ -34,6 +34,7 @@ class Wiring:
         self.dock = dock
         self.review = dock.review
         self.state = dock.review.state
+        dock.map.set_opacity(self.review.scene.map.opacity)
         self._panels_to_review()
         self._review_to_panels()
         self._on_slide()
@@ -51,6 +52,8 @@ class Wiring:
         dock.slide_card.mpp_requested.connect(dock.ask_for_mpp)
         dock.slide_card.associated_requested.connect(review.show_associated)
         dock.slide_card.icc_toggled.connect(scene.slide.set_icc)
+        dock.slide_card.hide_names_toggled.connect(review.set_hide_names)
+        dock.slide_card.forget_requested.connect(review.forget_recent)
         dock.models.add_requested.connect(dock.ask_for_models)
         dock.models.remove_requested.connect(review.remove_bundle)
         dock.models.chosen_changed.connect(lambda: self.state.choose(dock.models.chosen()))
@@ -89,14 +92,16 @@ class Wiring:
         review.running.state_changed.connect(self._on_run_state)
         review.running.progressed.connect(self._on_progress)
         review.scene.cursor_value.connect(dock.map.set_cursor_value)
+        review.scene.map.look_changed.connect(self._on_map_look)
 
     def _on_slide(self) -> None:
         dock, slide = self.dock, self.state.slide
         info = slide.info if slide else None
         dock.slide_card.set_slide(info, self.state.name)
+        dock.slide_card.set_hide_names(self.state.hide_names)
         dock.slide_card.set_recent(dock.recent())
         dock.slide_card.set_icc_available(self.review.scene.slide.has_icc)
-        dock.slide_card.set_icc(False)
+        dock.slide_card.set_icc(self.review.scene.slide.icc)
         dock.navigation.set_ready(slide_open=info is not None, scaled=bool(info and info.mpp))
         dock.roi.set_ready(slide_open=info is not None)
         self._show_readiness()
@@ -149,6 +154,10 @@ class Wiring:
             self.state.answers[run].record.model_name,
             scale_extent(style),
         )
+
+    def _on_map_look(self, visible: bool, opacity: float) -> None:
+        self.dock.map.set_visible(visible)
+        self.dock.map.set_opacity(opacity)
 
     def _show_readiness(self) -> None:
         for kind in ("whole-slide", "roi"):

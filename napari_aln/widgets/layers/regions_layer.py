@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "tumour ROI"
 OUTLINE, HOLE = "outline", "hole"
-COLOUR = "#ffd400"
+COLOUR = "#000000"  # stands out on H&E, on glass and on every map; no hue does
 EDGE_WIDTH_PX = 2.5  # on the screen, at every zoom
 LEAST_CHANGE = 0.05  # of the zoom, before outlines are drawn anew
 FINISHED = ("added", "removed", "changed")
@@ -114,6 +114,7 @@ class RegionsLayer(HeldLayer):
             edge_color=COLOUR,
             edge_width=self._edge_width,
             face_color="transparent",
+            opacity=1.0,
             **frame.of_l0_yx(),
         )
         layer.current_edge_width = self._edge_width

@@ -89,6 +89,11 @@ class SlideLayer(HeldLayer):
         """Whether the slide brings a colour profile."""
         return self.pyramid is not None and self.pyramid.has_icc
 
+    @property
+    def icc(self) -> bool:
+        """Whether colours are shown through the profile."""
+        return self.pyramid is not None and self.pyramid.icc
+
     def set_icc(self, on: bool) -> None:
         """Show colours through the slide's own profile, or as stored. For the eye only."""
         if self.pyramid is not None:
