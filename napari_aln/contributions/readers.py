@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_aln.widgets.dropped import SLIDE_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     LayerData = tuple[Any, dict[str, Any], str]
     Reader = Callable[[str | Sequence[str]], list[LayerData]]
-
-SLIDE_PATH = "napari_aln_slide"
-"""Key in a layer's metadata: the slide's path, by which the review takes such a layer as its slide."""
 
 PATIENCE_S = (
     600.0  # without the dock nobody redraws a picture that was drawn too early: wait until it is whole

@@ -88,8 +88,8 @@ def encode(
         missing = ", ".join(_NAMES[name] for name in filled)
         raise ClinicalError(
             f"This model needs clinical values that are missing: {missing}.",
-            "Give them (in the window, with --age --tumor-size --er --pr --her2, or in a table), or allow them"
-            " to be filled (--fill-clinical) with the training cohort's mean or more frequent category.",
+            "Give them (in the window, with --age --tumor-size --er --pr --her2, or in a table), or allow"
+            " them to be filled (--fill-clinical) with the training cohort's mean or more frequent category.",
         )
     vector = [
         _standardised(values["age_years"], fields.age_years),

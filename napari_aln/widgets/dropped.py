@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml")
 SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
+SLIDE_PATH = "napari_aln_slide"
+"""Key in a layer's metadata: the slide's path, by which the review takes such a layer as its slide."""
+
 VIEWER_SUFFIXES = (".jpg", ".jpeg", ".png")  # ordinary pictures: napari's own, unless given to the dock
 
 

@@ -6,16 +6,17 @@ Owns the open slide, the jobs and the layers; science happens in the workflows, 
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_aln.errors import AlnError, StoreError
 from napari_aln.geometry import Mpp
 from napari_aln.store.features import FeatureCache
 from napari_aln.store.remembered import Remembered
 from napari_aln.store.result import shown_name
-from napari_aln.widgets.dropped import sort_files
+from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
 from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.scene import Scene
 from napari_aln.widgets.state import ReviewState
@@ -23,10 +24,10 @@ from napari_aln.workflows import review as steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from typing import Any
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import Clinical, Region, SlideResult
@@ -55,6 +56,7 @@ class Review(QObject):
     slide_asked = Signal(object)  # pathlib.Path: it is being opened
     mpp_wanted = Signal()  # the slide does not say its µm/px
     associated_ready = Signal(object)  # dict name -> (H, W, 3) uint8
+    _offered = Signal(object)  # napari.layers.Layer
 
     def __init__(self, viewer: ViewerModel, remembered: Remembered | None = None) -> None:
         super().__init__()
@@ -65,6 +67,9 @@ class Review(QObject):
         self.scene.slide_removed.connect(self._on_slide_removed)
         self.scene.trouble.connect(self._on_error)
         self.scene.noted.connect(self._on_noted)
+        # Later: napari must not lose a layer that it is just inserting.
+        self._offered.connect(self._on_offered, Qt.ConnectionType.QueuedConnection)
+        self.scene.slide_offered.connect(self._offered.emit)
         self.opening = self._job("open", self._on_opened)
         self.surveying = self._job("survey", self._on_surveyed)
         self.loading = self._job("load", self._on_loaded)
@@ -135,6 +140,17 @@ class Review(QObject):
         self._slide_path = path
         self.slide_asked.emit(path)
         self.opening.start(partial(steps.open_for_review, path, mpp, self.remembered))
+
+    def take_layer(self, layer: Layer) -> None:
+        """Open the file that a layer was read from, in the layer's place."""
+        known = layer.metadata.get(SLIDE_PATH) or layer.source.path
+        if not known:
+            self.failed.emit(
+                f"The layer '{layer.name}' was not read from a file.", "Open the slide's file instead."
+            )
+            return
+        self.scene.take_out(layer)
+        self.open_slide(Path(known))
 
     def set_mpp(self, um_per_px: float) -> None:
         """Note the µm/px the user gave, and open the slide with it."""
@@ -244,6 +260,10 @@ class Review(QObject):
         path, self._regions_to_come = self._regions_to_come, None
         if path is not None:
             self.import_regions(path)
+
+    def _on_offered(self, layer: Layer) -> None:
+        if self.state.slide is None and not self.opening.is_running:
+            self.take_layer(layer)
 
     def _on_surveyed(self, seen: Overview) -> None:
         self.state.set_seen(seen)
