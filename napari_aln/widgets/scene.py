@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_aln.widgets.dropped import SLIDE_PATH
-from napari_aln.widgets.dropped import SLIDE_PATH
 from napari_aln.widgets.layers import Frame, MapLayer, MaskLayer, RegionsLayer, SlideLayer, UnitsGuard
 
 if TYPE_CHECKING:
     import numpy as np
     from napari.components import ViewerModel
-    from napari.layers import Layer
     from napari.layers import Layer
     from numpy.typing import NDArray
 
@@ -40,7 +38,6 @@ class Scene:
     trouble = Signal(object)  # a slide that can no longer be read
     noted = Signal(str)  # a line for the log
     slide_offered = Signal(object)  # a layer that napari made of a slide, while none is under review
-    slide_offered = Signal(object)  # a layer that napari made of a slide, while none is under review
     cursor_value = Signal(object)  # the map's value under the cursor, None where no patch lies
 
     def __init__(self, viewer: ViewerModel, state: ReviewState) -> None:
@@ -58,7 +55,6 @@ class Scene:
         self.regions.drawn.connect(self._on_drawn)
         self.mask.painted.connect(self._on_painted)
         viewer.cursor.events.position.connect(self._on_cursor)
-        viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
         state.shown_changed.connect(self.show_map)
@@ -118,20 +114,10 @@ class Scene:
         self._state.overview_changed.disconnect(self._on_overview)
         self._viewer.cursor.events.position.disconnect(self._on_cursor)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self.guard.close()
         for layer in (self.map, self.mask, self.regions, self.slide):
             layer.close()
-
-    def take_out(self, layer: Layer) -> None:
-        """Remove a layer that napari made of a slide: the slide takes its place."""
-        if layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
-
-    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
-        if self._state.slide is None and SLIDE_PATH in event.value.metadata:
-            self.slide_offered.emit(event.value)
 
     def take_out(self, layer: Layer) -> None:
         """Remove a layer that napari made of a slide: the slide takes its place."""
