@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 CACHE_BYTES = 256 * 2**20
 """Tiles kept: several times what a large screen shows."""
 
+PATIENCE_S = 0.05
+"""Waiting this long spares most pictures a second drawing, which costs the window as much."""
+
 _REDUCED_PX = 2048  # a level up to this side is taken whole from a slide that can reduce itself
 
 
@@ -52,7 +55,7 @@ class Pyramid:
     threads
         How many make tiles.
     patience_s
-        How long a read waits for missing tiles.
+        How long a read waits for missing tiles; may be set later too.
 
     Attributes
     ----------
@@ -67,11 +70,16 @@ class Pyramid:
     """
 
     def __init__(
-        self, slide: Slide, *, cache_bytes: int = CACHE_BYTES, threads: int = 2, patience_s: float = 0.03
+        self,
+        slide: Slide,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        threads: int = 2,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._slide = slide
         self._plan = plan_levels(slide)
-        self._cache_bytes, self._patience_s = cache_bytes, patience_s
+        self._cache_bytes, self.patience_s = cache_bytes, patience_s
         self._background = np.asarray(slide.info.background_rgb, np.uint8)
         self._convert = to_srgb(slide.color_profile())
         self._icc = False
@@ -138,7 +146,7 @@ class Pyramid:
         parts = list(_parts(level, rows, columns))
         keys = [(number, row, column) for row, column, *_ in parts]
         patient = len(keys) * level.tile_width_px * level.tile_height_px * 3 <= self._cache_bytes
-        tiles = self._workers.want(keys, self._patience_s) if patient else {}
+        tiles = self._workers.want(keys, self.patience_s) if patient else {}
         for key, (row, column, to, of) in zip(keys, parts, strict=True):
             tile = tiles.get(key) if patient else self._tile_now(key)
             if tile is None:
@@ -155,7 +163,7 @@ class Pyramid:
         """
         level = self._plan[number]
         if number == len(self._plan) - 1:
-            self._workers.want(list(self._keys_of_coarsest()), self._patience_s)
+            self._workers.want(list(self._keys_of_coarsest()), self.patience_s)
             return self._coarsest
         out = np.empty((level.height_px, level.width_px, 3), np.uint8)
         for row, column, to, of in _parts(level, range(level.height_px), range(level.width_px)):

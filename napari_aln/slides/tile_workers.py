@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Key = tuple[int, int, int]
 """A tile: level, row, column."""
 
-PROGRESS_S = 0.1
+PROGRESS_S = 0.15
 """A picture that takes longer than this to fill is announced in parts."""
 
 
