@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.result import shown_name
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
 WIDTH_PX = 370
+NAPARI_DOCKS = ("layer controls", "layer list")  # by their object names
 
 
 class ReviewDock(QWidget):
@@ -173,12 +174,29 @@ class ReviewDock(QWidget):
         self._help.show()
         self._help.raise_()
 
+    # napari's own docks
+
+    def show_layers(self, shown: bool) -> None:
+        """Show or hide napari's layer list and its tools, so that the slide can have their room."""
+        for dock in self._layer_docks():
+            dock.setVisible(shown)
+
+    def _layer_docks(self) -> list[QDockWidget]:
+        docks = (self.window().findChild(QDockWidget, name) for name in NAPARI_DOCKS)
+        return [dock for dock in docks if dock is not None]
+
     # Drops
 
     def showEvent(self, event: QShowEvent) -> None:
         """Take files dropped on the canvas too, once there is one."""
         super().showEvent(event)
         self._drops.watch(self.window())
+        docks = self._layer_docks()
+        self.navigation.set_layers_shown(any(dock.isVisible() for dock in docks))
+        for dock in docks:
+            dock.visibilityChanged.connect(
+                self.navigation.set_layers_shown, Qt.ConnectionType.UniqueConnection
+            )
 
     def take_all_drops(self) -> None:
         """Take pictures and plain TIFFs dropped on the canvas as slides too: this window is for slides."""

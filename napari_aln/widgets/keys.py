@@ -40,7 +40,8 @@ KEYS = (
     Key("Shift-H", "Shift+H", "Map on or off", lambda dock: dock.map.visible_box.toggle()),
     Key(",", ",", "Map more transparent", lambda dock: _change_opacity(dock, -OPACITY_STEP)),
     Key(".", ".", "Map less transparent", lambda dock: _change_opacity(dock, OPACITY_STEP)),
-    Key("Alt-H", "Alt+H", "All keys", lambda dock: dock.show_help()),
+    Key("F1", "F1", "All keys", lambda dock: dock.show_help()),
+    Key("F2", "F2", "napari's layers and tools", lambda dock: dock.navigation.layers_button.toggle()),
 )
 
 NAPARI_KEYS = (

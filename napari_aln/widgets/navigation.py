@@ -1,47 +1,69 @@
-"""Magnification at a click, and the way back to the whole slide."""
+"""Where the view is and how it is magnified: an overview, buttons, and the way back to the whole slide."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QToolButton, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+
+from napari_aln.widgets.overview_map import OverviewMap
 
 POWERS = (5, 10, 20, 40)
 
 
 class Navigation(QWidget):
-    """Asks for a magnification, the whole slide, or help."""
+    """Asks for a place, a magnification, the whole slide, napari's layers, or help."""
 
     magnify_requested = Signal(float)
     fit_requested = Signal()
+    layers_toggled = Signal(bool)
     help_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
+        self.overview = OverviewMap()
+        buttons = QGridLayout()
+        buttons.setSpacing(4)
         self.power_buttons: list[QPushButton] = []
         for number, power in enumerate(POWERS, 1):
             button = QPushButton(f"{power}x")
             button.setObjectName(f"magnify_{power}")
+            button.setMinimumWidth(20)
             button.setToolTip(f"As through a {power}x objective: {10 / power:g} µm on a pixel (Alt+{number})")
             button.clicked.connect(partial(self.magnify_requested.emit, float(power)))
-            row.addWidget(button, 1)
+            buttons.addWidget(button, 0, number - 1)
             self.power_buttons.append(button)
         self.fit_button = QPushButton("Whole slide")
         self.fit_button.setObjectName("magnify_fit")
         self.fit_button.setToolTip("Show the whole slide (Alt+0)")
         self.fit_button.clicked.connect(self.fit_requested)
-        row.addWidget(self.fit_button, 2)
+        buttons.addWidget(self.fit_button, 1, 0, 1, 2)
+        self.layers_button = QPushButton("Layers")
+        self.layers_button.setObjectName("show_layers")
+        self.layers_button.setCheckable(True)
+        self.layers_button.setToolTip("Show or hide napari's layer list and tools (F2)")
+        self.layers_button.toggled.connect(self.layers_toggled)
+        buttons.addWidget(self.layers_button, 1, 2, 1, 2)
         self.help_button = QToolButton()
         self.help_button.setText("?")
         self.help_button.setObjectName("show_help")
         self.help_button.setAccessibleName("All keys")
-        self.help_button.setToolTip("All keys (Alt+H)")
+        self.help_button.setToolTip("All keys (F1)")
+        self.help_button.setSizePolicy(self.layers_button.sizePolicy())
         self.help_button.clicked.connect(self.help_requested)
-        row.addWidget(self.help_button)
+        buttons.addWidget(self.help_button, 2, 3)
+        self.zoom_text = QLabel()
+        self.zoom_text.setObjectName("magnification")
+        buttons.addWidget(self.zoom_text, 2, 0, 1, 3)
+        buttons.setRowStretch(3, 1)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(4, 4, 4, 0)
+        row.setSpacing(8)
+        row.addWidget(self.overview, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(buttons, 1)
+        self.overview.set_picture(None)
+        self.set_power(None)
         self.set_ready(slide_open=False, scaled=False)
 
     def set_ready(self, *, slide_open: bool, scaled: bool) -> None:
@@ -49,3 +71,13 @@ class Navigation(QWidget):
         self.fit_button.setEnabled(slide_open)
         for button in self.power_buttons:
             button.setEnabled(slide_open and scaled)
+
+    def set_power(self, power: float | None) -> None:
+        """Say what objective the view looks through; None: that is not known."""
+        self.zoom_text.setText("" if power is None else f"Now {power:.2g}x")
+        self.zoom_text.setToolTip("" if power is None else f"{10 / power:.2g} µm on a pixel of the screen")
+
+    def set_layers_shown(self, shown: bool) -> None:
+        """Show whether napari's layer list is open. Does not emit."""
+        with QSignalBlocker(self.layers_button):
+            self.layers_button.setChecked(shown)

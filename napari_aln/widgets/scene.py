@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_aln.widgets.dropped import SLIDE_PATH
 from napari_aln.widgets.layers import Frame, MapLayer, MaskLayer, RegionsLayer, SlideLayer, UnitsGuard
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_aln.widgets.state import ReviewState
 
 SLIDE_RANK, MASK_RANK, MAP_RANK, REGIONS_RANK = range(4)
+SURROUND = "#dcdcdc"  # light as glass is, neutral, and told apart from it: the eye need not adapt
 UM_PER_PX_AT_1X = 10.0  # of the eye's picture: 10x shows 1 µm on a pixel, 40x 0.25 µm
 
 
@@ -38,6 +39,7 @@ class Scene:
     trouble = Signal(object)  # a slide that can no longer be read
     noted = Signal(str)  # a line for the log
     slide_offered = Signal(object)  # a layer that napari made of a slide, while none is under review
+    view_changed = Signal()  # another part of the slide, or another magnification
     cursor_value = Signal(object)  # the map's value under the cursor, None where no patch lies
 
     def __init__(self, viewer: ViewerModel, state: ReviewState) -> None:
@@ -57,6 +59,8 @@ class Scene:
         viewer.cursor.events.position.connect(self._on_cursor)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
+        viewer.scene.camera.events.center.connect(self._on_view)
+        viewer.canvas.events.size.connect(self._on_view)
         state.shown_changed.connect(self.show_map)
         state.overview_changed.connect(self._on_overview)
 
@@ -69,6 +73,7 @@ class Scene:
         self.guard.set_unit(self.frame.units[0])
         bar = self._viewer.canvas.overlays.scale_bar
         bar.visible = True
+        self._viewer.canvas.background_color_override = SURROUND
 
     def show_regions(self) -> None:
         """Show the state's regions."""
@@ -103,6 +108,33 @@ class Scene:
         if self.frame.mpp is not None:
             self._viewer.scene.camera.zoom = power / UM_PER_PX_AT_1X
 
+    def power(self) -> float | None:
+        """Return the objective's power that the view corresponds to, or None without a slide or µm/px."""
+        if self.slide.layer is None or self.frame.mpp is None:
+            return None
+        return float(self._viewer.scene.camera.zoom) * UM_PER_PX_AT_1X
+
+    def view(self) -> tuple[float, float, float, float] | None:
+        """Return what is in view as x, y, width and height, each a share of the slide's; None without one."""
+        size_l0 = self._size_l0()
+        if size_l0 is None:
+            return None
+        camera, (height_px, width_px) = self._viewer.scene.camera, self._viewer.canvas.size
+        span_l0 = self.frame.l0_xy((height_px / camera.zoom, width_px / camera.zoom))
+        corner = (self.frame.l0_xy(camera.center[-2:]) - span_l0 / 2) / size_l0
+        span = span_l0 / size_l0
+        return float(corner[0]), float(corner[1]), float(span[0]), float(span[1])
+
+    def centre_on(self, x: float, y: float) -> None:
+        """Move the view's middle to a place, given as shares of the slide's width and height."""
+        size_l0 = self._size_l0()
+        if size_l0 is not None:
+            self._viewer.scene.camera.center = tuple(self.frame.world_yx(np.array([x, y]) * size_l0))
+
+    def _size_l0(self) -> NDArray[np.float64] | None:
+        slide = self._state.slide
+        return None if slide is None or self.slide.layer is None else np.array(slide.info.size_px, float)
+
     def fit(self) -> None:
         """Show the whole slide."""
         if self.slide.layer is not None:
@@ -115,6 +147,9 @@ class Scene:
         self._viewer.cursor.events.position.disconnect(self._on_cursor)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        self._viewer.scene.camera.events.center.disconnect(self._on_view)
+        self._viewer.canvas.events.size.disconnect(self._on_view)
+        self._viewer.canvas.background_color_override = None
         self.guard.close()
         for layer in (self.map, self.mask, self.regions, self.slide):
             layer.close()
@@ -139,6 +174,10 @@ class Scene:
 
     def _on_zoom(self, _event: Any) -> None:  # noqa: ANN401 - napari's untyped event
         self.regions.set_zoom(self._viewer.scene.camera.zoom)
+        self.view_changed.emit()
+
+    def _on_view(self, _event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        self.view_changed.emit()
 
     def _on_overview(self) -> None:
         seen = self._state.seen

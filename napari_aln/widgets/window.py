@@ -37,6 +37,7 @@ def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
     viewer = Viewer(title=TITLE)
     dock = dock_of(viewer)
     dock.take_all_drops()
+    dock.show_layers(False)  # the slide needs the room; one click brings them back
     if demo:
         dock.review.open_demo(and_run=True)
     else:

@@ -46,6 +46,8 @@ class Wiring:
         dock, review, scene = self.dock, self.review, self.review.scene
         dock.navigation.magnify_requested.connect(scene.magnify)
         dock.navigation.fit_requested.connect(scene.fit)
+        dock.navigation.overview.moved.connect(scene.centre_on)
+        dock.navigation.layers_toggled.connect(dock.show_layers)
         dock.navigation.help_requested.connect(dock.show_help)
         dock.slide_card.open_requested.connect(dock.ask_for_slide)
         dock.slide_card.recent_requested.connect(review.open_slide)
@@ -92,6 +94,7 @@ class Wiring:
         review.running.state_changed.connect(self._on_run_state)
         review.running.progressed.connect(self._on_progress)
         review.scene.cursor_value.connect(dock.map.set_cursor_value)
+        review.scene.view_changed.connect(self._on_view)
         review.scene.map.look_changed.connect(self._on_map_look)
 
     def _on_slide(self) -> None:
@@ -109,6 +112,8 @@ class Wiring:
     def _on_overview(self) -> None:
         seen = self.state.seen
         self.dock.map.set_mask_available(seen is not None)
+        self.dock.navigation.overview.set_picture(None if seen is None else seen.rgb)
+        self._on_view()
         if seen is None:
             self.dock.map.set_mask_visible(False)
             self.dock.map.set_mask_editing(False)
@@ -154,6 +159,10 @@ class Wiring:
             self.state.answers[run].record.model_name,
             scale_extent(style),
         )
+
+    def _on_view(self) -> None:
+        self.dock.navigation.overview.set_view(self.review.scene.view())
+        self.dock.navigation.set_power(self.review.scene.power())
 
     def _on_map_look(self, visible: bool, opacity: float) -> None:
         self.dock.map.set_visible(visible)
