@@ -192,7 +192,8 @@ def _add_ours(stage: _Stage, path: Path) -> None:
         came = Signal()
 
     arrival = Arrival()
-    pyramid = Pyramid(open_slide(path))
+    slide = open_slide(path)
+    pyramid = Pyramid(slide)
     pyramid.on_arrival = arrival.came.emit
     layer = stage.viewer.add_image(list(pyramid.levels), multiscale=True, rgb=True)
 
@@ -201,9 +202,9 @@ def _add_ours(stage: _Stage, path: Path) -> None:
         layer.refresh(thumbnail=False, extent=False, highlight=False)
 
     arrival.came.connect(refresh)
-    stage.kept = (arrival, pyramid)
+    stage.kept = arrival
     stage.whole = lambda: layer.loaded and pyramid.returned_whole
-    stage.close = pyramid.close
+    stage.close = lambda: (pyramid.close(), slide.close())
 
 
 def _add_wsi(stage: _Stage, path: Path) -> None:
@@ -212,7 +213,7 @@ def _add_wsi(stage: _Stage, path: Path) -> None:
     stage.kept = OpenSlideStore(path)
     (layer,) = stage.kept.to_viewer(stage.viewer)
     stage.whole = lambda: layer.loaded
-    stage.close = lambda: None
+    stage.close = stage.kept.close
 
 
 def _add_openslide(stage: _Stage, path: Path) -> None:
@@ -222,7 +223,7 @@ def _add_openslide(stage: _Stage, path: Path) -> None:
     levels = [_BareLevel(handle, level) for level in range(handle.level_count)]
     layer = stage.viewer.add_image(levels, multiscale=True, rgb=True)
     stage.whole = lambda: layer.loaded
-    stage.close = lambda: None
+    stage.close = handle.close
 
 
 def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, float]:
@@ -235,12 +236,6 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, floa
     beat = _Heartbeat()
     first = stage.until_whole(lambda: add(stage, path), beat)
     stage.settle(0.5)
-    again = []
-    for _ in range(5):
-        stage.close()
-        stage.viewer.layers.clear()
-        stage.settle(0.2)
-        again.append(stage.until_whole(lambda: add(stage, path), beat))
     rng = np.random.default_rng(1)
     zooms = np.repeat(_ZOOMS, jumps)
     rng.shuffle(zooms)
@@ -256,8 +251,14 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, floa
             place = (side * 0.2 + at * step / 2, side * 0.2 + at * step)
             pan.append(stage.until_whole(lambda p=place, z=zoom: stage.look_at(p, z), beat))
             pan_blocked.append(beat.longest)
-    beat.stop()
     peak_mb = _peak_mb()
+    again = []
+    for _ in range(5):
+        stage.close()
+        stage.viewer.layers.clear()
+        stage.settle(0.2)
+        again.append(stage.until_whole(lambda: add(stage, path), beat))
+    beat.stop()
     stage.close()
     stage.viewer.close()
     return {
