@@ -74,20 +74,21 @@ class OpenvinoNetwork:
             raise DeviceError(
                 f"OpenVINO cannot take this network: {str(error).splitlines()[0]}.", "Choose runtime torch."
             ) from error
-        self._queue.set_callback(self._collect)
-        self._results: list[NDArray[np.float32]] = []
+        # The queue never lets go of its callback, so that must not know this network: what is a cycle through
+        # C++ is never freed, and each network would stay in memory with all its weights.
+        self._queue.set_callback(_collect)
 
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`. Not from several threads at once."""
         pixels = np.asarray(batch)
-        self._results = [
+        results = [
             np.empty((len(batch), *output.get_partial_shape().to_shape()[1:]), dtype=np.float32)
             for output in self._compiled.outputs
         ]
         try:
             try:
                 for index in range(len(batch)):
-                    self._queue.start_async({0: pixels[index : index + 1]}, userdata=index)
+                    self._queue.start_async({0: pixels[index : index + 1]}, userdata=(results, index))
             finally:  # after an error too: requests in flight still write into the results
                 self._queue.wait_all()
         except RuntimeError as error:
@@ -95,8 +96,11 @@ class OpenvinoNetwork:
                 f"OpenVINO gave up while computing patches: {str(error).splitlines()[0]}.",
                 "Choose runtime torch, or close other programs if memory is short.",
             ) from error
-        return tuple(self._results)
+        return tuple(results)
 
-    def _collect(self, request: InferRequest, index: int) -> None:
-        for result, output in zip(self._results, range(len(self._results)), strict=True):
-            result[index] = request.get_output_tensor(output).data[0]
+
+def _collect(request: InferRequest, place: tuple[list[NDArray[np.float32]], int]) -> None:
+    """Copy what a request computed to its place, a row of each result."""
+    results, index = place
+    for number, result in enumerate(results):
+        result[index] = request.get_output_tensor(number).data[0]

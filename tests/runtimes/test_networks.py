@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +89,16 @@ def test_the_module_is_left_as_it_was(network, runtime):
     compiled(network, runtime)(PIXELS[:1])
     for key, value in network.state_dict().items():
         assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_network_nobody_holds_is_freed_with_its_weights(network, runtime):
+    run = compiled(network, runtime)
+    run(PIXELS)
+    gone = weakref.ref(run)
+    del run
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
