@@ -33,7 +33,7 @@ ROI_CLASS = re.compile(
 The whole name, because parts of it mislead: no tumor, peritumoral stroma, ER positive.
 """
 
-_OTHER_FILE = "Check that the file belongs to this slide and states the right origin."
+_ELSEWHERE = "Draw it on the tissue; a file must belong to this slide and state the right origin."
 
 
 def usable_regions(
@@ -97,7 +97,7 @@ def usable_regions(
     if not usable:
         width, height = slide_size_px
         why = f"lies on the slide, which is {width} x {height} px" if any_area else "has an area"
-        raise RegionError(f"{name_of_file}: no region {why}.", _OTHER_FILE)
+        raise RegionError(f"{name_of_file}: no region {why}.", _ELSEWHERE)
     return tuple(usable), tuple(warnings)
 
 

@@ -320,7 +320,9 @@ class Review(QObject):
         self.warming.start(steps.warm_up)
 
     def _without_paths(self, text: str) -> str:
-        """Name files without their folders, and not at all where names are hidden."""
+        """Name files without their folders, and slides and ROI not at all where names are hidden."""
+        for path in self._loading_paths:
+            text = text.replace(str(path), shown_name(path))
         for path in (self._slide_path, self._regions_path):
             if path is not None:
                 name = "this file" if self.state.hide_names else shown_name(path)

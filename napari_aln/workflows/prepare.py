@@ -171,7 +171,7 @@ def usable_roi(
         return (), ()
     info = slide.info
     if not isinstance(regions, Path | str):
-        return usable_regions(regions, info.size_px, "the drawn ROI")
+        return usable_regions(regions, info.size_px, "The drawn ROI")
     path, bounds_xy = Path(regions), (info.bounds.x, info.bounds.y)
     read = read_regions(path, origin=origin or "level0", bounds_xy=bounds_xy)
     usable, warnings = usable_regions(read, info.size_px, path.name)
