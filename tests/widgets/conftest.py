@@ -23,6 +23,7 @@ def make_dock(make_napari_viewer, qtbot):
     """
     from napari_aln.widgets.window import dock_of
 
+    gc.collect()
     slides_before, notes_before = _open_slides(), len(notification_manager.records)
     viewers = []
 

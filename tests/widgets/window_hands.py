@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit, QRadioButton, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QLineEdit, QRadioButton, QWidget
 
+from napari_aln.widgets.labels import TextLabel
 from napari_aln.widgets.mpp_dialog import MppDialog
 
 LONG_MS = 25_000  # for a machine under load; whoever waits goes on as soon as it can
@@ -63,6 +65,10 @@ class Hands:
     def write(self, line: QLineEdit, text: str) -> None:
         """Type a text in place of what stands in a line."""
         self.click(line)
+        self.write_in(line, text)
+
+    def write_in(self, line: QLineEdit, text: str) -> None:
+        """Type into the line that has the keys."""
         self.qtbot.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
         self.qtbot.keyClick(line, Qt.Key.Key_Delete)
         self.qtbot.keyClicks(line, text)
@@ -90,7 +96,7 @@ class Hands:
         corners = [self.on_canvas(*place) for place in [*places, places[0]]]
         QTest.mouseMove(self.canvas, corners[0])
         QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=corners[0])
-        for start, end in zip(corners, corners[1:], strict=False):
+        for start, end in pairwise(corners):
             for share in np.linspace(0.1, 1, 10):
                 QTest.mouseMove(self.canvas, start + (end - start) * share)
                 QApplication.processEvents()
@@ -132,10 +138,11 @@ class Hands:
 
     def run(self, kind: str) -> None:
         """Press a run's button and wait for its end; its card must be there."""
-        known = dict(self.dock.results.cards)
+        known, errors = dict(self.dock.results.cards), self.errors()
         self.start(kind)
         self.until(lambda: not self.review.running.is_running)
-        assert self.errors() == []
+        assert self.errors() == errors
+        assert self.banner() == ""
         cards = self.dock.results.cards
         assert [run for run, card in cards.items() if known.get(run) is not card], "no new card"
 
@@ -162,10 +169,12 @@ class Hands:
         text = f"{banner.fact.shown_text()} {banner.next_step.shown_text()}".strip()
         return text if banner.isVisible() else ""
 
+    def shown_texts(self, widget: QWidget) -> list[str]:
+        """Return the texts of the labels in a widget, as they were given."""
+        return [part.shown_text() for part in widget.findChildren(TextLabel)]
+
     def shown_probabilities(self) -> dict[str, list[str]]:
         """Return the numbers on the cards, by run."""
-        from qtpy.QtWidgets import QLabel
-
         return {
             run: [label.text() for label in card.findChildren(QLabel) if "±" in label.text()[:12]]
             for run, card in self.dock.results.cards.items()
