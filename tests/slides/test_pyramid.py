@@ -15,6 +15,7 @@ from napari_aln.slides import open_slide
 from napari_aln.slides.base import BaseSlide
 from napari_aln.slides.pyramid import Pyramid
 from napari_aln.slides.pyramid_plan import area_mean, plan_levels, source_box
+from napari_aln.slides.tile_workers import TileWorkers
 
 BACKGROUND = (250, 251, 252)
 TIMEOUT_S = 20  # only ever waited for where something is broken
@@ -484,3 +485,49 @@ def test_a_large_jpeg_is_first_seen_without_decoding_it_whole(opened, tmp_path, 
         assert slide._pixels is None
         exact = mean_of(slide.read_level(0, (0, 0), slide.info.size_px), *coarse.shape[:2])
         assert np.abs(coarse - exact).mean() < 3
+
+
+def test_a_tile_being_made_is_waited_for_and_not_made_again():
+    made, begun, asked, gate = [], threading.Event(), threading.Event(), threading.Event()
+
+    def make(key, further):
+        made.append(key)
+        begun.set()
+        wait(gate)
+        return np.zeros((4, 4, 3), np.uint8)
+
+    workers = TileWorkers(make, lambda: None, cache_bytes=10**6, threads=1)
+    one = threading.Thread(target=workers.tile, args=((0, 0, 0),))
+    one.start()
+    wait(begun)
+    other = threading.Thread(target=workers.tile, args=((0, 0, 0), lambda: asked.set() or True))
+    other.start()
+    wait(asked)
+    gate.set()
+    one.join()
+    other.join()
+    workers.close()
+    assert made == [(0, 0, 0)]
+
+
+def test_what_the_newest_picture_needs_is_not_dropped_for_what_it_is_made_of(opened):
+    slide = ArraySlide([np.broadcast_to(np.uint8(9), (8192, 8192, 3))], tile_px=256)
+    pyramid = opened(slide, cache_bytes=8 * 8 * 128 * 128 * 3)
+    assert (pyramid.levels[2][:1024, :1024] == 9).all()
+    assert pyramid.returned_whole
+
+
+def test_a_reader_is_told_once_however_slowly_the_rest_comes(opened, monkeypatch):
+    monkeypatch.setattr("napari_aln.slides.tile_workers.PROGRESS_S", -1.0)
+    slide = ArraySlide([np.zeros((1200, 1200, 3), np.uint8), np.zeros((600, 600, 3), np.uint8)], tile_px=256)
+    pyramid = opened(slide, threads=1)
+    pyramid.levels[-1][:]
+    slide.gates[0].clear()
+    pyramid.patience_s = 0
+    pyramid.levels[0][:]
+    pending = []
+    pyramid.on_arrival = lambda: pending.append(pyramid.pending)
+    slide.gates[0].set()
+    with (came := pyramid._workers._tile_came):
+        assert came.wait_for(lambda: not pyramid.pending, TIMEOUT_S)
+    assert pending == [24]
