@@ -64,6 +64,10 @@ class StoreError(AlnError, OSError):
     """A result folder or cache cannot be read or written."""
 
 
+class WorkListError(StoreError):
+    """A work list is locked, damaged, of a newer version, or does not hand out what was asked for."""
+
+
 class DeviceError(AlnError, OSError):
     """The asked-for device, precision or runtime is not there, or gave up."""
 
