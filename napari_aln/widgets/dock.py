@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_aln.records import RESEARCH_NOTICE
@@ -184,6 +184,12 @@ class ReviewDock(QWidget):
     def _layer_docks(self) -> list[QDockWidget]:
         docks = (self.window().findChild(QDockWidget, name) for name in NAPARI_DOCKS)
         return [dock for dock in docks if dock is not None]
+
+    def changeEvent(self, event: QEvent) -> None:
+        """End the review when the panel is closed: napari takes it out of the window, but does not delete it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.deleteLater()
 
     # Drops
 
