@@ -27,10 +27,13 @@ class ClinicalForm(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
+        grid.setVerticalSpacing(3)
+        numbers = QHBoxLayout()
+        grid.addLayout(numbers, 0, 0, 1, 2)
         self._age = _NumberLine("age", "&Age", "years", AGE_LIMIT_YEARS)
         self._size = _NumberLine("tumor_size", "&Tumour size", "cm", TUMOR_SIZE_LIMIT_CM)
         for number in (self._age, self._size):
-            number.add_to(grid)
+            number.add_to(numbers, grid)
             number.line.textChanged.connect(self.changed)
         self._receptors = {name: _StatusRow(name, grid) for name in ("er", "pr", "her2")}
         for row in self._receptors.values():
@@ -68,18 +71,17 @@ class _NumberLine:
         self.line.setObjectName(f"clinical_{name}")
         self.line.setAccessibleName(f"{self._title} in {unit}")
         self.line.setPlaceholderText("unknown")
+        self.line.setMinimumWidth(40)
         self.label = QLabel(title)
         self.label.setBuddy(self.line)
         self.note = TextLabel()
         self.note.setObjectName(f"clinical_{name}_problem")
         self.line.textChanged.connect(lambda _: self.note.set_text(self.problem() or ""))
 
-    def add_to(self, grid: QGridLayout) -> None:
-        row = grid.rowCount()
-        grid.addWidget(self.label, row, 0)
-        grid.addWidget(self.line, row, 1)
-        grid.addWidget(QLabel(self._unit), row, 2)
-        grid.addWidget(self.note, row + 1, 0, 1, 3)
+    def add_to(self, row: QHBoxLayout, grid: QGridLayout) -> None:
+        for part in (self.label, self.line, QLabel(self._unit)):
+            row.addWidget(part, int(part is self.line))
+        grid.addWidget(self.note, grid.rowCount(), 0, 1, 2)
 
     def value(self) -> float | None:
         number = self._number()
@@ -117,7 +119,7 @@ class _StatusRow:
             self.group.addButton(button, number)
             choices.addWidget(button)
         choices.addStretch()
-        grid.addLayout(choices, row, 1, 1, 2)
+        grid.addLayout(choices, row, 1)
         self.group.button(0).setChecked(True)
 
     def status(self) -> bool | None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QDockWidget, QFileDialog, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from napari.qt import QtViewer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QFileDialog,
+    QFrame,
+    QLabel,
+    QLineEdit,
+    QMainWindow,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.result import shown_name
@@ -27,8 +40,9 @@ from napari_aln.widgets.results import Results
 from napari_aln.widgets.review import Review
 from napari_aln.widgets.roi_panel import RoiPanel
 from napari_aln.widgets.run_panel import RunPanel
-from napari_aln.widgets.section import Section
+from napari_aln.widgets.section import FOCUS_STYLE, Section
 from napari_aln.widgets.slide_card import SlideCard, slide_facts
+from napari_aln.widgets.welcome import Welcome
 from napari_aln.widgets.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -54,6 +68,7 @@ class ReviewDock(QWidget):
 
     review: Review
     map: MapPanel
+    navigation: Navigation
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -63,6 +78,7 @@ class ReviewDock(QWidget):
         self.viewer = viewer
         self.review = Review(viewer)
         self._help: HelpPanel | None = None
+        self._welcome: Welcome | None = None
         self._build()
         self._drops = CanvasDrops(self.review.open_files)
         self._keys = Keys(viewer, self)
@@ -88,13 +104,13 @@ class ReviewDock(QWidget):
         panels = QWidget()
         panels.setObjectName("panels")
         column = QVBoxLayout(panels)
-        column.setContentsMargins(4, 4, 4, 4)
+        column.setContentsMargins(4, 0, 4, 4)
+        column.setSpacing(4)
         self.sections = {
             "Slide": Section("Slide", self.slide_card),
             "Models": Section("Models", self.models),
             "Patient": Section("Patient", self.clinical),
             "Tumour ROI": Section("Tumour ROI", self.roi),
-            "Run": Section("Run", self.run),
             "Results": Section("Results", self.results),
             "Map": Section("Map on the slide", self.map),
             "Settings": Section("Settings", self.settings, is_open=False),
@@ -107,6 +123,11 @@ class ReviewDock(QWidget):
         self.scroll_area.setWidgetResizable(True)
         self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.scroll_area.setWidget(panels)
+        run_frame = QFrame()  # below the sections, so that starting and cancelling are always at hand
+        run_frame.setStyleSheet(FOCUS_STYLE)
+        run_layout = QVBoxLayout(run_frame)
+        run_layout.setContentsMargins(6, 6, 6, 2)
+        run_layout.addWidget(self.run)
         notice = QLabel(RESEARCH_NOTICE)
         notice.setObjectName("research_notice")
         notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -115,14 +136,18 @@ class ReviewDock(QWidget):
         layout.addWidget(self.navigation)
         layout.addWidget(self.banner)
         layout.addWidget(self.scroll_area, 1)
+        layout.addWidget(run_frame)
         layout.addWidget(notice)
         self.setMinimumWidth(WIDTH_PX)
 
     def reveal(self, title: str) -> None:
-        """Open a section and scroll to it."""
-        section = self.sections[title]
-        section.set_open(True)
-        self.scroll_area.ensureWidgetVisible(section, 0, 0)
+        """Open a section and put it to the top, so that what follows it is seen too."""
+        self.sections[title].set_open(True)
+        QTimer.singleShot(0, self, partial(self._scroll_to, title))  # once new parts have their places
+
+    def _scroll_to(self, title: str) -> None:
+        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
+        self.scroll_area.verticalScrollBar().setValue(self.sections[title].y())
 
     # Files
 
@@ -151,6 +176,22 @@ class ReviewDock(QWidget):
     def _on_files(self, names: list[str]) -> None:
         paths = [Path(name) for name in names]
         self.review.open_files([p.parent if p.name == "card.json" else p for p in paths])
+
+    def welcome(self) -> None:
+        """Say on the empty canvas how to begin, until there is a layer."""
+        qt_viewer = self.window().findChild(QtViewer)
+        if qt_viewer is None:
+            return
+        welcome = Welcome(qt_viewer.canvas.native)
+        welcome.open_requested.connect(self.ask_for_slide)
+        welcome.demo_requested.connect(self.review.open_demo)
+        self._welcome = welcome
+        self.viewer.layers.events.inserted.connect(self._on_layers)
+        self.viewer.layers.events.removed.connect(self._on_layers)
+
+    def _on_layers(self, _event: object) -> None:
+        if self._welcome is not None:
+            self._welcome.setVisible(not self.viewer.layers)
 
     # Dialogs
 
@@ -184,6 +225,13 @@ class ReviewDock(QWidget):
     def _layer_docks(self) -> list[QDockWidget]:
         docks = (self.window().findChild(QDockWidget, name) for name in NAPARI_DOCKS)
         return [dock for dock in docks if dock is not None]
+
+    def take_room(self) -> None:
+        """Leave the slide what room there is: no layer docks, and this one as narrow as it may be."""
+        self.show_layers(False)
+        window, holder = self.window(), self.parentWidget()
+        if isinstance(window, QMainWindow) and isinstance(holder, QDockWidget):
+            window.resizeDocks([holder], [WIDTH_PX], Qt.Orientation.Horizontal)
 
     def changeEvent(self, event: QEvent) -> None:
         """End the review when the panel is closed: napari takes it out of the window, but does not delete it."""

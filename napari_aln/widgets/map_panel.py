@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.labels import TextLabel
 from napari_aln.widgets.legend import Legend, Scale
-from napari_aln.widgets.wheel import guard_wheel
+from napari_aln.widgets.wheel import guard_wheel, leave_keys
 from napari_aln.workflows.maps import MAP_STYLES
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 COLOUR_MAPS = ("viridis", "cividis", "magma", "inferno", "PuOr_r")
 """Readable with every common colour blindness; the last for signed maps."""
 
+CHOICES_ROW = 3  # of the panel; the legend stands above
 NO_MAPS = "Maps appear here after a run."
 
 
@@ -64,13 +65,13 @@ class MapPanel(QWidget):
         grid = QGridLayout(self._map_part)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
+        grid.setVerticalSpacing(3)
         self.run_combo = _combo("map_run", "Run")
         self.map_combo = _combo("map_name", "Map")
         self.colour_combo = _combo("map_colours", "Colours")
         self.colour_combo.addItems(COLOUR_MAPS)
-        for row, (title, combo) in enumerate(
-            (("Run", self.run_combo), ("Map", self.map_combo), ("Colours", self.colour_combo))
-        ):
+        choices = (("Run", self.run_combo), ("Map", self.map_combo), ("Colours", self.colour_combo))
+        for row, (title, combo) in enumerate(choices, start=CHOICES_ROW):
             grid.addWidget(QLabel(title), row, 0)
             grid.addWidget(combo, row, 1)
         self.visible_box = QCheckBox("Sh&ow")
@@ -88,20 +89,25 @@ class MapPanel(QWidget):
         opacity = QHBoxLayout()
         opacity.addWidget(self.opacity_slider, 1)
         opacity.addWidget(self.opacity_text)
-        grid.addWidget(self.visible_box, 3, 0)
-        grid.addLayout(opacity, 3, 1)
+        grid.addWidget(self.visible_box, CHOICES_ROW + 3, 0)
+        grid.addLayout(opacity, CHOICES_ROW + 3, 1)
         self.quantity = TextLabel(bold=True)
         self.quantity.setObjectName("map_quantity")
         self.legend = Legend()
         self.model = TextLabel()
         self.model.setObjectName("map_model")
+        self.model.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.cursor_text = QLabel()
         self.cursor_text.setObjectName("map_cursor_value")
         self.notice = TextLabel()
         self.notice.setObjectName("map_notice")
-        parts = (self.quantity, self.legend, self.cursor_text, self.model, self.notice)
-        for offset, part in enumerate(parts, start=4):
-            grid.addWidget(part, offset, 0, 1, 2)
+        under = QHBoxLayout()
+        under.addWidget(self.cursor_text)
+        under.addWidget(self.model, 1)
+        grid.addWidget(self.quantity, 0, 0, 1, 2)
+        grid.addWidget(self.legend, 1, 0, 1, 2)
+        grid.addLayout(under, 2, 0, 1, 2)
+        grid.addWidget(self.notice, CHOICES_ROW + 4, 0, 1, 2)
         self.run_combo.currentIndexChanged.connect(self._on_map)
         self.map_combo.currentIndexChanged.connect(self._on_map)
         self.colour_combo.currentTextChanged.connect(self.colour_map_changed)
@@ -246,4 +252,5 @@ def _combo(name: str, accessible: str) -> QComboBox:
     combo.setMinimumContentsLength(12)
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     guard_wheel(combo)
+    leave_keys(combo)
     return combo

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
     QGridLayout,
+    QHBoxLayout,
     QPushButton,
     QRadioButton,
     QToolButton,
@@ -41,6 +42,7 @@ class ModelList(QWidget):
     """Cards with a radio button; asks for bundles to be added and removed."""
 
     add_requested = Signal()
+    demo_requested = Signal()
     remove_requested = Signal(str)
     chosen_changed = Signal()
 
@@ -53,7 +55,15 @@ class ModelList(QWidget):
         self.add_button = QPushButton("A&dd a model…")
         self.add_button.setObjectName("model_add")
         self.add_button.clicked.connect(self.add_requested)
-        layout.addWidget(self.add_button)
+        self.demo_button = QPushButton("Demonstration models")
+        self.demo_button.setObjectName("model_demo")
+        self.demo_button.setAccessibleName("Load the demonstration models")
+        self.demo_button.setToolTip("Load the two models that come with the program; no clinical meaning")
+        self.demo_button.clicked.connect(self.demo_requested)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.add_button, 1)
+        buttons.addWidget(self.demo_button, 1)
+        layout.addLayout(buttons)
         self._groups: dict[Mode, QButtonGroup] = {}
         self.set_models({}, {})
 
@@ -65,20 +75,22 @@ class ModelList(QWidget):
         shown = QWidget()
         rows = QVBoxLayout(shown)
         rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(4)
         self._groups = {}
         for mode in MODE_TITLES:
             own = {key: card for key, card in cards.items() if card.mode == mode}
             if own:
-                rows.addWidget(TextLabel(MODE_TITLES[mode]))
                 self._add_mode(mode, own, chosen.get(mode), rows)
-        rows.addWidget(TextLabel(RESEARCH_NOTICE if cards else NO_MODELS))
+        if not cards:
+            rows.addWidget(TextLabel(NO_MODELS))
+        self.demo_button.setVisible(not cards)
         self._layout.replaceWidget(self._cards, shown)
         self._cards.hide()
         self._cards.deleteLater()
         self._cards = shown
         kinds = (QRadioButton, QToolButton)
         controls = [part for part in shown.findChildren(QWidget) if isinstance(part, kinds)]
-        put_in_place(self, [*controls, self.add_button])
+        put_in_place(self, [*controls, self.add_button, self.demo_button])
 
     def chosen(self) -> dict[Mode, str]:
         """Return the key of the chosen model of each mode that has any."""
@@ -132,8 +144,7 @@ class _ModelCard(QFrame):
         grid.addWidget(self.details_button, 0, 2, Qt.AlignmentFlag.AlignTop)
         grid.addWidget(self.remove_button, 0, 3, Qt.AlignmentFlag.AlignTop)
         grid.addWidget(TextLabel(card_summary(card)), 1, 1, 1, 3)
-        grid.addWidget(TextLabel(card.intended_use or card.notice), 2, 1, 1, 3)
-        grid.addWidget(self.details, 3, 1, 1, 3)
+        grid.addWidget(self.details, 2, 1, 1, 3)
 
 
 class _ChoosingLabel(TextLabel):
@@ -149,15 +160,15 @@ class _ChoosingLabel(TextLabel):
 
 
 def card_summary(card: ModelCard) -> str:
-    """Return classes, µm/px, encoder and short hash in two lines."""
-    short = card.weights_sha256[:SHORT_HASH]
-    return f"{' / '.join(card.classes)} · {card.mpp:g} µm/px\n{card.encoder} · {short}"
+    """Return what the model is for, and its classes, µm/px and encoder, in two lines."""
+    return f"{MODE_TITLES[card.mode]}\n{' / '.join(card.classes)} · {card.mpp:g} µm/px · {card.encoder}"
 
 
 def card_details(card: ModelCard) -> list[str]:
-    """Return what the card says of its origin, its operating points and its measured figures."""
+    """Return what the card says of its use, its origin, its operating points and its measured figures."""
     cohort = card.training_cohort
-    lines = [card.description]
+    uses = dict.fromkeys([card.intended_use, card.notice, RESEARCH_NOTICE])
+    lines = [*uses, card.description]
     if cohort.name:
         patients = f", {cohort.n_patients} patients" if cohort.n_patients is not None else ""
         lines.append(f"Trained on {cohort.name}{patients}.")
@@ -169,6 +180,7 @@ def card_details(card: ModelCard) -> list[str]:
         interval = f" ({metric.low:.3f} to {metric.high:.3f})" if has_interval else ""
         lines.append(f"{metric.name} {metric.value:.3f}{interval}, {metric.cohort}, {metric.n} patients")
     lines.append(f"Licence: {card.licence or 'not stated'}")
+    lines.append(f"Weights: {card.weights_sha256[:SHORT_HASH]}")
     return [line for line in lines if line]
 
 

@@ -121,13 +121,13 @@ class Review(QObject):
 
     def open_demo(self, *, and_run: bool = False) -> None:
         """Put the demonstration under review: slide, ROI, clinical values, both models; run both if asked."""
-        from napari_aln.workflows.demo import BUNDLES, ROI, SLIDE, demo_clinical, sample_path
+        from napari_aln.workflows.demo import ROI, SLIDE, demo_clinical, sample_path
 
         self._runs_to_come = ["whole-slide", "roi"] if and_run else []
         self.open_slide(sample_path(SLIDE))
         self.import_regions(sample_path(ROI))
         self._clinical_to_come = demo_clinical()
-        self.load_bundles([sample_path(name) for name in BUNDLES])
+        self.load_demo_bundles()
 
     def open_slide(self, path: Path, mpp: Mpp | None = None) -> None:
         """Open a slide in place of the one before."""
@@ -172,6 +172,12 @@ class Review(QObject):
         there = [path for path in self.remembered.bundles if path.exists()]
         if there:
             self.load_bundles(there)
+
+    def load_demo_bundles(self) -> None:
+        """Load the models that come with the program."""
+        from napari_aln.workflows.demo import BUNDLES, sample_path
+
+        self.load_bundles([sample_path(name) for name in BUNDLES])
 
     def remove_bundle(self, key: str) -> None:
         """Unload a model."""
@@ -323,11 +329,11 @@ class Review(QObject):
         """Name files without their folders, and slides and ROI not at all where names are hidden."""
         for path in self._loading_paths:
             text = text.replace(str(path), shown_name(path))
-        for path in (self._slide_path, self._regions_path):
-            if path is not None:
-                name = "this file" if self.state.hide_names else shown_name(path)
-                text = text.replace(str(path), name)
-                text = text.replace(path.name, name) if self.state.hide_names else text
+        for own in (self._slide_path, self._regions_path):
+            if own is not None:
+                name = "this file" if self.state.hide_names else shown_name(own)
+                text = text.replace(str(own), name)
+                text = text.replace(own.name, name) if self.state.hide_names else text
         return text[:1].upper() + text[1:] if text.startswith("this file") else text
 
     # What is kept

@@ -24,9 +24,13 @@ class RunPanel(QWidget):
         super().__init__(parent)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        row = QHBoxLayout()
+        layout.addLayout(row)
         self.buttons: dict[str, QPushButton] = {}
         self.reasons: dict[str, TextLabel] = {}
         self._ready: dict[str, bool] = {}
+        self._reasons: dict[str, str] = {}
         for kind, title in TITLES.items():
             button = QPushButton(title)
             button.setObjectName(f"run_{kind}")
@@ -34,9 +38,10 @@ class RunPanel(QWidget):
             button.clicked.connect(partial(self._on_run, kind))
             reason = TextLabel()
             reason.setObjectName(f"run_{kind}_reason")
-            layout.addWidget(button)
+            row.addWidget(button, len(title))  # the longer title gets the wider button
             layout.addWidget(reason)
             self.buttons[kind], self.reasons[kind], self._ready[kind] = button, reason, False
+            self._reasons[kind] = ""
         self.bar = QProgressBar()
         self.bar.setObjectName("run_progress")
         self.bar.setAccessibleName("Progress")
@@ -44,10 +49,10 @@ class RunPanel(QWidget):
         self.cancel_button = QPushButton("Ca&ncel")
         self.cancel_button.setObjectName("run_cancel")
         self.cancel_button.clicked.connect(self._on_cancel)
-        row = QHBoxLayout()
-        row.addWidget(self.bar, 1)
-        row.addWidget(self.cancel_button)
-        layout.addLayout(row)
+        progress = QHBoxLayout()
+        progress.addWidget(self.bar, 1)
+        progress.addWidget(self.cancel_button)
+        layout.addLayout(progress)
         self.status = TextLabel()
         self.status.setObjectName("run_status")
         layout.addWidget(self.status)
@@ -56,7 +61,12 @@ class RunPanel(QWidget):
     def set_ready(self, kind: str, reason: str | None) -> None:
         """Enable a button, or say why it cannot be pressed."""
         self._ready[kind] = reason is None
-        self.reasons[kind].set_text(reason or "")
+        self._reasons[kind] = reason or ""
+        first = ""
+        for each, label in self.reasons.items():  # what holds for both is said once
+            own = self._reasons[each]
+            label.set_text("" if own == first else own)
+            first = own
         self._enable()
 
     def set_state(self, state: JobState, text: str = "") -> None:

@@ -149,7 +149,6 @@ class Scene:
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self._viewer.scene.camera.events.center.disconnect(self._on_view)
         self._viewer.canvas.events.size.disconnect(self._on_view)
-        self._viewer.canvas.background_color_override = None
         self.guard.close()
         for layer in (self.map, self.mask, self.regions, self.slide):
             layer.close()
@@ -164,6 +163,7 @@ class Scene:
             self.slide_offered.emit(event.value)
 
     def _on_slide_removed(self) -> None:
+        self._viewer.canvas.background_color_override = None
         for layer in (self.map, self.mask, self.regions):
             layer.clear()
         self.slide_removed.emit()

@@ -11,7 +11,7 @@ OPEN_SIGN, FOLDED_SIGN = "▾", "▸"
 # Open is the usual state: napari's colour of a pressed button would shout.
 TITLE_STYLE = """
 QPushButton, QPushButton:checked {
-    text-align: left; font-weight: bold; padding: 5px 4px; border-radius: 0px;
+    text-align: left; font-weight: bold; padding: 4px 4px; border-radius: 0px;
     background-color: transparent; border-top: 1px solid rgba(128, 128, 128, 120);
 }
 QPushButton:hover, QPushButton:focus { text-decoration: underline; }

@@ -1,10 +1,11 @@
-"""Guard against values changed by scrolling: the wheel belongs to the panel until a control is chosen."""
+"""What controls leave to others: the wheel to the panel until they are chosen, the window's keys always."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QKeyEvent
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -20,6 +21,19 @@ class _WheelGuard(QObject):
             event.ignore()  # the scroll area above takes it
             return True
         return False
+
+
+class _KeyGuard(QObject):
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent) and event.text().strip():
+            event.ignore()  # the window takes it
+            return True
+        return False
+
+
+def leave_keys(control: QWidget) -> None:
+    """Leave keys that write to the window: a combo box would search its entries for them."""
+    control.installEventFilter(_KeyGuard(control))
 
 
 def guard_wheel(control: QWidget) -> None:

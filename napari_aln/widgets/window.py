@@ -34,10 +34,11 @@ def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
     demo
         Open the demonstration instead, and run both modes.
     """
-    viewer = Viewer(title=TITLE)
+    viewer = Viewer(title=TITLE, show_welcome_screen=False)
     dock = dock_of(viewer)
+    dock.welcome()
     dock.take_all_drops()
-    dock.show_layers(False)  # the slide needs the room; one click brings them back
+    dock.take_room()
     if demo:
         dock.review.open_demo(and_run=True)
     else:

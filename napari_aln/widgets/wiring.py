@@ -57,6 +57,7 @@ class Wiring:
         dock.slide_card.hide_names_toggled.connect(review.set_hide_names)
         dock.slide_card.forget_requested.connect(review.forget_recent)
         dock.models.add_requested.connect(dock.ask_for_models)
+        dock.models.demo_requested.connect(review.load_demo_bundles)
         dock.models.remove_requested.connect(review.remove_bundle)
         dock.models.chosen_changed.connect(lambda: self.state.choose(dock.models.chosen()))
         dock.clinical.changed.connect(
@@ -143,6 +144,8 @@ class Wiring:
         self.dock.results.set_records({run: answer.record for run, answer in answers.items()})
         runs = [(run, f"{run.upper()}, {answer.record.model_name}") for run, answer in answers.items()]
         self.dock.map.set_runs(runs, SHOWN_MAPS)
+        if answers:
+            self.dock.reveal("Results")
         self._show_stale()
 
     def _on_shown(self) -> None:
@@ -205,9 +208,6 @@ class Wiring:
         self.dock.run.set_state(job, texts.get(job, ""))
         if job is JobState.RUNNING:
             self.dock.banner.hide()
-            self.dock.reveal("Run")
-        if job is JobState.DONE:
-            self.dock.reveal("Results")
 
     def _on_progress(self, step: Progress) -> None:
         self.dock.run.show_progress(step.step, step.done, step.total, step.per_second, step.eta_s)

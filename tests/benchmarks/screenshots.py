@@ -120,7 +120,7 @@ class Walk:
         self.wait(lambda: self.idle() and len(review.state.bundles) == 2 and bool(review.state.regions))
         self.grab("open")
         if self.wants("help"):
-            self.press(Qt.Key.Key_H, Qt.KeyboardModifier.AltModifier)
+            self.press(Qt.Key.Key_F1, Qt.KeyboardModifier.NoModifier)
             self.grab("help")
             dock._help.close()
         if self.wants("mask"):
@@ -155,6 +155,7 @@ class Walk:
         self.grab("x40")
         self.press(Qt.Key.Key_0, Qt.KeyboardModifier.AltModifier)
         dock.map.map_combo.setFocus()
+        QTest.keyClick(dock.map.map_combo, Qt.Key.Key_Home)
         for _ in range(dock.map.map_combo.findData("contribution")):
             QTest.keyClick(dock.map.map_combo, Qt.Key.Key_Down)
         self.grab("signed")

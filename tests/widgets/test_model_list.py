@@ -66,6 +66,14 @@ def test_adding(models, qtbot):
         qtbot.mouseClick(child(models, "model_add"), Qt.MouseButton.LeftButton)
 
 
+def test_without_a_model_the_demonstration_is_one_click_away(models, qtbot):
+    button = child(models, "model_demo")
+    with qtbot.waitSignal(models.demo_requested):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    models.set_models({"a": model_card()}, {})
+    assert not button.isVisible()
+
+
 def test_a_card_says_what_must_be_known(models, qtbot):
     card = model_card(
         intended_use="Demonstration model, no clinical meaning.",
@@ -76,18 +84,21 @@ def test_a_card_says_what_must_be_known(models, qtbot):
     models.set_models({"a": card}, {})
     QApplication.processEvents()  # lays the card out
     texts = all_texts(models)
-    for part in (card.name, "N0 / N(+)", "0.5 µm/px", "squeezenet1_1", "85dc4c1e", card.intended_use):
+    for part in (card.name, "N0 / N(+)", "0.5 µm/px", "squeezenet1_1", "DLCNBC-WS: whole slide"):
         assert part in texts
     details = child(models, "model_a").details
     assert not details.isVisible()
     qtbot.mouseClick(child(models, "model_details"), Qt.MouseButton.LeftButton)
     assert details.isVisible()
-    for part in ("AUC 0.810 (0.700 to 0.900), test, 60 patients", "Youden", "Licence: CC0-1.0"):
+    figures = "AUC 0.810 (0.700 to 0.900), test, 60 patients"
+    for part in (card.intended_use, figures, "Youden", "Licence: CC0-1.0", "85dc4c1e"):
         assert part in details.shown_text()
 
 
-def test_research_use_is_said_even_where_the_card_states_a_use(models):
+def test_research_use_is_said_even_where_the_card_states_a_use(models, qtbot):
     models.set_models({"a": model_card(intended_use="Anything.")}, {})
+    QApplication.processEvents()  # lays the card out
+    qtbot.mouseClick(child(models, "model_details"), Qt.MouseButton.LeftButton)
     assert "Research use only" in all_texts(models)
 
 
