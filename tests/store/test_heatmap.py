@@ -2,8 +2,8 @@ import numpy as np
 import tifffile
 
 from napari_aln.geometry import Mpp
-from napari_aln.records import PatchGrid, PatchScores, PatchTable
 from napari_aln.patches.raster import raster
+from napari_aln.records import PatchGrid, PatchScores, PatchTable
 from napari_aln.store.heatmap import MAPS, write_heatmap
 
 GRID = PatchGrid(patch_px=256, mpp=0.5, step_l0=(512.5, 256.25), columns=4, rows=3)
