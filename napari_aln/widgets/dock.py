@@ -234,7 +234,7 @@ class ReviewDock(QWidget):
             window.resizeDocks([holder], [WIDTH_PX], Qt.Orientation.Horizontal)
 
     def changeEvent(self, event: QEvent) -> None:
-        """End the review when the panel is closed: napari takes it out of the window, but does not delete it."""
+        """End the review when the panel is closed: napari takes it out of the window, but keeps it alive."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.deleteLater()
