@@ -11,7 +11,8 @@ import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel, QLineEdit, QRadioButton, QWidget
+from qtpy.QtWidgets import QApplication, QCheckBox, QLabel, QLineEdit, QRadioButton, QWidget
+from shiboken6 import isValid
 
 from napari_aln.widgets.labels import TextLabel
 from napari_aln.widgets.mpp_dialog import MppDialog
@@ -59,7 +60,8 @@ class Hands:
         QApplication.processEvents()
         assert widget.isVisible(), f"{widget.objectName()} is not to be seen"
         assert widget.isEnabled(), f"{widget.objectName()} cannot be clicked"
-        where = QPoint(12, widget.height() // 2) if isinstance(widget, QRadioButton) else QPoint()
+        has_sign = isinstance(widget, (QCheckBox, QRadioButton))  # at the left; beside its text is nothing
+        where = QPoint(12, widget.height() // 2) if has_sign else QPoint()
         self.qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, pos=where)
 
     def write(self, line: QLineEdit, text: str) -> None:
@@ -145,6 +147,13 @@ class Hands:
         assert self.banner() == ""
         cards = self.dock.results.cards
         assert [run for run, card in cards.items() if known.get(run) is not card], "no new card"
+
+    def close_window(self) -> None:
+        """Close the window as its × does."""
+        window = self.viewer.window._qt_window
+        window.close()
+        self.qtbot.waitUntil(lambda: not isValid(window), timeout=LONG_MS)
+        del self.viewer.window._qt_window  # or napari's fixture closes it once more
 
     # What a person reads
 

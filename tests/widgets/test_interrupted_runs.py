@@ -1,0 +1,250 @@
+"""Whatever a person does during a run: the window stays usable and nothing is left behind."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from tests_shared import draw_tissue, write_slide
+from window_hands import Hands
+
+from napari_aln.records import Progress
+from napari_aln.widgets.jobs import JobState
+from napari_aln.workflows import review as steps
+
+
+class Stoppable:
+    """Stands in for a workflow: works in small steps until it is let go on, closed, or told to fail."""
+
+    def __init__(self, work) -> None:
+        self.work = work
+        self.begun, self.closed, self.go_on = threading.Event(), threading.Event(), threading.Event()
+        self.error: Exception | None = None
+
+    def __call__(self, *args):
+        try:
+            while not self.go_on.wait(0.02):
+                self.begun.set()
+                yield Progress("extract", 3, 10, 5.0)
+                if self.error is not None:
+                    raise self.error
+            return (yield from self.work(*args))
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Return the run's workflow, held up until the test lets it go on."""
+    held = Stoppable(steps.predict_file)
+    monkeypatch.setattr(steps, "predict_file", held)
+    return held
+
+
+@pytest.fixture
+def other_slide(tmp_path):
+    return write_slide(tmp_path / "other.tif", draw_tissue(np.random.default_rng(4)), mpp=0.25)
+
+
+@pytest.fixture
+def running(hands, held, tissue_slide, ws_bundle, roi_bundle, roi_file):
+    """Return hands at a window with a run under way."""
+    hands.open(tissue_slide)
+    hands.load(ws_bundle, roi_bundle)
+    hands.import_roi(roi_file)
+    hands.fill_patient()
+    hands.start("whole-slide")
+    hands.until(held.begun.is_set)
+    return hands
+
+
+def run_thread():
+    return next((t for t in threading.enumerate() if t.name.startswith("aln-run")), None)
+
+
+def finish(hands, held) -> None:
+    """Let runs go on again: the next one must give a result."""
+    held.go_on.set()
+    if hands.state.clinical.age_years is None:
+        hands.fill_patient()
+    hands.run("whole-slide")
+
+
+def test_cancel_counts_at_once_and_ends_the_thread(running, held):
+    thread, panel = run_thread(), running.dock.run
+    running.until(lambda: "3 of 10 patches" in panel.status.shown_text())
+    assert panel.bar.isVisible()
+    running.click(panel.cancel_button)
+    assert running.review.running.state is JobState.CANCELLED
+    assert panel.status.shown_text().startswith("Cancelled.")
+    assert not panel.bar.isVisible()
+    running.until(lambda: not thread.is_alive())
+    assert held.closed.is_set()
+    assert running.errors() == []
+    finish(running, held)
+
+
+def test_a_real_run_is_cancelled_and_taken_up_again(hands, tissue_slide, ws_bundle):
+    hands.open(tissue_slide)
+    hands.load(ws_bundle)
+    hands.fill_patient()
+    hands.start("whole-slide")
+    thread = run_thread()
+    hands.until(lambda: "patches" in hands.dock.run.status.shown_text())
+    hands.click(hands.dock.run.cancel_button)
+    hands.until(lambda: not thread.is_alive())
+    assert hands.state.answers == {}
+    hands.run("whole-slide")
+
+
+def test_closing_the_window_during_a_run_ends_it(running, held):
+    thread = run_thread()
+    running.close_window()
+    running.until(lambda: not thread.is_alive())
+    assert held.closed.is_set()
+
+
+def test_closing_the_dock_during_a_run_ends_it(running, held):
+    thread = run_thread()
+    running.viewer.window.remove_dock_widget("all")
+    running.until(lambda: not thread.is_alive())
+    assert held.closed.is_set()
+    assert "slide" not in running.viewer.layers
+
+
+def test_another_slide_during_a_run_cancels_it_and_says_so(running, held, other_slide):
+    thread = run_thread()
+    running.open(other_slide)
+    running.until(lambda: not thread.is_alive())
+    assert any("another slide" in line for line in running.warnings())
+    assert running.review.running.state is not JobState.RUNNING
+    assert running.state.answers == {}
+    assert running.viewer.layers["slide"].scale == pytest.approx((0.25, 0.25))
+    finish(running, held)
+    assert running.state.answers["dlcnbc-ws"].result.slide.path == other_slide
+
+
+def test_a_second_run_cannot_be_started_by_hand_but_may_follow(running, held):
+    buttons = running.dock.run.buttons
+    assert not any(button.isEnabled() for button in buttons.values())
+    running.qtbot.mouseClick(buttons["roi"], Qt.MouseButton.LeftButton)
+    first = run_thread()
+    running.click(running.dock.run.cancel_button)
+    held.go_on.set()
+    running.run("roi")
+    assert not first.is_alive()
+    assert list(running.dock.results.cards) == ["dlcnbc"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: out of memory"), MemoryError(), ValueError("x")])
+def test_an_error_inside_the_workflow_is_one_message(running, held, error):
+    held.error = error
+    running.until(lambda: running.review.running.state is JobState.FAILED)
+    assert len(running.errors()) == 1
+    assert type(error).__name__ in running.errors()[0]
+    assert str(error) in running.banner()
+    assert running.banner() == running.errors()[0]
+    assert "Failed" in running.dock.run.status.shown_text()
+    held.error = None
+    finish(running, held)
+
+
+def test_the_window_closed_while_a_slide_is_opening(hands, tissue_slide, monkeypatch):
+    opening = Stoppable(steps.open_for_review)
+    monkeypatch.setattr(steps, "open_for_review", opening)
+    hands.drop(tissue_slide)
+    hands.until(opening.begun.is_set)
+    assert hands.dock.slide_card.title.shown_text() == f"Opening {tissue_slide.name} …"
+    hands.close_window()
+    hands.until(opening.closed.is_set)
+
+
+def test_a_second_slide_while_the_first_is_opening(hands, tissue_slide, other_slide, monkeypatch):
+    opening = Stoppable(steps.open_for_review)
+    monkeypatch.setattr(steps, "open_for_review", opening)
+    hands.drop(tissue_slide)
+    hands.until(opening.begun.is_set)
+    opening.go_on.set()
+    hands.open(other_slide)
+    assert hands.dock.slide_card.title.shown_text() == other_slide.name
+    assert [layer.name for layer in hands.viewer.layers] == ["slide"]
+
+
+@pytest.mark.parametrize("name", ["map", "tissue mask", "tumour ROI"])
+def test_a_layer_of_ours_removed_during_a_run_harms_nothing(running, held, name):
+    held.go_on.set()
+    running.until(lambda: not running.review.running.is_running)
+    held.go_on.clear()
+    held.begun.clear()
+    running.click(running.dock.map.mask_box)
+    running.start("roi")
+    running.until(held.begun.is_set)
+    remove_by_hand(running, name)
+    held.go_on.set()
+    running.until(lambda: not running.review.running.is_running)
+    assert running.errors() == []
+    assert "dlcnbc" in running.dock.results.cards
+    assert "map" in running.viewer.layers  # of the run that came to its end
+    if name == "tumour ROI":
+        assert running.state.regions == ()
+        assert "the ROI" in running.state.why_stale("dlcnbc")
+    finish(running, held)
+
+
+def test_the_slide_removed_during_a_run_cancels_it(running, held, tissue_slide):
+    thread = run_thread()
+    remove_by_hand(running, "slide")
+    running.until(lambda: not thread.is_alive())
+    assert running.state.slide is None
+    assert any("removed" in line for line in running.warnings())
+    assert list(running.viewer.layers) == []
+    assert not running.dock.run.buttons["whole-slide"].isEnabled()
+    running.open(tissue_slide)
+    finish(running, held)
+
+
+def remove_by_hand(hands, name: str) -> None:
+    """Select a layer and press napari's key that deletes it."""
+    hands.viewer.layers.selection = {hands.viewer.layers[name]}
+    view = hands.viewer.window._qt_viewer.layers
+    view.setFocus()
+    hands.qtbot.keyClick(view, Qt.Key.Key_Delete)
+    if name in hands.viewer.layers:  # the list is hidden: the button below it
+        hands.viewer.layers.remove_selected()
+    assert name not in hands.viewer.layers
+
+
+def test_many_hasty_starts_and_cancels_leave_one_result(hands, tissue_slide, ws_bundle):
+    hands.open(tissue_slide)
+    hands.load(ws_bundle)
+    hands.fill_patient()
+    for _ in range(5):
+        hands.start("whole-slide")
+        hands.click(hands.dock.run.cancel_button)
+    hands.run("whole-slide")
+    assert len(hands.state.answers) == 1
+
+
+def test_the_same_slide_on_another_drive_keeps_what_was_typed(hands, tissue_slide, tmp_path):
+    hands.open(tissue_slide)
+    hands.fill_patient(age="61")
+    copy = tmp_path / "copy.tif"
+    shutil.copy(tissue_slide, copy)
+    hands.open(copy)
+    assert hands.state.clinical.age_years == 61
+
+
+def test_two_windows_run_side_by_side(make_dock, qtbot, tissue_slide, ws_bundle):
+    both = [Hands(make_dock(), qtbot) for _ in range(2)]
+    for hands in both:
+        hands.open(tissue_slide)
+        hands.load(ws_bundle) if not hands.state.bundles else None
+        hands.fill_patient()
+        hands.start("whole-slide")
+    for hands in both:
+        hands.until(lambda hands=hands: "dlcnbc-ws" in hands.dock.results.cards)
+    first, second = (hands.state.answers["dlcnbc-ws"].record.probabilities for hands in both)
+    assert first == second
