@@ -1,4 +1,4 @@
-"""The cohort table: one row a patient, as CSV, checked field by field before anything is computed."""
+"""The cohort table: one row a patient, as CSV or XLSX, checked field by field before anything is computed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from napari_aln.cohort.columns import cell_of, recognise
+from napari_aln.cohort.spreadsheet import read_tables
 from napari_aln.errors import ClinicalError, CohortError
 from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM, Clinical
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from napari_aln.cohort.columns import Column
+    from napari_aln.cohort.spreadsheet import Table
 
 Receptor = Literal["+", "-", "unknown"]
 Split = Literal["train", "val", "test"]
@@ -73,19 +78,29 @@ class CohortRow(BaseModel):
             raise CohortError(f"Patient {self.patient_id} has no label.", "Fill its cell with N0 or N(+).")
         return self.label == "N(+)"
 
+    @property
+    def aln_class(self) -> str | None:
+        """The class among N0, N+(1-2) and N+(>2), or None where the number of nodes is not known."""
+        if self.n_positive_nodes is None:
+            return None
+        return "N0" if self.n_positive_nodes == 0 else "N+(1-2)" if self.n_positive_nodes <= 2 else "N+(>2)"
+
 
 def receptor_sign(positive: bool | None) -> Receptor:
     """Return how the table writes a receptor: `+`, `-` or `unknown`."""
     return _RECEPTOR[positive]
 
 
-def read_cohort(path: Path) -> list[CohortRow]:
+def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
     """Read a cohort table.
 
     Parameters
     ----------
     path
-        CSV (UTF-8, comma) with a header; `patient_id` is the one column that must be there.
+        CSV (UTF-8) or XLSX with a header; `patient_id` is the one column that must be there. The BCNB
+        workbook's own columns are known, see `columns`. Ids are text: 007 is not 7.
+    several_slides
+        Whether a patient may stand in several lines that differ in slide and ROI alone.
 
     Returns
     -------
@@ -97,48 +112,56 @@ def read_cohort(path: Path) -> list[CohortRow]:
     CohortError
         With the file, the line, the fact and the next step.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            if "patient_id" not in (reader.fieldnames or ()):
-                raise CohortError(
-                    f"{path} has no column patient_id in its first line.",
-                    f"Give a CSV table whose first line names columns: {', '.join(CohortRow.model_fields)}.",
-                )
-            rows = [_row(path, reader.line_num, record) for record in reader]
-    except OSError as error:
-        raise CohortError(
-            f"{path} cannot be read ({error.strerror}).", "Check the name and its permissions."
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CohortError(
-            f"{path} is no CSV table in UTF-8.", "Open it in a spreadsheet program and save it as CSV UTF-8."
-        ) from error
+    table, columns = _patients_of(path)
+    rows = [_row(path, line, cells, columns) for line, cells in table.rows]
     if not rows:
         raise CohortError(f"{path} has a header but no patient.", "Add one line a patient.")
-    seen: set[str] = set()
+    seen: dict[str, CohortRow] = {}
     for row in rows:
-        if row.patient_id in seen:
+        first = seen.setdefault(row.patient_id, row)
+        if first is not row and not several_slides:
             raise CohortError(f"{path} names patient {row.patient_id} twice.", "Keep one line a patient.")
-        seen.add(row.patient_id)
+        if row != first.model_copy(update={"slide": row.slide, "roi": row.roi}):
+            raise CohortError(
+                f"{path} gives patient {row.patient_id} different values in different lines.",
+                "Give all slides of a patient the same clinical values, nodes, label and split.",
+            )
     return rows
 
 
-def _row(path: Path, line: int, record: dict[str | None, str | None]) -> CohortRow:
-    if None in record or None in record.values():
+def _patients_of(path: Path) -> tuple[Table, dict[str, Column]]:
+    """Return the one table of a file that names patients, and its columns that are known."""
+    tables = read_tables(path)
+    named = {sheet: recognise(path, table.columns) for sheet, table in tables.items()}
+    found = [sheet for sheet, columns in named.items() if "patient_id" in columns]
+    if not found:
         raise CohortError(
-            f"{path}, line {line}, has more or fewer cells than the header.", "Give every column one cell."
+            f"{path} has no column patient_id in its first line.",
+            f"Give a CSV or XLSX table whose first line names columns: {', '.join(CohortRow.model_fields)}.",
         )
+    if len(found) > 1:
+        raise CohortError(
+            f"{path} names patients on several sheets: {', '.join(found)}.", "Keep one of them in the file."
+        )
+    return tables[found[0]], named[found[0]]
+
+
+def _row(path: Path, line: int, cells: Sequence[str], columns: Mapping[str, Column]) -> CohortRow:
+    record = {field: cell_of(column, cells[column.place]) for field, column in columns.items()}
     try:
         row = CohortRow.model_validate(record)
     except ValidationError as error:
-        first = error.errors()[0]
-        column = first["loc"][0]
+        column = columns[str(error.errors()[0]["loc"][0])]
         raise CohortError(
-            f"{path}, line {line}, column {column}: {first['input']!r} is not usable "
-            f"({first['msg'].lower()}).",
+            f"{path}, line {line}, column {column.name}: {cells[column.place]!r} is not usable "
+            f"({error.errors()[0]['msg'].lower()}).",
             "Correct that cell.",
         ) from error
+    if row.label and row.n_positive_nodes is not None and row.is_positive != (row.n_positive_nodes > 0):
+        raise CohortError(
+            f"{path}, line {line}: {row.n_positive_nodes} positive nodes contradict the status {row.label}.",
+            "Correct one of the two cells.",
+        )
     folder = path.parent
     return row.model_copy(
         update={
@@ -170,8 +193,11 @@ def find_patient(rows: Sequence[CohortRow], name: str) -> CohortRow:
         row for row in rows if row.slide is not None and row.slide.stem == name
     ]
     if len(found) != 1:
+        alike = [row.patient_id for row in rows if row.patient_id.lstrip("0") == name.lstrip("0")]
         raise ClinicalError(
             f"The clinical table has {len(found) or 'no'} rows for {name}.",
-            "Add one line whose patient_id, or whose slide's file name, is that name.",
+            f"It has {alike[0]}, but ids are text and leading zeros count: write both alike."
+            if alike and not found
+            else "Add one line whose patient_id, or whose slide's file name, is that name.",
         )
     return found[0]

@@ -1,0 +1,161 @@
+"""Tables as text: CSV and XLSX, every cell as the file shows it, so that a patient's id 007 stays 007."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zipfile
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError
+
+from napari_aln.errors import CohortError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+XLSX_SUFFIXES = (".xlsx", ".xlsm")
+MAX_XLSX_BYTES = 200_000_000
+"""Of all parts of a workbook once unpacked; a table of 100 000 patients has a tenth of it."""
+
+_DELIMITERS = (",", ";", "\t")
+_ZEROS = re.compile(r"0+")  # a number format that pads with zeros, as for ids
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and rows of text, with the line each row stands in."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+def read_tables(path: Path) -> dict[str, Table]:
+    """Read a CSV file, or every sheet of a workbook.
+
+    Parameters
+    ----------
+    path
+        CSV in UTF-8, separated by comma, semicolon or tab (what its first line uses most), or XLSX. Formulas
+        count with the value that was saved with them.
+
+    Returns
+    -------
+    dict
+        Sheet name (empty for CSV) -> table; empty sheets are left out. The first line that is not empty is
+        the header; lines without any text are passed over.
+
+    Raises
+    ------
+    CohortError
+        The file cannot be read, is not what its name says, or a row has another number of cells.
+    """
+    try:
+        if path.suffix.lower() in XLSX_SUFFIXES:
+            return _read_workbook(path)
+        return {"": _read_csv(path)}
+    except OSError as error:
+        raise CohortError(
+            f"{path} cannot be read ({error.strerror or error}).", "Check the name and its permissions."
+        ) from error
+
+
+def _read_csv(path: Path) -> Table:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            header = stream.readline()
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=max(_DELIMITERS, key=header.count))
+            rows = [(reader.line_num, tuple(cells)) for cells in reader if any(map(str.strip, cells))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CohortError(
+            f"{path} is no CSV table in UTF-8.",
+            "Open it in a spreadsheet program and save it as XLSX or CSV UTF-8.",
+        ) from error
+    if not rows:
+        return Table((), ())
+    columns = rows[0][1]
+    for line, cells in rows[1:]:
+        if len(cells) != len(columns):
+            raise CohortError(
+                f"{path}, line {line}, has more or fewer cells than the header.",
+                "Give every column one cell.",
+            )
+    return Table(tuple(map(str.strip, columns)), tuple(rows[1:]))
+
+
+def _read_workbook(path: Path) -> dict[str, Table]:
+    """Read a workbook with openpyxl, whose XML goes through defusedxml."""
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        with zipfile.ZipFile(path) as parts:
+            unpacked = sum(part.file_size for part in parts.infolist())
+        if unpacked > MAX_XLSX_BYTES:
+            raise CohortError(
+                f"{path} holds {unpacked / 1e6:.0f} MB once unpacked: too much for a table of patients.",
+                "Save the table alone, without pictures and other sheets.",
+            )
+        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        try:
+            found = {sheet.title: _table(path, sheet) for sheet in book.worksheets}
+        finally:
+            book.close()
+    except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, CohortError):
+            raise
+        raise CohortError(
+            f"{path} is no usable XLSX workbook ({type(error).__name__}).",
+            "Open it in a spreadsheet program and save it again as XLSX or CSV UTF-8.",
+        ) from error
+    return {name: table for name, table in found.items() if table.columns}
+
+
+def _table(path: Path, sheet: Any) -> Table:  # noqa: ANN401 - openpyxl has no types
+    sheet.reset_dimensions()  # some programs write wrong ones
+    rows = []
+    for line, cells in enumerate(sheet.iter_rows(), start=1):
+        texts = tuple(_text(path, cell) for cell in cells)
+        if any(texts):
+            rows.append((line, texts))
+    if not rows:
+        return Table((), ())
+    columns = _without_empty_end(rows[0][1])
+    return Table(columns, tuple((line, _padded(path, line, cells, columns)) for line, cells in rows[1:]))
+
+
+def _text(path: Path, cell: Any) -> str:  # noqa: ANN401 - openpyxl has no types
+    """Return a cell as the spreadsheet program shows it, as far as an id or a plain number goes."""
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, date | time | timedelta):
+        raise CohortError(
+            f"{path}, sheet {cell.parent.title}, cell {cell.coordinate}, holds the date {value}.",
+            "If it should be a number or an id, format the cell as text and type it again.",
+        )
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and _ZEROS.fullmatch(cell.number_format):
+        return f"{value:0{len(cell.number_format)}d}"
+    return str(value)
+
+
+def _without_empty_end(cells: Sequence[str]) -> tuple[str, ...]:
+    used = max(i for i, cell in enumerate(cells, start=1) if cell)
+    return tuple(cells[:used])
+
+
+def _padded(path: Path, line: int, cells: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a row as long as the header: a workbook leaves empty cells at the end out."""
+    if any(cells[len(columns) :]):
+        raise CohortError(
+            f"{path}, line {line}, has more or fewer cells than the header.", "Give every column one cell."
+        )
+    return cells[: len(columns)] + ("",) * (len(columns) - len(cells))
