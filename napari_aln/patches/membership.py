@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
 
+from napari_aln.patches.coverage import coverage
 from napari_aln.records import PatchTable
 
 if TYPE_CHECKING:
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
+    from napari_aln.patches.coverage import Coverage
     from napari_aln.records import PatchGrid, Region
-
 
 _SHARE_TOLERANCE = 1e-9
 """Areas are sums of rounded products: a box over exactly 0.7 of a cell may come out a few 1e-16 below."""
+
+_UNCLEAR = 1e-6
+"""This near to the share wanted, a cell is cut out and measured by itself. The sweep errs by far less."""
 
 
 def roi_share(grid: PatchGrid, regions: Sequence[Region]) -> tuple[PatchTable, NDArray[np.float64]]:
@@ -37,51 +40,23 @@ def roi_share(grid: PatchGrid, regions: Sequence[Region]) -> tuple[PatchTable, N
     Returns
     -------
     table
-        Cells with a share above zero, in row-major order.
+        Cells with a share above 1e-9, in row-major order.
     share
-        (n,) area of the cell inside the union of the regions, over the area of the cell.
+        (n,) area of the cell inside the union of the regions, over the area of the cell; right to 1e-9.
     """
-    union = shapely.union_all([region.geometry for region in regions])
-    cell = np.unique(
-        np.concatenate([_cells_near(grid, part) for part in shapely.get_parts(union)] or [_NONE])
-    )
-    row, column = np.divmod(cell, max(grid.columns, 1))
-    table = PatchTable(grid, column.astype(np.int32), row.astype(np.int32))
-    share = _share_inside(union, table)
-    touched = share > 0
-    return table.take(touched), share[touched]
-
-
-_NONE = np.empty(0, dtype=np.int64)
-
-
-def _cells_near(grid: PatchGrid, part: BaseGeometry) -> NDArray[np.int64]:
-    """Return the flat indices of the cells that the bounding box of a polygon touches."""
-    step_x, step_y = grid.step_l0
-    left, top, right, bottom = part.bounds
-    columns = np.arange(max(0, math.floor(left / step_x)), min(grid.columns, math.ceil(right / step_x)))
-    rows = np.arange(max(0, math.floor(top / step_y)), min(grid.rows, math.ceil(bottom / step_y)))
-    flat: NDArray[np.int64] = (rows[:, None].astype(np.int64) * grid.columns + columns).ravel()
-    return flat
-
-
-def _share_inside(union: BaseGeometry, table: PatchTable) -> NDArray[np.float64]:
-    """Return the (n,) share of each cell inside a geometry; only cells on its boundary are cut exactly."""
-    step_x, step_y = table.grid.step_l0
-    x, y = table.column * step_x, table.row * step_y
-    boxes = shapely.box(x, y, (table.column + 1) * step_x, (table.row + 1) * step_y)
-    shapely.prepare(union)
-    share = shapely.contains_properly(union, boxes).astype(np.float64)
-    cut = (share == 0) & shapely.intersects(union, boxes)
-    share[cut] = shapely.area(shapely.intersection(boxes[cut], union)) / (step_x * step_y)
-    at_most_whole: NDArray[np.float64] = np.minimum(share, 1.0)
-    return at_most_whole
+    found = coverage(grid, _union(regions))
+    touched = found.share > _SHARE_TOLERANCE
+    share = found.share[touched]
+    share[share > 1 - _SHARE_TOLERANCE] = 1.0
+    return _cells(grid, found, touched), share
 
 
 def inside(grid: PatchGrid, regions: Sequence[Region], min_roi_share: float) -> PatchTable:
     """Return the cells of which at least `min_roi_share` lies inside the regions, in row-major order."""
-    table, share = roi_share(grid, regions)
-    return table.take(_enough(share, min_roi_share))
+    union = _union(regions)
+    found = coverage(grid, union)
+    at_all = _cells(grid, found, np.ones(found.share.shape, bool))
+    return at_all.take(_enough(at_all, found.share.ravel(), union, min_roi_share))
 
 
 def belongs(table: PatchTable, regions: Sequence[Region], min_roi_share: float) -> NDArray[np.bool_]:
@@ -102,10 +77,42 @@ def belongs(table: PatchTable, regions: Sequence[Region], min_roi_share: float) 
     """
     if table.origin_l0 is not None:
         return np.ones(len(table), dtype=bool)
-    union = shapely.union_all([region.geometry for region in regions])
-    return _enough(_share_inside(union, table), min_roi_share)
+    union = _union(regions)
+    share = coverage(table.grid, union).at(table.row, table.column)
+    return _enough(table, share, union, min_roi_share)
 
 
-def _enough(share: NDArray[np.float64], min_roi_share: float) -> NDArray[np.bool_]:
-    enough: NDArray[np.bool_] = (share > 0) & (share >= min_roi_share - _SHARE_TOLERANCE)
+def _union(regions: Sequence[Region]) -> BaseGeometry:
+    return shapely.union_all([region.geometry for region in regions])
+
+
+def _cells(grid: PatchGrid, found: Coverage, where: NDArray[np.bool_]) -> PatchTable:
+    """Return the cells at a boolean array over the window of a coverage."""
+    row, column = np.nonzero(where)
+    return PatchTable(grid, (column + found.column).astype(np.int32), (row + found.row).astype(np.int32))
+
+
+def _enough(
+    table: PatchTable, share: NDArray[np.float64], union: BaseGeometry, min_roi_share: float
+) -> NDArray[np.bool_]:
+    """Return which cells lie inside by enough: by the sweep's share, or measured where that is near."""
+    wanted = min_roi_share - _SHARE_TOLERANCE
+    enough: NDArray[np.bool_] = share > wanted
+    unclear = np.flatnonzero(np.abs(share - max(wanted, 0.0)) <= _UNCLEAR)
+    if len(unclear):
+        measured = _share_inside(union, table.take(unclear))
+        enough[unclear] = (measured > 0) & (measured >= wanted)
     return enough
+
+
+def _share_inside(union: BaseGeometry, table: PatchTable) -> NDArray[np.float64]:
+    """Return the (n,) share of each cell inside a geometry; only cells on its boundary are cut exactly."""
+    step_x, step_y = table.grid.step_l0
+    x, y = table.column * step_x, table.row * step_y
+    boxes = shapely.box(x, y, (table.column + 1) * step_x, (table.row + 1) * step_y)
+    shapely.prepare(union)
+    share = shapely.contains_properly(union, boxes).astype(np.float64)
+    cut = (share == 0) & shapely.intersects(union, boxes)
+    share[cut] = shapely.area(shapely.intersection(boxes[cut], union)) / (step_x * step_y)
+    at_most_whole: NDArray[np.float64] = np.minimum(share, 1.0)
+    return at_most_whole
