@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from napari_aln.mil.scoring import bag_attention
+from napari_aln.mil.scoring import bag_attention, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,16 +80,24 @@ def contribution(scorer: PatchScorer, clinical: Float64 | None = None) -> Float6
     rest = 1.0 - attention
     if attention[top] > 0.5:
         rest[top] = 1.0  # put in below
-    without = (pooled - attention[:, None] * scorer.projected) / rest[:, None]  # (n, hidden_c)
-    if attention[top] > 0.5:
+    without_top = np.zeros_like(pooled)
+    if attention[top] > 0.5 and len(scorer) > 1:
         others = np.delete(np.arange(len(scorer)), top)
-        without[top] = softmax(scorer.e[others]) @ scorer.projected[others] if len(others) else 0.0
+        without_top = softmax(scorer.e[others]) @ scorer.projected[others]
+    odds_without = np.empty(len(scorer))
+    for rows in blocks(len(scorer)):
+        without = (pooled - attention[rows, None] * scorer.projected[rows]) / rest[rows, None]
+        if attention[top] > 0.5 and rows.start <= top < rows.stop:
+            without[top - rows.start] = without_top
+        odds_without[rows] = log_odds(scorer.logits(without, clinical))
     of_all: Float64 = log_odds(scorer.logits(pooled, clinical))
-    return of_all - log_odds(scorer.logits(without, clinical))
+    return of_all - odds_without
 
 
 def patch_probability(scorer: PatchScorer, clinical: Float64 | None = None) -> Float64:
     """Return the (n,) probabilities of N(+) when the bag is that one patch."""
-    alone = softmax(scorer.logits(scorer.projected, clinical), axis=-1)
-    probability: Float64 = 1.0 - alone[:, 0]
+    probability = np.empty(len(scorer))
+    for rows in blocks(len(scorer)):
+        alone = softmax(scorer.logits(scorer.projected[rows], clinical), axis=-1)
+        probability[rows] = 1.0 - alone[:, 0]
     return np.clip(probability, 0.0, 1.0)

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 _PREFIX = "head."
 
+PROJECTED_AT_ONCE = 64
+"""Rows that go through one matrix product. BLAS rounds by the shape of the whole product: in products of one
+shape a patch's projection is the same to the last bit, whichever patches are scored with it."""
+
+ROWS_IN_CACHE = 4096
+"""Rows of 64 float64 that arithmetic passes over while they are still in the processor's cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class HeadWeights:
@@ -151,17 +158,30 @@ class PatchScorer:
 
     def __init__(self, head: HeadWeights, h: NDArray[Any], e: NDArray[Any]) -> None:
         self.head = head
-        self.projected: Float64 = np.asarray(h, dtype=np.float64) @ head.image.T
+        self.projected: Float64 = _project(h, head.image)
         self.e: Float64 = np.asarray(e, dtype=np.float64)
 
     def __len__(self) -> int:
         return len(self.e)
 
     def take(self, where: NDArray[Any]) -> PatchScorer:
-        """Return the scorer of the patches at an index or boolean array, without projecting again."""
-        taken = object.__new__(PatchScorer)
-        taken.head, taken.projected, taken.e = self.head, self.projected[where], self.e[where]
-        return taken
+        """Return the scorer of the patches at an index or boolean array, without projecting again.
+
+        It equals, to the last bit, one made of these patches' h and e.
+        """
+        return self._of(self.head, self.projected[where], self.e[where])
+
+    def join(self, other: PatchScorer) -> PatchScorer:
+        """Return the scorer of these patches and, after them, another's of the same head."""
+        return self._of(
+            self.head, np.concatenate([self.projected, other.projected]), np.concatenate([self.e, other.e])
+        )
+
+    @classmethod
+    def _of(cls, head: HeadWeights, projected: Float64, e: Float64) -> PatchScorer:
+        made = object.__new__(cls)
+        made.head, made.projected, made.e = head, projected, e
+        return made
 
     def logits(self, projected: Float64, clinical: Float64 | None) -> Float64:
         """Turn pooled projections (..., hidden_c) and the clinical vector (5,) into (..., classes) logits.
@@ -201,6 +221,25 @@ class PatchScorer:
         """Return (classes,) probabilities of all patches pooled as one bag."""
         all_patches: Float64 = self.score_bags([np.arange(len(self))], clinical)[0]
         return all_patches
+
+
+def _project(h: NDArray[Any], weights: Float64) -> Float64:
+    """Return h (n, hidden) @ weights.T (hidden, hidden_c), in products of `PROJECTED_AT_ONCE` rows."""
+    n, hidden = h.shape
+    projected = np.empty((n, len(weights)))
+    for rows in blocks(n):
+        block = np.asarray(h[rows], dtype=np.float64)
+        missing = -len(block) % PROJECTED_AT_ONCE
+        filled = np.concatenate([block, np.zeros((missing, hidden))]) if missing else block
+        products = filled.reshape(-1, PROJECTED_AT_ONCE, hidden) @ weights.T
+        projected[rows] = products.reshape(len(filled), -1)[: len(block)]
+    return projected
+
+
+def blocks(n: int) -> list[slice]:
+    """Cut n rows into stretches of `ROWS_IN_CACHE`; what is left over lengthens the last."""
+    starts = range(0, max(n - ROWS_IN_CACHE, 0) + 1, ROWS_IN_CACHE)
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], n], strict=True)]
 
 
 def _checked(probabilities: Float64) -> Float64:

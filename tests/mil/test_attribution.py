@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from napari_aln.mil.attribution import (
     attention_bag,
@@ -71,6 +72,21 @@ def test_contribution_holds_when_one_patch_has_all_the_attention(lead):
     values = contribution(scorer)
     np.testing.assert_allclose(values, leave_one_out(scorer, None), rtol=1e-9, atol=1e-12)
     assert abs(values[4]) > 1e-3
+
+
+def test_contribution_of_a_leading_patch_far_down_a_long_table():
+    rng = np.random.default_rng(6)
+    e = rng.normal(size=9000)
+    e[6000] += 20
+    scorer = PatchScorer(random_head(rng, 2), rng.random((9000, 6)), e)
+    others = np.delete(np.arange(9000), 6000)
+    every, without = (
+        log_odds(s.logits(softmax(s.e) @ s.projected, None)) for s in (scorer, scorer.take(others))
+    )
+    values = contribution(scorer)
+    assert values[6000] == pytest.approx(every - without, rel=1e-9)
+    assert abs(values[6000]) > 1e-3
+    assert np.argmax(abs(values)) == 6000
 
 
 def test_contribution_of_a_single_patch_is_against_an_empty_bag():

@@ -5,7 +5,15 @@ import sys
 import numpy as np
 import pytest
 
-from napari_aln.mil.scoring import HeadWeights, PatchScorer, bag_spread, predicted_class, reduce_bags
+from napari_aln.mil.scoring import (
+    ROWS_IN_CACHE,
+    HeadWeights,
+    PatchScorer,
+    bag_spread,
+    blocks,
+    predicted_class,
+    reduce_bags,
+)
 
 # A head small enough for paper: two embedding values, two hidden, two classes, no clinical values.
 HEAD = HeadWeights(
@@ -110,3 +118,28 @@ def test_predicted_class():
 def test_scoring_loads_no_torch():
     code = "import sys, napari_aln.mil.attribution, napari_aln.mil.bundle; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_patch_projects_the_same_whichever_patches_are_scored_with_it():
+    rng = np.random.default_rng(5)
+    shapes = ((64, 256), (64, 5), (64,), (2, 64), (2,))
+    head = HeadWeights(*(rng.normal(size=shape) for shape in shapes))
+    h, e = (
+        rng.normal(size=(ROWS_IN_CACHE + 1300, 256)).astype(np.float32),
+        rng.normal(size=ROWS_IN_CACHE + 1300),
+    )
+    every = PatchScorer(head, h, e)
+    np.testing.assert_allclose(every.projected, h.astype(float) @ head.image.T, rtol=1e-12, atol=1e-12)
+    for n in (1, 2, 3, 7, 63, 64, 65, 1000, len(h) - 1):
+        some = np.sort(rng.choice(len(h), n, replace=False))
+        np.testing.assert_array_equal(PatchScorer(head, h[some], e[some]).projected, every.projected[some])
+    joined = PatchScorer(head, h[100:], e[100:]).join(PatchScorer(head, h[:100], e[:100]))
+    np.testing.assert_array_equal(joined.projected, np.roll(every.projected, -100, axis=0))
+    np.testing.assert_array_equal(joined.e, np.roll(e, -100))
+
+
+@pytest.mark.parametrize("n", [0, 1, 4095, 4096, 4097, 8191, 8192, 12289])
+def test_blocks_hold_each_row_once_and_no_block_is_short_but_a_lone_one(n):
+    rows = [np.arange(n)[block] for block in blocks(n)]
+    np.testing.assert_array_equal(np.concatenate(rows), np.arange(n))
+    assert len(rows) == 1 or min(len(block) for block in rows) >= 4096
