@@ -46,6 +46,16 @@ class Rect(NamedTuple):
     height: float
 
 
+class ScannerFrame(NamedTuple):
+    """Where level 0 lies on the glass, as a scanner states it: nanometres from the physical slide's centre.
+
+    x to the right and y down, as everywhere; Hamamatsu's annotations are drawn in this frame.
+    """
+
+    corner_nm: tuple[float, float]  # of the level-0 corner
+    nm_per_px: tuple[float, float]  # the scanner's own, whatever µm/px a user gave
+
+
 def plausible_mpp(x: float | None, y: float | None) -> Mpp | None:
     """Return both µm/px, or None where one is absent, not finite or outside `MPP_LIMITS_UM`."""
     low, high = MPP_LIMITS_UM
@@ -79,3 +89,9 @@ def world_um_to_l0(world_yx_um: ArrayLike, mpp: Mpp) -> Float64:
 def px_at(size_px: float, from_mpp: float, to_mpp: float) -> float:
     """Return how many pixels of `to_mpp` span `size_px` pixels of `from_mpp`."""
     return size_px * from_mpp / to_mpp
+
+
+def scanner_nm_to_l0(nm_xy: ArrayLike, frame: ScannerFrame) -> Float64:
+    """Convert (..., 2) nanometres from the physical slide's centre (x, y) to level-0 pixels (x, y)."""
+    from_corner: Float64 = np.subtract(nm_xy, frame.corner_nm, dtype=np.float64)
+    return from_corner / frame.nm_per_px

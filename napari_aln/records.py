@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from napari_aln.geometry import Mpp, Rect
+    from napari_aln.geometry import Mpp, Rect, ScannerFrame
 
 Mode = Literal["dlcnb", "dlcnbc", "dlcnbc-ws"]
 """The published modes: inside the ROI without and with clinical data, and whole slide with clinical data."""
@@ -47,6 +47,7 @@ class SlideInfo:
     objective_power: float | None = None  # as the file states it; shown, never computed with
     associated: tuple[str, ...] = ()  # names of label, macro, thumbnail; never read unasked
     warnings: tuple[str, ...] = ()
+    scanner: ScannerFrame | None = None  # where level 0 lies on the glass; None where the file does not say
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -131,6 +132,7 @@ class Region:
     name: str = ""
     classification: str = "tumour ROI"
     color_rgb: tuple[int, int, int] | None = None
+    locked: bool = False  # as QuPath marks it; kept for it, without meaning here
 
 
 AGE_LIMIT_YEARS = 120.0

@@ -1,7 +1,21 @@
 """Regions drawn elsewhere: read, mended and written, one file per format."""
 
+from napari_aln.annotations.asap import write_asap
 from napari_aln.annotations.geojson import write_geojson
-from napari_aln.annotations.read import read_regions, recorded_slide_hash
+from napari_aln.annotations.imagescope import write_imagescope
+from napari_aln.annotations.placing import other_origin
+from napari_aln.annotations.read import AnnotationFile, read_annotations, read_regions
+from napari_aln.annotations.statement import Origin
 from napari_aln.annotations.usable import usable_regions
 
-__all__ = ["read_regions", "recorded_slide_hash", "usable_regions", "write_geojson"]
+__all__ = [
+    "AnnotationFile",
+    "Origin",
+    "other_origin",
+    "read_annotations",
+    "read_regions",
+    "usable_regions",
+    "write_asap",
+    "write_geojson",
+    "write_imagescope",
+]

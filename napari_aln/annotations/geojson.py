@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import shapely
 from shapely.geometry import MultiPolygon, mapping
 
+from napari_aln.annotations.files import replace_file
+from napari_aln.annotations.mend import writable
 from napari_aln.annotations.rings import polygon_of
+from napari_aln.annotations.statement import MEMBER, Statement
 from napari_aln.errors import AnnotationError
 from napari_aln.records import Region
 
@@ -19,10 +21,8 @@ if TYPE_CHECKING:
 
     from shapely.geometry.base import BaseGeometry
 
+    from napari_aln.annotations.statement import Origin
     from napari_aln.geometry import Mpp
-
-MEMBER = "napari_aln"
-"""Top-level member in which our files state origin, µm/px and slide."""
 
 _NOT_DRAWN = frozenset({"detection", "cell", "tile", "tma_core", "root"})
 """QuPath's object types that no one outlines by hand."""
@@ -78,30 +78,6 @@ def regions_of(document: Any, name: str, shift_xy: tuple[float, float]) -> tuple
     return tuple(regions)
 
 
-def recorded_shift(document: Any) -> tuple[float, float] | None:  # noqa: ANN401
-    """Return what brings the vertices of one of our own files to level 0, or None for other files."""
-    note = _note(document)
-    if note.get("origin") not in {"level0", "bounds"}:
-        return None
-    try:
-        x, y = note["origin_l0_xy"]
-        return float(x), float(y)
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def recorded_slide_hash(document: Any) -> str | None:  # noqa: ANN401
-    """Return the slide's quick hash that one of our own files states, or None for other files."""
-    stated = _note(document).get("slide_hash")
-    return stated if isinstance(stated, str) and stated else None
-
-
-def _note(document: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return our own member of a document, empty where it has none."""
-    note = document.get(MEMBER) if isinstance(document, dict) else None
-    return note if isinstance(note, dict) else {}
-
-
 def _features(document: Any, name: str) -> list[Any]:  # noqa: ANN401
     if isinstance(document, list):
         return document
@@ -155,6 +131,7 @@ def _region(outline: BaseGeometry, properties: dict[str, Any]) -> Region:
         name=str(properties.get("name") or ""),
         classification=str(classification or ""),
         color_rgb=_color(color),
+        locked=properties.get("isLocked") is True,
     )
 
 
@@ -174,11 +151,11 @@ def write_geojson(
     regions: Sequence[Region],
     path: Path,
     *,
-    origin: Literal["level0", "bounds"] = "level0",
+    origin: Origin = "level0",
     bounds_xy: tuple[float, float] = (0.0, 0.0),
     mpp: Mpp | None,
     slide_hash: str,
-) -> None:
+) -> tuple[str, ...]:
     """Write regions as a FeatureCollection that QuPath opens.
 
     The file states its origin, µm/px and slide in an extra top-level member, which GeoJSON allows and others
@@ -200,36 +177,28 @@ def write_geojson(
     slide_hash
         Quick hash of the slide.
 
+    Returns
+    -------
+    tuple of str
+        What was mended or left out, a sentence each.
+
     Raises
     ------
     AnnotationError
-        The file cannot be written.
+        A coordinate is not finite, or the file cannot be written.
     """
-    origin_l0_xy = bounds_xy if origin == "bounds" else (0.0, 0.0)
+    statement = Statement.to_write(origin, bounds_xy, mpp, slide_hash)
+    written, warnings = writable(regions, statement.origin_l0_xy, path.name)
     document = {
         "type": "FeatureCollection",
-        MEMBER: {
-            "origin": origin,
-            "origin_l0_xy": [float(origin_l0_xy[0]), float(origin_l0_xy[1])],
-            "unit": "level-0 pixels",
-            "mpp": None if mpp is None else [mpp.x, mpp.y],
-            "slide_hash": slide_hash,
-        },
-        "features": [_feature(region, origin_l0_xy) for region in regions],
+        MEMBER: statement.as_json(),
+        "features": [_feature(number, region) for number, region in enumerate(written)],
     }
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise AnnotationError(
-            f"{path} cannot be written: {error.strerror or error}.", "Choose a folder that is writable."
-        ) from error
+    replace_file(path, json.dumps(document, indent=1, allow_nan=False).encode())
+    return warnings
 
 
-def _feature(region: Region, origin_l0_xy: tuple[float, float]) -> dict[str, Any]:
-    outline = shapely.make_valid(region.geometry)
-    outline = shapely.transform(outline, lambda l0_xy: l0_xy - origin_l0_xy)
+def _feature(number: int, region: Region) -> dict[str, Any]:
     properties: dict[str, Any] = {"objectType": "annotation"}
     if region.name:
         properties["name"] = region.name
@@ -239,5 +208,12 @@ def _feature(region: Region, origin_l0_xy: tuple[float, float]) -> dict[str, Any
             properties["classification"]["color"] = list(region.color_rgb)
     elif region.color_rgb:
         properties["color"] = list(region.color_rgb)
-    identity = uuid.uuid5(uuid.NAMESPACE_OID, f"{region.name}/{region.classification}/{outline.wkt}")
-    return {"type": "Feature", "id": str(identity), "geometry": mapping(outline), "properties": properties}
+    properties["isLocked"] = region.locked
+    content = f"{number}/{region.name}/{region.classification}/{region.geometry.wkt}"
+    identity = uuid.uuid5(uuid.NAMESPACE_OID, content)
+    return {
+        "type": "Feature",
+        "id": str(identity),
+        "geometry": mapping(region.geometry),
+        "properties": properties,
+    }

@@ -3,117 +3,119 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
-from xml.etree.ElementTree import ParseError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
-from napari_aln.annotations import asap, bcnb, geojson, imagescope
+from napari_aln.annotations import asap, bcnb, geojson, imagescope, ndpa
+from napari_aln.annotations.files import content_of, xml_root
+from napari_aln.annotations.statement import Statement
 from napari_aln.errors import AnnotationError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from xml.etree.ElementTree import Element
 
+    from napari_aln.annotations.statement import Origin
+    from napari_aln.geometry import ScannerFrame
     from napari_aln.records import Region
 
-_KNOWN = "Known are GeoJSON, BCNB JSON, ASAP XML and ImageScope XML."
+_KNOWN = "Known are GeoJSON, BCNB JSON, ASAP XML, ImageScope XML and Hamamatsu NDPA."
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """What an annotation file holds, and what it says of itself."""
+
+    regions: tuple[Region, ...]  # in level-0 pixels, as drawn: not mended, not clipped, of every class
+    format: str  # "GeoJSON", "BCNB JSON", "ASAP XML", "ImageScope XML" or "NDPA"
+    statement: Statement  # empty, for a file of another program
+
+    @property
+    def states_origin(self) -> bool:
+        """Whether the file itself says where it counts from: ours do, and NDPA counts from the glass."""
+        return self.statement.origin is not None or self.format == "NDPA"
 
 
 def read_regions(
     path: Path,
     *,
-    origin: Literal["level0", "bounds"] = "level0",
+    origin: Origin = "level0",
     bounds_xy: tuple[float, float] = (0.0, 0.0),
+    scanner: ScannerFrame | None = None,
 ) -> tuple[Region, ...]:
+    """Return the regions of an annotation file; see `read_annotations`."""
+    return read_annotations(path, origin=origin, bounds_xy=bounds_xy, scanner=scanner).regions
+
+
+def read_annotations(
+    path: Path,
+    *,
+    origin: Origin = "level0",
+    bounds_xy: tuple[float, float] = (0.0, 0.0),
+    scanner: ScannerFrame | None = None,
+) -> AnnotationFile:
     """Read all areas of an annotation file.
 
     Parameters
     ----------
     path
-        GeoJSON, BCNB JSON, ASAP XML or ImageScope XML.
+        GeoJSON, BCNB JSON, ASAP XML, ImageScope XML or NDPA.
     origin
         Where (0, 0) of the file lies: the level-0 corner, or that of the slide's bounds (QuPath, MIRAX).
-        A file written by `write_geojson` states its own origin, which is then used instead.
+        A file that states its own origin, as ours do, is read by that instead.
     bounds_xy
         Corner of the slide's bounds in level-0 pixels; used with ``origin="bounds"``.
+    scanner
+        Where the slide's level 0 lies on the glass; NDPA cannot be read without.
 
     Returns
     -------
-    tuple of Region
-        In level-0 pixels, as drawn: not mended, not clipped, of every class. See `usable_regions`.
+    AnnotationFile
+        Regions in level-0 pixels, as drawn: not mended, not clipped, of every class. See `usable_regions`.
 
     Raises
     ------
     AnnotationError
-        The file is missing, unreadable, of no known format, malformed, or holds no area.
+        The file is missing, unreadable, of no known format, malformed, or holds no area; or it is NDPA, and
+        the slide's place on the glass is not known.
     """
     shift_xy = bounds_xy if origin == "bounds" else (0.0, 0.0)
-    content = _content(path)
-    if not content.strip():
-        raise AnnotationError(f"{path} is empty.", "Export the annotations again.")
+    content = content_of(path)
     if _is_xml(content):
-        root = _xml(content, path)
-        if root.tag == "ASAP_Annotations":
-            return asap.regions_of(root, path.name, shift_xy)
-        if root.tag == "Annotations":
-            return imagescope.regions_of(root, path.name, shift_xy)
-        raise AnnotationError(f"{path} is XML with the unknown root {root.tag!r}.", _KNOWN)
+        return _of_xml(content, path, shift_xy, scanner)
     document = _json(content, path)
     if bcnb.is_bcnb(document):
-        return bcnb.regions_of(document, path.name, shift_xy)
-    return geojson.regions_of(document, path.name, geojson.recorded_shift(document) or shift_xy)
+        return AnnotationFile(bcnb.regions_of(document, path.name, shift_xy), "BCNB JSON", Statement())
+    statement = Statement.of_json(document)
+    shift_xy = statement.origin_l0_xy if statement.origin else shift_xy
+    return AnnotationFile(geojson.regions_of(document, path.name, shift_xy), "GeoJSON", statement)
 
 
-def recorded_slide_hash(path: Path) -> str | None:
-    """Return the quick hash of the slide that an annotation file was drawn on, or None where it states none.
-
-    Only files of `write_geojson` state it. Others are not parsed for it.
-
-    Raises
-    ------
-    AnnotationError
-        The file cannot be read, or looks like one of ours and is no JSON.
-    """
-    content = _content(path)
-    if _is_xml(content) or f'"{geojson.MEMBER}"'.encode() not in content:
-        return None
-    return geojson.recorded_slide_hash(_json(content, path))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(
-            f"{path} cannot be read: {error.strerror or error}.", "Check the path and your rights to it."
-        ) from error
+def _of_xml(
+    content: bytes, path: Path, shift_xy: tuple[float, float], scanner: ScannerFrame | None
+) -> AnnotationFile:
+    root = xml_root(content, path)
+    statement = Statement.of_xml(root)
+    shift_xy = statement.origin_l0_xy if statement.origin else shift_xy
+    if root.tag == asap.ROOT:
+        return AnnotationFile(asap.regions_of(root, path.name, shift_xy), "ASAP XML", statement)
+    if root.tag == imagescope.ROOT:
+        return AnnotationFile(imagescope.regions_of(root, path.name, shift_xy), "ImageScope XML", statement)
+    if root.tag == ndpa.ROOT:
+        return AnnotationFile(ndpa.regions_of(root, path.name, scanner), "NDPA", Statement())
+    raise AnnotationError(f"{path} is XML with the unknown root {root.tag!r}.", _KNOWN)
 
 
 def _is_xml(content: bytes) -> bool:
-    utf_16 = content[:2] in {b"\xff\xfe", b"\xfe\xff"}
-    return utf_16 or content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
-
-
-def _xml(content: bytes, path: Path) -> Element:
-    try:
-        root: Element = fromstring(content, forbid_dtd=True)
-    except DefusedXmlException:
-        raise AnnotationError(
-            f"{path} defines XML entities or a document type, which annotation files never need.",
-            "Do not trust this file; export the annotations again.",
-        ) from None
-    except (ParseError, ValueError, LookupError) as error:
-        raise AnnotationError(
-            f"{path} is not well-formed XML ({error}).", "Export the annotations again."
-        ) from None
-    return root
+    """Whether a file starts as XML does, in UTF-8 or UTF-16 with a byte order mark or without."""
+    start = content[:64].replace(b"\x00", b"")
+    for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
+        start = start.removeprefix(mark)
+    return start.lstrip()[:1] == b"<"
 
 
 def _json(content: bytes, path: Path) -> Any:  # noqa: ANN401
     try:
-        return json.loads(content.decode("utf-8-sig"))
+        return json.loads(content)  # in UTF-8, 16 or 32, told by its start
     except RecursionError:
         raise AnnotationError(f"{path} is nested too deeply to be an annotation.", _KNOWN) from None
     except ValueError as error:

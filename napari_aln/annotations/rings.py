@@ -16,7 +16,12 @@ MAX_COORDINATE_PX = 1e7
 """No slide is ten million pixels wide; such a coordinate is in another unit, or damaged."""
 
 
-def polygon_of(rings: Sequence[object], where: str, shift_xy: tuple[float, float] = (0.0, 0.0)) -> Polygon:
+def polygon_of(
+    rings: Sequence[object],
+    where: str,
+    shift_xy: tuple[float, float] = (0.0, 0.0),
+    unit_px: tuple[float, float] = (1.0, 1.0),
+) -> Polygon:
     """Build a polygon from vertex lists; it may still be self-intersecting or empty of area.
 
     Parameters
@@ -27,7 +32,9 @@ def polygon_of(rings: Sequence[object], where: str, shift_xy: tuple[float, float
     where
         File and region, for the error message.
     shift_xy
-        Added to every vertex.
+        Added to every vertex, in level-0 pixels.
+    unit_px
+        Level-0 pixels of the file's unit along x and y.
 
     Raises
     ------
@@ -37,12 +44,14 @@ def polygon_of(rings: Sequence[object], where: str, shift_xy: tuple[float, float
     """
     if not rings:
         raise AnnotationError(f"{where} has no vertices.", "Draw it again, or remove it from the file.")
-    shell, *holes = [_ring(ring, where) + shift_xy for ring in rings]
+    shell, *holes = [_ring(ring, where, unit_px) + shift_xy for ring in rings]
     return Polygon(shell, holes)
 
 
-def _ring(ring: object, where: str) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Return the (k, 2) vertices of one ring."""
+def _ring(
+    ring: object, where: str, unit_px: tuple[float, float]
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return the (k, 2) vertices of one ring, in pixels."""
     try:
         vertices = np.array([(float(x), float(y)) for x, y, *_ in ring])  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
@@ -58,6 +67,7 @@ def _ring(ring: object, where: str) -> np.ndarray[tuple[int, int], np.dtype[np.f
             f"{where} has {len(vertices)} vertices, and an area needs three.",
             "Draw it again, or remove it from the file.",
         )
+    vertices = vertices * unit_px
     if np.abs(vertices).max() > MAX_COORDINATE_PX:
         raise AnnotationError(
             f"{where} holds the coordinate {np.abs(vertices).max():g}, more pixels than any slide has.",

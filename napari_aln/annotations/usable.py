@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
+from napari_aln.annotations.mend import areas_only, mended
+from napari_aln.annotations.placing import other_origin
 from napari_aln.errors import RegionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shapely.geometry.base import BaseGeometry
-
+    from napari_aln.annotations.statement import Origin
+    from napari_aln.geometry import Rect
     from napari_aln.records import Region
 
 ROI_CLASS = re.compile(
@@ -37,7 +39,12 @@ _ELSEWHERE = "Draw it on the tissue; a file must belong to this slide and state 
 
 
 def usable_regions(
-    regions: Sequence[Region], slide_size_px: tuple[int, int], name_of_file: str
+    regions: Sequence[Region],
+    slide_size_px: tuple[int, int],
+    name_of_file: str,
+    *,
+    read_from: Origin | None = None,
+    bounds: Rect | None = None,
 ) -> tuple[tuple[Region, ...], tuple[str, ...]]:
     """Choose the tumour regions, mend them, and clip them to the slide.
 
@@ -49,6 +56,11 @@ def usable_regions(
         Width and height of level 0.
     name_of_file
         Where they come from, for messages.
+    read_from
+        The origin a file was read with, where it does not state its own: another one is offered where the
+        outlines lie off the slide and would then lie on it. None: nothing to offer.
+    bounds
+        The slide's bounds in level-0 pixels; used with `read_from`.
 
     Returns
     -------
@@ -65,6 +77,9 @@ def usable_regions(
         No tumour region; a coordinate is not finite; or nothing of the regions lies on the slide.
     """
     chosen, warnings = _tumour_regions(regions, name_of_file)
+    offer = other_origin(regions, read_from, bounds) if read_from and bounds else None
+    if offer:
+        warnings.append(f"origin: {offer}")
     any_area = False
     slide = shapely.box(0, 0, *slide_size_px)
     usable: list[Region] = []
@@ -75,21 +90,20 @@ def usable_regions(
                 f"{name_of_file}: region {number} holds a coordinate that is not a finite number.",
                 "Draw it again.",
             )
-        mended = shapely.make_valid(region.geometry, method="structure", keep_collapsed=False)
-        mended = _areas_only(mended)
-        if mended.area == 0:
+        outline = mended(region.geometry)
+        if outline.area == 0:
             warnings.append(f"{where} has no area and was left out.")
             continue
         any_area = True
         if not region.geometry.is_valid:
             reason = shapely.is_valid_reason(region.geometry)
             warnings.append(f"{where} crosses itself and was mended: {reason}.")
-        clipped = _areas_only(mended.intersection(slide))
+        clipped = areas_only(outline.intersection(slide))
         if clipped.area == 0:
             warnings.append(f"{where} lies wholly outside the slide and was left out.")
             continue
-        if not slide.covers(mended):
-            outside = 1 - clipped.area / mended.area
+        if not slide.covers(outline):
+            outside = 1 - clipped.area / outline.area
             warnings.append(
                 f"{where} lies outside the slide by {outside:.1%} of its area, which was cut off."
             )
@@ -97,7 +111,7 @@ def usable_regions(
     if not usable:
         width, height = slide_size_px
         why = f"lies on the slide, which is {width} x {height} px" if any_area else "has an area"
-        raise RegionError(f"{name_of_file}: no region {why}.", _ELSEWHERE)
+        raise RegionError(f"{name_of_file}: no region {why}.", offer or _ELSEWHERE)
     return tuple(usable), tuple(warnings)
 
 
@@ -126,9 +140,3 @@ def _tumour_regions(
 
 def _is_tumour(classification: str) -> bool:
     return ROI_CLASS.fullmatch(" ".join(classification.lower().replace("_", " ").split())) is not None
-
-
-def _areas_only(geometry: BaseGeometry) -> BaseGeometry:
-    """Drop the points and lines that mending or clipping leaves behind."""
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    return shapely.union_all(parts[shapely.area(parts) > 0])

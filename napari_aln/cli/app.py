@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from napari_aln.cli import cache, cohort, demo, doctor, model, predict, train, view
+from napari_aln.cli import annotation_files, cache, cohort, demo, doctor, model, predict, train, view
 
 app = typer.Typer(
     name="napari-aln",
@@ -20,5 +20,6 @@ app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.add_typer(model.app, name="model")
 app.add_typer(cohort.app, name="cohort")
+app.add_typer(annotation_files.app, name="annotations")
 app.add_typer(cache.app, name="cache")
 app.command("doctor")(doctor.doctor)

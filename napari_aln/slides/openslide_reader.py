@@ -11,7 +11,7 @@ import openslide
 from PIL.ImageCms import PyCMSError
 
 from napari_aln.errors import SlideError
-from napari_aln.geometry import Mpp, Rect
+from napari_aln.geometry import Mpp, Rect, ScannerFrame, plausible_mpp
 from napari_aln.records import Level, SlideInfo
 from napari_aln.slides.base import BaseSlide
 from napari_aln.slides.facts import hex_rgb, on_background, sampled_hash, settle_mpp
@@ -189,9 +189,8 @@ def _refuse_absurd_tiles(path: Path, handle: openslide.OpenSlide) -> None:
 
 def _facts(path: Path, file: Path, handle: openslide.OpenSlide, given_mpp: Mpp | None) -> SlideInfo:
     properties = handle.properties
-    mpp, origin, warnings = settle_mpp(
-        given_mpp, (_number(properties, "openslide.mpp-x"), _number(properties, "openslide.mpp-y"))
-    )
+    mpp_in_file = (_number(properties, "openslide.mpp-x"), _number(properties, "openslide.mpp-y"))
+    mpp, origin, warnings = settle_mpp(given_mpp, mpp_in_file)
     return SlideInfo(
         path=path,
         vendor=properties.get("openslide.vendor", "unknown"),
@@ -205,6 +204,7 @@ def _facts(path: Path, file: Path, handle: openslide.OpenSlide, given_mpp: Mpp |
         objective_power=_number(properties, "openslide.objective-power"),
         associated=tuple(sorted(handle.associated_images)),
         warnings=warnings + _other_series(path, properties.get("dicom.SeriesInstanceUID")),
+        scanner=_scanner(properties, handle.dimensions, plausible_mpp(*mpp_in_file) or mpp),
     )
 
 
@@ -228,6 +228,16 @@ def _bounds(properties: Mapping[str, str], size_px: tuple[int, int]) -> Rect:
     if any(value is None for value in values):
         return Rect(0.0, 0.0, float(size_px[0]), float(size_px[1]))
     return Rect(*(float(value) for value in values if value is not None))
+
+
+def _scanner(properties: Mapping[str, str], size_px: tuple[int, int], mpp: Mpp | None) -> ScannerFrame | None:
+    """Return where level 0 lies on the glass: Hamamatsu states the place of its centre, in nanometres."""
+    x_nm, y_nm = (_number(properties, f"hamamatsu.{axis}OffsetFromSlideCentre") for axis in "XY")
+    if x_nm is None or y_nm is None or mpp is None:
+        return None
+    nm_per_px = (mpp.x * 1000, mpp.y * 1000)
+    corner_nm = (x_nm - size_px[0] / 2 * nm_per_px[0], y_nm - size_px[1] / 2 * nm_per_px[1])
+    return ScannerFrame(corner_nm, nm_per_px)
 
 
 def _number(properties: Mapping[str, str], name: str) -> float | None:

@@ -25,12 +25,13 @@ from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, sc
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from napari_aln.annotations import Origin
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import Clinical, Mode, Region
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
     from napari_aln.workflows.networks import Engine
-    from napari_aln.workflows.prepare import Origin, Overview
+    from napari_aln.workflows.prepare import Overview
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from napari_aln.annotations import read_regions, recorded_slide_hash, usable_regions
+from napari_aln.annotations import read_annotations, usable_regions
 from napari_aln.errors import MppError, RegionError, TissueError
 from napari_aln.patches.grid import MAX_PEN_SHARE, candidates, patch_grid, tissue_share
 from napari_aln.patches.membership import inside
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_aln.annotations import Origin
     from napari_aln.geometry import Mpp
     from napari_aln.mil.card import ModelCard
     from napari_aln.patches.tissue import TissueMask
     from napari_aln.records import PatchTable, Region, SlideInfo
     from napari_aln.settings import PatchSettings, PredictSettings
     from napari_aln.slides import Slide
-
-Origin = Literal["level0", "bounds"]
 
 OVERVIEW_UM_PER_PX = 8.0
 """Fine enough for cores a few hundred µm wide and drawn lines, coarse enough for a picture of seconds."""
@@ -160,7 +159,8 @@ def usable_roi(
         In level-0 pixels, or the file that holds them.
     origin
         What a file's coordinates start at, unless it says so itself. None: level 0, with a warning where the
-        slide's bounds start elsewhere.
+        slide's bounds start elsewhere. Where outlines lie off the slide and would lie on it with the other
+        origin, the warning or error offers that.
 
     Raises
     ------
@@ -173,11 +173,15 @@ def usable_roi(
     if not isinstance(regions, Path | str):
         return usable_regions(regions, info.size_px, "The drawn ROI")
     path, bounds_xy = Path(regions), (info.bounds.x, info.bounds.y)
-    read = read_regions(path, origin=origin or "level0", bounds_xy=bounds_xy)
-    usable, warnings = usable_regions(read, info.size_px, path.name)
-    if recorded_slide_hash(path) not in (None, info.quick_hash):
+    read = read_annotations(path, origin=origin or "level0", bounds_xy=bounds_xy, scanner=info.scanner)
+    read_from = None if read.states_origin else origin or "level0"
+    usable, warnings = usable_regions(
+        read.regions, info.size_px, path.name, read_from=read_from, bounds=info.bounds
+    )
+    if read.statement.slide_hash not in ("", info.quick_hash):
         warnings += ("region: The ROI file says that it was drawn on another slide.",)
-    if origin is None and bounds_xy != (0, 0):
+    offered = any(warning.startswith("origin: ") for warning in warnings)
+    if origin is None and read_from and bounds_xy != (0, 0) and not offered:
         warnings += (
             "origin: The slide's tissue bounds do not start at its corner; the ROI was read as starting at "
             "the corner. QuPath exports start at the bounds: predict --origin bounds reads them so.",

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon, box, shape
 
-from napari_aln.annotations import read_regions, recorded_slide_hash, write_geojson
+from napari_aln.annotations import read_annotations, read_regions, write_geojson
+from napari_aln.annotations.statement import Statement
 from napari_aln.errors import AnnotationError
 from napari_aln.geometry import Mpp
 from napari_aln.records import Region
@@ -205,39 +206,31 @@ def test_what_is_written_is_read_back(tmp_path, origin):
 
 def test_our_files_say_which_slide_they_were_drawn_on(tmp_path):
     ours = tmp_path / "ours.geojson"
-    write_geojson([Region(RING)], ours, mpp=None, slide_hash="abc")
-    assert recorded_slide_hash(ours) == "abc"
+    write_geojson([Region(RING)], ours, mpp=Mpp(0.25, 0.26), slide_hash="abc")
+    assert read_annotations(ours).statement == Statement("level0", (0.0, 0.0), Mpp(0.25, 0.26), "abc")
     re_ordered = tmp_path / "sorted.geojson"
     re_ordered.write_text(json.dumps(json.loads(ours.read_text()), sort_keys=True))
-    assert recorded_slide_hash(re_ordered) == "abc"
-    write_geojson([Region(RING)], ours, mpp=None, slide_hash="")
-    assert recorded_slide_hash(ours) is None
+    assert read_annotations(re_ordered).statement.slide_hash == "abc"
 
 
 @pytest.mark.parametrize(
-    "content",
+    "note",
     [
-        '{"type": "FeatureCollection", "features": []}',
-        '{"napari_aln": "abc"}',
-        '{"napari_aln": {"slide_hash": 7}}',
-        '{"features": [{"napari_aln": {"slide_hash": "of a feature"}}]}',
-        '["napari_aln"]',
-        '<A Name="napari_aln"/>',
-        "no JSON, and none of ours",
+        "abc",
+        {"slide_hash": 7},
+        {"origin": "level0"},
+        {"origin": "elsewhere", "origin_l0_xy": [5, 5]},
+        {"origin": "bounds", "origin_l0_xy": [5]},
+        {"origin": "bounds", "origin_l0_xy": ["a", 5]},
+        {"origin": "bounds", "origin_l0_xy": [math.nan, 5]},
+        {"origin": "bounds", "origin_l0_xy": [1e300, 5]},
+        {"origin": "bounds", "origin_l0_xy": 5, "mpp": [0.25, 9e9]},
     ],
 )
-def test_other_files_state_no_slide(tmp_path, content):
-    path = tmp_path / "other"
-    path.write_text(content)
-    assert recorded_slide_hash(path) is None
-
-
-def test_a_missing_or_damaged_file_is_named_when_its_slide_is_asked_for(tmp_path):
-    with pytest.raises(AnnotationError, match=r"none\.geojson cannot be read"):
-        recorded_slide_hash(tmp_path / "none.geojson")
-    (tmp_path / "cut.geojson").write_text('{"napari_aln": {"slide_ha')
-    with pytest.raises(AnnotationError, match=r"cut\.geojson is neither JSON nor XML"):
-        recorded_slide_hash(tmp_path / "cut.geojson")
+def test_a_damaged_statement_counts_as_none(written, note):
+    read = read_annotations(written(POLYGON | {"napari_aln": note}), origin="bounds", bounds_xy=(7, 7))
+    assert read.statement == Statement()
+    assert read.regions[0].geometry.bounds == (7, 7, 107, 107)
 
 
 def test_the_file_states_origin_resolution_and_slide_and_has_qupath_names(tmp_path):
@@ -264,6 +257,7 @@ def test_the_file_states_origin_resolution_and_slide_and_has_qupath_names(tmp_pa
         "objectType": "annotation",
         "name": "a",
         "classification": {"name": "Tumor", "color": [200, 0, 0]},
+        "isLocked": False,
     }
     assert shape(feature["geometry"]).bounds == (-50, -10, 50, 90)
     ours_wins = read_regions(path, origin="bounds", bounds_xy=(999, 999))

@@ -1,0 +1,74 @@
+"""``napari-aln annotations``: outlines between the formats of other programs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(help="Annotation files.", no_args_is_help=True)
+
+
+@app.callback()
+def _annotations() -> None:
+    """Keep ``convert`` a subcommand while it is the only one."""
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN",
+            help="GeoJSON, ASAP XML, ImageScope XML, NDPA or BCNB JSON, told by its content.",
+            readable=False,
+        ),
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="File to write: .geojson or .json as QuPath reads it, .xml as ASAP reads it."
+        ),
+    ],
+    slide: Annotated[
+        Path | None,
+        typer.Option(help="The slide it was drawn on. NDPA and bounds cannot do without.", readable=False),
+    ] = None,
+    origin: Annotated[
+        Literal["level0", "bounds"] | None,
+        typer.Option(help="What the coordinates of IN start at, unless it says so. Default: level0."),
+    ] = None,
+    write_origin: Annotated[
+        Literal["level0", "bounds"],
+        typer.Option(help="What those of OUT start at. QuPath counts from the bounds."),
+    ] = "level0",
+    written_as: Annotated[
+        Literal["geojson", "asap", "imagescope"] | None,
+        typer.Option("--format", help="What to write, where the suffix of OUT does not say it."),
+    ] = None,
+    mpp: Annotated[
+        float | None, typer.Option(help="µm/px of the slide, where its file does not state it (or is wrong).")
+    ] = None,
+) -> None:
+    """Convert annotations: outlines, holes, names, classes and colours stay as they are drawn."""
+    from napari_aln.workflows.convert import convert as convert_file
+
+    if slide is None:
+        done = convert_file(source, target, origin=origin, write_origin=write_origin, written_as=written_as)
+    else:
+        from napari_aln.slides import open_slide
+
+        with open_slide(slide, mpp=mpp) as opened:
+            done = convert_file(
+                source, target, opened.info, origin=origin, write_origin=write_origin, written_as=written_as
+            )
+    for warning in done.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)  # noqa: T201
+    regions = "1 region" if done.regions == 1 else f"{done.regions} regions"
+    Console(soft_wrap=True).print(
+        f"Wrote {target}: {regions} as {done.written_as}, read as {done.read_as}; origin {write_origin}.",
+        markup=False,
+    )
