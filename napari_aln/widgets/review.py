@@ -274,11 +274,15 @@ class Review(QObject):
     def _on_surveyed(self, seen: Overview) -> None:
         self.state.set_seen(seen)
 
-    def _on_loaded(self, bundles: list[Bundle]) -> None:
-        self.state.add_bundles(bundles)
-        self._remember_bundles()
-        names = ", ".join(bundle.card.name for bundle in bundles)
-        self.told.emit("info", f"Loaded: {names}.")
+    def _on_loaded(self, answer: tuple[list[Bundle], list[AlnError]]) -> None:
+        bundles, errors = answer
+        if bundles:
+            self.state.add_bundles(bundles)
+            self._remember_bundles()
+            names = ", ".join(bundle.card.name for bundle in bundles)
+            self.told.emit("info", f"Loaded: {names}.")
+        for error in errors:
+            self._on_error(error)
         self._run_next()
 
     def _on_imported(self, answer: tuple[tuple[Region, ...], tuple[str, ...]]) -> None:

@@ -69,8 +69,9 @@ class Scene:
         for layer in (self.map, self.mask, self.regions):
             layer.clear()
         self.frame = Frame(slide.info.mpp)
+        self.slide.clear()
+        self.guard.set_unit(self.frame.units[0])  # first: with two units in the world napari complains
         self.slide.show(slide, self.frame)
-        self.guard.set_unit(self.frame.units[0])
         bar = self._viewer.canvas.overlays.scale_bar
         bar.visible = True
         self._viewer.canvas.background_color_override = SURROUND

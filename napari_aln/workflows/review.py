@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from napari_aln.errors import AlnError
 from napari_aln.records import Progress
 from napari_aln.slides import open_slide
 
@@ -64,15 +65,18 @@ def predict_file(
         return (yield from predict_slide(slide, request, seen))
 
 
-def load_bundles(paths: Sequence[Path]) -> Generator[Progress, None, list[Bundle]]:
-    """Yield for each file, return the opened and checked bundles."""
+def load_bundles(paths: Sequence[Path]) -> Generator[Progress, None, tuple[list[Bundle], list[AlnError]]]:
+    """Yield for each file, return the bundles that can be used, and what is wrong with the others."""
     from napari_aln.mil.bundle import open_bundle
 
-    bundles = []
+    bundles, errors = [], []
     for done, path in enumerate(paths):
         yield Progress("load models", done, len(paths))
-        bundles.append(open_bundle(path))
-    return bundles
+        try:
+            bundles.append(open_bundle(path))
+        except AlnError as error:
+            errors.append(error)
+    return bundles, errors
 
 
 def load_regions(
