@@ -1,0 +1,425 @@
+"""The work list: slides to review, what became of each, and the reader's own calls.
+
+The rule of a blinded list is kept here, not only in a window: model numbers and the reference standard of a
+patient are handed out to a reader when that reader's call on all of the patient's slides is stored (a slide
+that cannot be opened aside). Who sees one slide's numbers knows something about the others of the patient.
+It guards against accident, not against someone who opens the file with another program.
+
+The list holds local paths and patient ids: it is the user's own file, never part of an export.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from napari_aln.errors import WorkListError
+from napari_aln.records import Clinical
+from napari_aln.store.worklist_file import BUSY_S, create_file, open_file, stored_path, translated, writing
+from napari_aln.store.worklist_records import (
+    BINARY,
+    Call,
+    RunSummary,
+    WorkItem,
+    check_call,
+    maybe_time_of,
+    time_of,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from napari_aln.errors import AlnError
+    from napari_aln.store.worklist_records import NewSlide, Patient
+
+_ITEM = "SELECT id, path, quick_hash, patient, roi, state, failure, next_step, opened_at, read_at FROM slide"
+_CALL = "SELECT slide, reader, aln_class, confidence, comment, made_at, model_seen_at FROM call"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class WorkList:
+    """An open work list. Use one in each thread; opening takes milliseconds.
+
+    Parameters
+    ----------
+    path
+        The file.
+    busy_s
+        How long to wait while another window writes.
+    clock
+        Tells the time, with its zone.
+
+    Raises
+    ------
+    WorkListError
+        The file is missing, something else, newer, damaged or locked. It is left as it was.
+    """
+
+    def __init__(self, path: Path, *, busy_s: float = BUSY_S, clock: Callable[[], datetime] = _now) -> None:
+        self.path = path.absolute()
+        self._clock = clock
+        self._db = open_file(self.path, busy_s)
+        blinded, classes = self._rows("SELECT blinded, classes FROM study")[0]
+        self.blinded = bool(blinded)
+        self.classes: tuple[str, ...] = tuple(json.loads(classes))
+
+    @classmethod
+    def create(cls, path: Path, *, blinded: bool = False, classes: Sequence[str] = BINARY) -> Self:
+        """Write an empty list and open it.
+
+        Parameters
+        ----------
+        path
+            A file that does not exist yet.
+        blinded
+            Whether the reader's call is asked for before model numbers are handed out.
+        classes
+            What a reader may call: `BINARY` or `THREE_CLASSES`, N0 first.
+        """
+        create_file(path, blinded=blinded, classes=tuple(classes))
+        return cls(path)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- slides and patients ---------------------------------------------------------------------------
+
+    def add(self, slides: Iterable[NewSlide], patients: Iterable[Patient] = ()) -> int:
+        """Add slides that are not in the list yet; return how many are new.
+
+        Patients are added, or changed to what is given now. A slide already there gets the patient, ROI or
+        hash given now, where it had none.
+        """
+        added = 0
+        with self._writing() as db:
+            stamp = self._stamp()
+            for patient in patients:
+                db.execute(
+                    "INSERT INTO patient VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                    " clinical = excluded.clinical, reference = coalesce(excluded.reference, reference)",
+                    (patient.patient_id, json.dumps(asdict(patient.clinical)), patient.reference),
+                )
+            for slide in slides:
+                self._know_patient(slide.patient_id)
+                path, roi = self._stored(slide.path), self._stored(slide.roi)
+                added += db.execute(
+                    "INSERT OR IGNORE INTO slide (path, state, added_at) VALUES (CAST(? AS TEXT), 'new', ?)",
+                    (path, stamp),
+                ).rowcount
+                db.execute(
+                    "UPDATE slide SET patient = coalesce(patient, ?), roi = coalesce(roi, CAST(? AS TEXT)),"
+                    " quick_hash = coalesce(quick_hash, ?) WHERE path = CAST(? AS TEXT)",
+                    (slide.patient_id, roi, slide.quick_hash, path),
+                )
+        return added
+
+    def remove(self, item_id: int) -> None:
+        """Take a slide out of the list.
+
+        Raises
+        ------
+        WorkListError
+            A call on it is stored: calls are kept.
+        """
+        with self._writing() as db:
+            if self.calls(item_id):
+                raise WorkListError(f"{self.item(item_id).path} has been read.", "It stays in the list.")
+            for table, column in (("run", "slide"), ("shown", "slide"), ("slide", "id")):
+                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (item_id,))
+
+    def set_patient(self, item_id: int, patient_id: str) -> None:
+        """Say whose slide it is."""
+        with self._writing() as db:
+            self._know_patient(patient_id)
+            db.execute("UPDATE slide SET patient = ? WHERE id = ?", (patient_id, item_id))
+
+    def _know_patient(self, patient_id: str | None) -> None:
+        if patient_id is not None:
+            nothing = json.dumps(asdict(Clinical()))
+            self._db.execute("INSERT OR IGNORE INTO patient VALUES (?, ?, NULL)", (patient_id, nothing))
+
+    def items(self) -> tuple[WorkItem, ...]:
+        """Return all slides in the order they were added."""
+        return tuple(self._item(row) for row in self._rows(f"{_ITEM} ORDER BY id"))
+
+    def item(self, item_id: int) -> WorkItem:
+        """Return one slide."""
+        found = self._rows(f"{_ITEM} WHERE id = ?", item_id)
+        if not found:
+            raise WorkListError(f"{self.path} has no slide number {item_id}.", "Open the list again.")
+        return self._item(found[0])
+
+    def clinical(self, item_id: int) -> Clinical:
+        """Return the clinical values of a slide's patient; unknown ones are None."""
+        clinical = self._of_patient("clinical", item_id)
+        return Clinical(**json.loads(clinical)) if clinical else Clinical()
+
+    def _of_patient(self, column: str, item_id: int) -> str | None:
+        join = "patient JOIN slide ON slide.patient = patient.id WHERE slide.id = ?"
+        found = self._rows(f"SELECT {column} FROM {join}", item_id)
+        return found[0][0] if found else None
+
+    def slides_of_patient(self, item_id: int) -> tuple[int, ...]:
+        """Return all slides of a slide's patient, itself among them."""
+        found = self._rows(
+            "SELECT id FROM slide WHERE id = :id"
+            " OR patient = (SELECT patient FROM slide WHERE id = :id) ORDER BY id",
+            id=item_id,
+        )
+        return tuple(row[0] for row in found)
+
+    def mark_open(self, item_id: int, quick_hash: str) -> None:
+        """Note that a slide was opened and what it holds. A slide once read stays read.
+
+        Raises
+        ------
+        WorkListError
+            The file now holds another slide than the one that was added: nothing is noted.
+        """
+        with self._writing() as db:
+            self._check_hash(item_id, quick_hash)
+            db.execute(
+                "UPDATE slide SET quick_hash = ?, opened_at = ?, failure = NULL, next_step = NULL, state ="
+                " CASE WHEN read_at IS NULL THEN 'open' ELSE 'read' END WHERE id = ?",
+                (quick_hash, self._stamp(), item_id),
+            )
+
+    def mark_failed(self, item_id: int, error: AlnError) -> None:
+        """Note why a slide could not be opened or scored; its calls and results stay."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE slide SET state = 'failed', failure = ?, next_step = ? WHERE id = ?",
+                (error.fact, error.next_step, item_id),
+            )
+
+    def move(self, item_id: int, path: Path, quick_hash: str) -> None:
+        """Note where a slide lies now.
+
+        Raises
+        ------
+        WorkListError
+            That file holds another slide, or is another one of the list.
+        """
+        with self._writing() as db:
+            self._check_hash(item_id, quick_hash)
+            stored = self._stored(path)
+            taken = self._rows(
+                "SELECT id FROM slide WHERE path = CAST(? AS TEXT) AND id != ?", stored, item_id
+            )
+            if taken:
+                raise WorkListError(f"{path} is in the list already.", "Keep one of the two entries.")
+            db.execute(
+                "UPDATE slide SET path = CAST(? AS TEXT), quick_hash = ?, failure = NULL, next_step = NULL,"
+                " state = CASE WHEN read_at IS NOT NULL THEN 'read' WHEN opened_at IS NOT NULL THEN 'open'"
+                " ELSE 'new' END WHERE id = ?",
+                (stored, quick_hash, item_id),
+            )
+
+    def _check_hash(self, item_id: int, quick_hash: str) -> None:
+        item = self.item(item_id)
+        if item.quick_hash not in (None, quick_hash):
+            raise WorkListError(
+                f"{item.path} holds another slide than when it was first opened.",
+                "Put the slide back, find it in a folder, or add the new one under a name of its own.",
+            )
+
+    # -- the reader ------------------------------------------------------------------------------------
+
+    def store_call(
+        self,
+        item_id: int,
+        reader_id: str,
+        aln_class: str,
+        confidence: float | None = None,
+        comment: str = "",
+    ) -> Call:
+        """Add a reader's call. One equal to the reader's last adds nothing.
+
+        Raises
+        ------
+        WorkListError
+            The reader has no name, the class is not one of the list's, or the confidence is not in 0..1.
+        """
+        check_call(self.classes, reader_id, aln_class, confidence)
+        with self._writing() as db:
+            self.item(item_id)
+            last = self.calls(item_id, reader_id)[-1:]
+            if [(c.aln_class, c.confidence, c.comment) for c in last] == [(aln_class, confidence, comment)]:
+                return last[0]
+            own = self.slides_of_patient(item_id)
+            seen = self._rows(
+                f"SELECT min(at) FROM shown WHERE reader = ? AND slide IN ({_marks(own)})", reader_id, *own
+            )[0][0]
+            stamp = self._stamp()
+            db.execute(
+                "INSERT INTO call (slide, reader, aln_class, confidence, comment, made_at, model_seen_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (item_id, reader_id, aln_class, confidence, comment, stamp, seen),
+            )
+            db.execute(
+                "UPDATE slide SET read_at = ?, state = CASE state WHEN 'failed' THEN 'failed' ELSE 'read' END"
+                " WHERE id = ?",
+                (stamp, item_id),
+            )
+            return self.calls(item_id, reader_id)[-1]
+
+    def calls(self, item_id: int, reader_id: str | None = None) -> tuple[Call, ...]:
+        """Return the calls on a slide, of one reader or all, the first made first."""
+        found = self._rows(
+            f"{_CALL} WHERE slide = :slide AND (:reader IS NULL OR reader = :reader) ORDER BY id",
+            slide=item_id,
+            reader=reader_id,
+        )
+        return tuple(
+            Call(slide, reader, aln_class, confidence, comment, time_of(made_at), maybe_time_of(seen_at))
+            for slide, reader, aln_class, confidence, comment, made_at, seen_at in found
+        )
+
+    def readers(self) -> tuple[str, ...]:
+        """Return who has made a call, in the order of their first."""
+        return tuple(row[0] for row in self._rows("SELECT reader FROM call GROUP BY reader ORDER BY min(id)"))
+
+    def unread(self, reader_id: str) -> tuple[int, ...]:
+        """Return the slides that a reader has yet to call, failed ones aside."""
+        found = self._rows(
+            "SELECT id FROM slide WHERE state != 'failed' AND NOT EXISTS"
+            " (SELECT 1 FROM call WHERE call.slide = slide.id AND reader = ?) ORDER BY id",
+            reader_id,
+        )
+        return tuple(row[0] for row in found)
+
+    # -- the models ------------------------------------------------------------------------------------
+
+    def record_runs(self, item_id: int, runs: Sequence[RunSummary], folder: Path | None = None) -> None:
+        """Add what models said of a slide; `folder` holds the whole result. May be done before any call."""
+        with self._writing() as db:
+            self.item(item_id)
+            stamp = self._stamp()
+            for run in runs:
+                summary = asdict(run)
+                del summary["folder"], summary["recorded_at"]
+                db.execute(
+                    "INSERT INTO run (slide, folder, recorded_at, summary) VALUES (?, CAST(? AS TEXT), ?, ?)",
+                    (item_id, self._stored(folder), stamp, json.dumps(summary)),
+                )
+
+    def may_see(self, item_id: int, reader_id: str) -> bool:
+        """Whether model numbers and reference of a slide's patient are handed out to a reader."""
+        return not self.blinded or not self._uncalled(item_id, reader_id)
+
+    def _uncalled(self, item_id: int, reader_id: str) -> list[int]:
+        """Return the slides of the patient that still need the reader's call."""
+        return [
+            own
+            for own in self.slides_of_patient(item_id)
+            if not self.calls(own, reader_id) and (own == item_id or self.item(own).state != "failed")
+        ]
+
+    def note_shown(self, item_id: int, reader_id: str) -> None:
+        """Note that a reader is about to be shown model numbers of a slide; ask before showing any.
+
+        Raises
+        ------
+        WorkListError
+            The list is blinded and the reader's call is not stored yet: show nothing.
+        """
+        with self._writing() as db:
+            self._release(db, item_id, reader_id)
+
+    def _release(self, db: sqlite3.Connection, item_id: int, reader_id: str, *, note: bool = True) -> None:
+        if self.blinded and (waiting := self._uncalled(item_id, reader_id)):
+            others = "" if waiting == [item_id] else " on all slides of the patient"
+            raise WorkListError(
+                f"This list is read blinded: the model's numbers wait for the call of {reader_id}{others}.",
+                "Make the call first.",
+            )
+        if note:
+            db.execute("INSERT OR IGNORE INTO shown VALUES (?, ?, ?)", (item_id, reader_id, self._stamp()))
+
+    def results(self, item_id: int, reader_id: str) -> tuple[RunSummary, ...]:
+        """Hand out what models said of a slide, the newest run of each model, and note that it was seen.
+
+        Raises
+        ------
+        WorkListError
+            The list is blinded and the reader's call is not stored yet.
+        """
+        with self._writing() as db:
+            newest = {
+                run.model: run
+                for row in self._rows(
+                    "SELECT folder, recorded_at, summary FROM run WHERE slide = ? ORDER BY id", item_id
+                )
+                for run in [self._run(*row)]
+            }
+            self._release(db, item_id, reader_id, note=bool(newest))
+        return tuple(newest.values())
+
+    def has_results(self, item_id: int) -> bool:
+        """Whether any model was run on a slide; says nothing of what it said."""
+        return bool(self._rows("SELECT 1 FROM run WHERE slide = ? LIMIT 1", item_id))
+
+    def reference(self, item_id: int, reader_id: str) -> str | None:
+        """Hand out the class of a slide's patient by the reference standard, where known.
+
+        Raises
+        ------
+        WorkListError
+            The list is blinded and the reader's call is not stored yet.
+        """
+        with self._writing() as db:
+            self._release(db, item_id, reader_id)
+        return self._of_patient("reference", item_id)
+
+    # -- the file --------------------------------------------------------------------------------------
+
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return writing(self._db, self.path)
+
+    def _rows(self, sql: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
+        with translated(self.path):
+            return self._db.execute(sql, named or values).fetchall()
+
+    def _stamp(self) -> str:
+        """Return the time, later than every other one in the list even where the computer's clock is not."""
+        last = time_of(self._rows("SELECT last_stamp FROM study")[0][0])
+        now = max(self._clock().astimezone(UTC), last + timedelta(microseconds=1))
+        stamp = now.isoformat(timespec="microseconds")
+        self._db.execute("UPDATE study SET last_stamp = ?", (stamp,))
+        return stamp
+
+    def _stored(self, path: Path | None) -> bytes | None:
+        return None if path is None else stored_path(self.path, path)
+
+    def _path(self, stored: str | None) -> Path | None:
+        return None if stored is None else self.path.parent / stored
+
+    def _item(self, row: tuple[Any, ...]) -> WorkItem:
+        item_id, path, quick_hash, patient, roi, state, failure, next_step, opened, read = row
+        place, roi_place = self.path.parent / path, self._path(roi)
+        times = maybe_time_of(opened), maybe_time_of(read)
+        return WorkItem(item_id, place, quick_hash, patient, roi_place, state, failure, next_step, *times)
+
+    def _run(self, folder: str | None, recorded_at: str, summary: str) -> RunSummary:
+        fields = json.loads(summary)
+        fields["classes"] = tuple(fields["classes"])
+        return RunSummary(**fields, folder=self._path(folder), recorded_at=time_of(recorded_at))
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

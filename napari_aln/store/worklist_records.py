@@ -1,0 +1,120 @@
+"""What a work list is made of: slides, patients, calls and what models said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Self
+
+from napari_aln.errors import WorkListError
+from napari_aln.records import Clinical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_aln.records import Mode, RunRecord
+
+State = Literal["new", "open", "read", "failed"]
+
+BINARY = ("N0", "N(+)")
+THREE_CLASSES = ("N0", "N+(1-2)", "N+(>2)")
+
+
+@dataclass(frozen=True)
+class NewSlide:
+    """A slide to add."""
+
+    path: Path
+    patient_id: str | None = None
+    roi: Path | None = None
+    quick_hash: str | None = None  # where it is known already
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What a cohort table says of a patient."""
+
+    patient_id: str
+    clinical: Clinical = Clinical()  # noqa: RUF009 - frozen
+    reference: str | None = None  # the class by the reference standard; handed out as model numbers are
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """A slide of the list. Holds nothing of what a model said."""
+
+    item_id: int
+    path: Path
+    quick_hash: str | None  # None while nobody could open it
+    patient_id: str | None  # None: the slide stands for a patient of its own
+    roi: Path | None
+    state: State
+    failure: str | None  # why it could not be opened or scored
+    next_step: str | None
+    opened_at: datetime | None
+    read_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A reader's own call on a slide. Calls are added, never overwritten."""
+
+    item_id: int
+    reader_id: str
+    aln_class: str
+    confidence: float | None  # 0..1: how sure the reader is of this class
+    comment: str
+    made_at: datetime
+    model_seen_at: datetime | None  # when the reader first had model numbers of the patient; None: blind
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a model said of a slide, and where the whole result lies."""
+
+    run: str
+    mode: Mode
+    model_name: str
+    model_sha256: str
+    card_sha256: str
+    classes: tuple[str, ...]
+    probabilities: dict[str, float]
+    bag_spread: dict[str, float]
+    prediction: str
+    threshold: float | None
+    operating_point: str
+    seed: int
+    folder: Path | None = None  # the result folder, with result.json
+    recorded_at: datetime | None = None
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Self:
+        """Take the summary from a run."""
+        own = [name for name in cls.__dataclass_fields__ if name not in ("folder", "recorded_at")]
+        return cls(**{name: getattr(record, name) for name in own})
+
+    @property
+    def model(self) -> tuple[str, str, str]:
+        """What tells models apart: mode, weights and card."""
+        return self.mode, self.model_sha256, self.card_sha256
+
+
+def check_call(classes: Sequence[str], reader_id: str, aln_class: str, confidence: float | None) -> None:
+    """Refuse a call without a reader, of a class that is none of the list's, or of impossible confidence."""
+    if not reader_id.strip():
+        raise WorkListError("The call names no reader.", "Give the reader's initials or number.")
+    if aln_class not in classes:
+        raise WorkListError(f"{aln_class!r} is no class of this list.", f"Call one of {', '.join(classes)}.")
+    if confidence is not None and not 0.0 <= confidence <= 1.0:
+        raise WorkListError(f"The confidence {confidence} is not in 0 to 1.", "Give a share of 1.")
+
+
+def time_of(stamp: str) -> datetime:
+    """Read a time stamp of the file."""
+    return datetime.fromisoformat(stamp)
+
+
+def maybe_time_of(stamp: str | None) -> datetime | None:
+    """Read a time stamp that may be missing."""
+    return None if stamp is None else time_of(stamp)
