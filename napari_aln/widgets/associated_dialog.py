@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIDE_PX = 320
+SIDE_PX = 260
 
 
 class AssociatedDialog(QDialog):
@@ -34,17 +34,20 @@ class AssociatedDialog(QDialog):
         self.setWindowTitle("Label and macro")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(16, 12, 16, 16)
         layout.addWidget(
             TextLabel("These images may show patient data. They appear in no export.", bold=True)
         )
         row = QHBoxLayout()
+        row.setSpacing(16)
         for name, rgb in images.items():
             column = QVBoxLayout()
             picture = QLabel()
             picture.setAccessibleName(name)
             picture.setPixmap(_pixmap(rgb))
-            column.addWidget(picture, alignment=Qt.AlignmentFlag.AlignCenter)
-            column.addWidget(QLabel(name), alignment=Qt.AlignmentFlag.AlignCenter)
+            column.addWidget(QLabel(name[:1].upper() + name[1:]))
+            column.addWidget(picture)
+            column.addStretch(1)
             row.addLayout(column)
         layout.addLayout(row)
 

@@ -61,4 +61,4 @@ class HelpPanel(QDialog):
         layout.addWidget(TextLabel(RESEARCH_NOTICE, bold=True))
         layout.addWidget(TextLabel(f"napari-aln {version}"))
         layout.addWidget(buttons)
-        self.resize(460, 480)
+        self.resize(460, 560)

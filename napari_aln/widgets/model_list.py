@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
-    QGridLayout,
     QHBoxLayout,
     QPushButton,
     QRadioButton,
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from napari_aln.mil.card import ModelCard
 
 MODE_TITLES: dict[Mode, str] = {
-    "dlcnbc-ws": "DLCNBC-WS: whole slide, with clinical values",
-    "dlcnbc": "DLCNBC: inside the ROI, with clinical values",
+    "dlcnbc-ws": "DLCNBC-WS: whole slide, clinical values",
+    "dlcnbc": "DLCNBC: inside the ROI, clinical values",
     "dlcnb": "DLCNB: inside the ROI, picture alone",
 }
 NO_MODELS = "No model is loaded. Add a bundle (.alnmodel), or drop one on the window."
@@ -135,16 +134,19 @@ class _ModelCard(QFrame):
         self.details = TextLabel("\n".join(card_details(card)))
         self.details.setVisible(False)
         self.details_button.toggled.connect(self.details.setVisible)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(6, 4, 6, 4)
-        grid.setVerticalSpacing(2)
-        grid.setColumnStretch(1, 1)
-        grid.addWidget(self.radio, 0, 0, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(name, 0, 1)
-        grid.addWidget(self.details_button, 0, 2, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(self.remove_button, 0, 3, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(TextLabel(card_summary(card)), 1, 1, 1, 3)
-        grid.addWidget(self.details, 2, 1, 1, 3)
+        head = QHBoxLayout()
+        head.addWidget(name, 1)
+        for button in (self.details_button, self.remove_button):
+            head.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout()
+        column.setSpacing(2)
+        column.addLayout(head)
+        column.addWidget(TextLabel(card_summary(card)))
+        column.addWidget(self.details)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 4, 6, 4)
+        row.addWidget(self.radio, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(column, 1)
 
 
 class _ChoosingLabel(TextLabel):

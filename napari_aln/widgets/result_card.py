@@ -67,7 +67,7 @@ class ResultCard(QFrame):
         self._body.setProperty("foreground", "true")
         body = QVBoxLayout(self._body)
         body.setContentsMargins(0, 0, 0, 0)
-        body.setSpacing(2)
+        body.setSpacing(1)
         body.addLayout(_probability_rows(record))
         self.decision = TextLabel(f"Decision: {record.prediction}", bold=True)
         self.decision.setObjectName("result_decision")
@@ -83,8 +83,8 @@ class ResultCard(QFrame):
         self._grey.setEnabled(False)
         self._body.setGraphicsEffect(self._grey)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 6, 8, 6)
-        layout.setSpacing(3)
+        layout.setContentsMargins(8, 4, 8, 4)
+        layout.setSpacing(2)
         layout.addLayout(head)
         layout.addWidget(self.stale_note)
         layout.addWidget(self._body)
@@ -102,6 +102,7 @@ class ResultCard(QFrame):
 def _probability_rows(record: RunRecord) -> QGridLayout:
     grid = QGridLayout()
     grid.setColumnStretch(1, 1)
+    grid.setVerticalSpacing(1)
     for row, (name, probability) in enumerate(record.probabilities.items()):
         number = QLabel(f"{probability:.3f} ± {record.bag_spread[name]:.3f}")
         number.setObjectName(f"result_probability_{row}")

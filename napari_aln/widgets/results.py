@@ -27,6 +27,7 @@ class Results(QWidget):
         super().__init__(parent)
         layout = self._layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
         self.empty = TextLabel(NO_RESULTS)
         layout.addWidget(self.empty)
         self.cards: dict[str, ResultCard] = {}

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_aln.widgets.labels import TextLabel
 
 NO_ROI = "No tumour ROI yet."
+DRAWING = "Drag around the tumour on the slide. Layers (F2) holds the tools to change a shape."
 
 
 class RoiPanel(QWidget):
@@ -35,6 +36,7 @@ class RoiPanel(QWidget):
             button.clicked.connect(wanted)
             row.addWidget(button)
         layout.addLayout(row)
+        self.draw_button.clicked.connect(self._on_draw)
         self.summary = TextLabel(NO_ROI)
         self.summary.setObjectName("roi_summary")
         layout.addWidget(self.summary)
@@ -53,3 +55,6 @@ class RoiPanel(QWidget):
             return
         regions = "1 region" if n_regions == 1 else f"{n_regions} regions"
         self.summary.set_text(regions if area_mm2 is None else f"{regions}, {area_mm2:.2f} mm²")
+
+    def _on_draw(self) -> None:
+        self.summary.set_text(DRAWING)

@@ -11,6 +11,7 @@ from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.labels import NARROW_SPACE, TextLabel, count
 
 TITLES = {"whole-slide": "Run whole &slide (DLCNBC-WS)", "roi": "Run &ROI (DLCNBC)"}
+SHORT_TITLES = {"whole-slide": "Whole slide", "roi": "ROI"}
 LONGEST_BAR = 1_000_000  # Qt's bar counts in 32 bits; longer work is shown in shares
 
 
@@ -62,11 +63,12 @@ class RunPanel(QWidget):
         """Enable a button, or say why it cannot be pressed."""
         self._ready[kind] = reason is None
         self._reasons[kind] = reason or ""
-        first = ""
-        for each, label in self.reasons.items():  # what holds for both is said once
+        alike = len(set(self._reasons.values())) == 1  # then said once, and not of which run
+        for number, (each, label) in enumerate(self.reasons.items()):
             own = self._reasons[each]
-            label.set_text("" if own == first else own)
-            first = own
+            if own and not alike:
+                own = f"{SHORT_TITLES[each]}: {own}"
+            label.set_text("" if alike and number else own)
         self._enable()
 
     def set_state(self, state: JobState, text: str = "") -> None:

@@ -60,6 +60,7 @@ class SlideCard(QWidget):
         self.open_button = _button("&Open slide…", "slide_open", "Open a slide")
         self.open_button.clicked.connect(self.open_requested)
         self.recent_button = _button("Re&cent", "slide_recent", "Recent slides")
+        self.recent_button.setMinimumWidth(84)  # the arrow too
         self.recent_button.setMenu(QMenu(self.recent_button))
         opening = QHBoxLayout()
         opening.addWidget(self.open_button, 1)

@@ -31,7 +31,7 @@ MAP_STYLES = {
     "attention_bag": MapStyle("attention within bags", "x uniform", "viridis"),
     "attention_logit": MapStyle("attention logit", "before softmax", "viridis"),
     "contribution": MapStyle("contribution to N(+)", "log-odds", "PuOr_r", signed=True),
-    "probability": MapStyle("probability of N(+) of the patch alone", "0 to 1", "viridis", limits=(0.0, 1.0)),
+    "probability": MapStyle("N(+) probability, patch alone", "0 to 1", "viridis", limits=(0.0, 1.0)),
     "entropy": MapStyle("entropy", "bits", "viridis"),
 }
 

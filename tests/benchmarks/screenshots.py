@@ -220,7 +220,9 @@ class Walk:
         end = time.monotonic() + PATIENCE_S
         while not until():
             if time.monotonic() > end:
-                raise TimeoutError(f"{self.stem}: this state did not come.")
+                busy = [job.objectName() for job in self.dock.review.jobs if job.is_running]
+                log = self.dock.log.text.toPlainText()
+                raise TimeoutError(f"{self.stem}: this state did not come; at work: {busy}; log:\n{log}")
             serve(10)
 
     def grab(self, state: str) -> None:

@@ -23,7 +23,7 @@ def test_a_button_asks_for_its_run_once_it_is_ready(panel, qtbot, kind):
     button, reason = child(panel, f"run_{kind}"), child(panel, f"run_{kind}_reason")
     panel.set_ready(kind, "Open a slide first.")
     assert reason.isVisible()
-    assert reason.shown_text() == "Open a slide first."
+    assert reason.shown_text().endswith(": Open a slide first.")
     with qtbot.assertNotEmitted(panel.run_requested):
         click(qtbot, button)
     panel.set_ready(kind, None)
@@ -31,6 +31,16 @@ def test_a_button_asks_for_its_run_once_it_is_ready(panel, qtbot, kind):
     with qtbot.waitSignal(panel.run_requested) as told:
         click(qtbot, button)
     assert told.args == [kind]
+
+
+def test_a_reason_that_holds_for_both_runs_is_said_once(panel):
+    first, second = (child(panel, f"run_{kind}_reason") for kind in ("whole-slide", "roi"))
+    for kind in ("whole-slide", "roi"):
+        panel.set_ready(kind, "Open a slide first.")
+    assert (first.shown_text(), second.isVisible()) == ("Open a slide first.", False)
+    panel.set_ready("roi", "Draw a tumour ROI first.")
+    assert first.shown_text() == "Whole slide: Open a slide first."
+    assert second.shown_text() == "ROI: Draw a tumour ROI first."
 
 
 def test_while_running_only_cancel_can_be_pressed(panel, qtbot):
