@@ -235,3 +235,4 @@ class SlideResult:
     bags: dict[str, BagPrediction] = field(default_factory=dict)  # run -> bags
     regions: tuple[Region, ...] = ()
     warnings: tuple[str, ...] = ()
+    features: dict[str, Features] = field(default_factory=dict)  # run -> what it rests on; not on disk

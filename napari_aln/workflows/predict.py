@@ -23,13 +23,14 @@ from napari_aln.workflows.prepare import patches_for, pen_note, require_patches,
 from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, score, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from napari_aln.annotations import Origin
     from napari_aln.mil.card import ModelCard
-    from napari_aln.records import Clinical, Mode, Region
+    from napari_aln.records import Clinical, Features, Mode, PatchTable, Region
+    from napari_aln.runtimes.base import CompiledNetwork
     from napari_aln.slides import Slide
-    from napari_aln.store.features import FeatureCache
+    from napari_aln.store.features import FeatureCache, FeatureEntry
     from napari_aln.workflows.networks import Engine
     from napari_aln.workflows.prepare import Overview
 
@@ -156,11 +157,13 @@ def predict_slide(slide: Slide, request: Request, seen: Overview) -> Generator[P
     for bundle in bundles:
         warnings += pen_note(bundle.card, slide, seen, usable, own[bundle.card.mode].patches)
     runs: dict[str, Run] = {}
+    features: dict[str, Features] = {}
     whole_bags = [b for b in bundles if needs_whole_bags(b.card, own[b.card.mode])]
     by_patch = sorted((b for b in bundles if b not in whole_bags), key=_pixels_of)
     try:
         for _, alike in groupby(by_patch, key=_pixels_of):
-            runs |= yield from _predict_by_patch(job, list(alike), warnings)
+            for bundle, found, run in (yield from _predict_by_patch(job, list(alike), warnings)):
+                runs[bundle.card.mode], features[run.record.run] = run, found
     except TissueError as error:  # what made the slide doubtful is then the likely reason
         raise TissueError(" ".join([error.fact, *warnings]), error.next_step) from error
     for bundle in whole_bags:
@@ -176,6 +179,7 @@ def predict_slide(slide: Slide, request: Request, seen: Overview) -> Generator[P
         bags={run.record.run: run.bags for run in ordered},
         regions=usable,
         warnings=tuple(dict.fromkeys(warnings)),
+        features=features,
     )
 
 
@@ -213,7 +217,7 @@ def _pixels_of(bundle: Bundle) -> tuple[int, float, int]:
 
 def _predict_by_patch(
     job: _Job, bundles: list[Bundle], warnings: list[str]
-) -> Generator[Progress, None, dict[str, Run]]:
+) -> Generator[Progress, None, list[tuple[Bundle, Features, Run]]]:
     """Extract for all bundles in one pass, then score each; what is worth knowing is added to `warnings`."""
     engine_settings = job.settings[bundles[0].card.mode].engine
     engines = [engine_for(bundle, engine_settings) for bundle in bundles]
@@ -226,21 +230,35 @@ def _predict_by_patch(
     extraction = yield from extract(job.slide, wants, engines[0].decode_to_px, engine_settings, on_device)
     warnings += extraction.warnings
     seconds = {"extract": round(time.perf_counter() - started, 3)}
-    runs: dict[str, Run] = {}
+    runs = []
     for bundle, engine, found in zip(bundles, engines, extraction.features, strict=True):
         settings = job.settings[bundle.card.mode]
         require_patches(job.slide, len(found), settings)
         execution = Execution(**engine.choice._asdict(), seconds=seconds, jpeg_decoder=jpeg_decoder)
-        runs[bundle.card.mode] = score(bundle, found, job.case, execution, settings)
+        runs.append((bundle, found, score(bundle, found, job.case, execution, settings)))
     return runs
 
 
 def _want(job: _Job, bundle: Bundle, engine: Engine, jpeg_decoder: str) -> Want:
-    card, settings = bundle.card, job.settings[bundle.card.mode]
+    settings = job.settings[bundle.card.mode]
+    table = patches_for(bundle.card, job.slide, job.seen, job.case.regions, settings.patches)
+    entry = job.cache.entry(engine.key(bundle, job.slide.info, jpeg_decoder)) if job.cache else None
+    return want_for(bundle, table, partial(engine.compile, bundle), settings, entry)
+
+
+def want_for(
+    bundle: Bundle,
+    table: PatchTable,
+    network: Callable[[], CompiledNetwork],
+    settings: PredictSettings,
+    entry: FeatureEntry | None,
+) -> Want:
+    """Return what a model wants of these patches of a slide; see `Want`."""
+    is_ws = bundle.card.mode == "dlcnbc-ws"
     return Want(
-        network=partial(engine.compile, bundle),
-        table=patches_for(card, job.slide, job.seen, job.case.regions, settings.patches),
-        width=card.hidden,
-        min_entropy_bits=settings.patches.min_entropy_bits if card.mode == "dlcnbc-ws" else None,
-        entry=job.cache.entry(engine.key(bundle, job.slide.info, jpeg_decoder)) if job.cache else None,
+        network=network,
+        table=table,
+        width=bundle.card.hidden,
+        min_entropy_bits=settings.patches.min_entropy_bits if is_ws else None,
+        entry=entry,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_aln.geometry import Mpp
     from napari_aln.mil.card import ModelCard
     from napari_aln.patches.tissue import TissueMask
-    from napari_aln.records import PatchTable, Region, SlideInfo
+    from napari_aln.records import PatchGrid, PatchTable, Region, SlideInfo
     from napari_aln.settings import PatchSettings, PredictSettings
     from napari_aln.slides import Slide
 
@@ -39,10 +39,19 @@ class Overview:
     downsample: tuple[float, float]  # level-0 px that one overview px spans, x and y
     mask: TissueMask
     edited: bool = False  # whether a person changed the mask
+    _penned: dict[PatchGrid, NDArray[np.bool_]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def with_mask(self, tissue: NDArray[np.bool_], pen: NDArray[np.bool_]) -> Overview:
         """Return the same overview with a mask a person drew; both arrays are (H, W) of the overview."""
         return replace(self, mask=replace(self.mask, tissue=tissue, pen=pen), edited=True)
+
+    def penned(self, grid: PatchGrid) -> NDArray[np.bool_]:
+        """Return the (rows, columns) cells that a drawn pen line enters; worked out once for each grid."""
+        if grid not in self._penned:
+            self._penned[grid] = tissue_share(grid, self.mask.pen, self.downsample) > MAX_PEN_SHARE
+        return self._penned[grid]
 
 
 def require_mpp(info: SlideInfo) -> Mpp:
@@ -126,8 +135,7 @@ def _in_roi(
     """Return the cells inside the regions, and which of them a pen line enters."""
     grid = patch_grid(slide.info.size_px, require_mpp(slide.info), card.patch_px, card.mpp)
     table = inside(grid, regions, settings.min_roi_share)
-    share = tissue_share(grid, seen.mask.pen, seen.downsample)
-    return table, share[table.row, table.column] > MAX_PEN_SHARE
+    return table, seen.penned(grid)[table.row, table.column]
 
 
 def pen_note(
@@ -137,8 +145,7 @@ def pen_note(
     if card.mode == "dlcnbc-ws":
         grid = patch_grid(slide.info.size_px, require_mpp(slide.info), card.patch_px, card.mpp)
         enough = tissue_share(grid, seen.mask.tissue | seen.mask.pen, seen.downsample)
-        drawn_on = tissue_share(grid, seen.mask.pen, seen.downsample) > MAX_PEN_SHARE
-        left_out, where = int((drawn_on & (enough >= settings.min_tissue_share)).sum()), "the tissue"
+        left_out, where = int((seen.penned(grid) & (enough >= settings.min_tissue_share)).sum()), "the tissue"
     elif regions and settings.roi_patching == "grid":
         left_out, where = int(_in_roi(card, slide, seen, regions, settings)[1].sum()), "the ROI"
     else:

@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_aln.mil.attribution import attention_bag, attention_slide, contribution, patch_probability
 from napari_aln.mil.clinical import encode
 from napari_aln.mil.scoring import PatchScorer, bag_spread, predicted_class, reduce_bags
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_aln.mil.bundle import Bundle
@@ -44,6 +43,21 @@ class Execution:
     precision: str
     seconds: dict[str, float] = field(default_factory=dict)
     jpeg_decoder: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Patches that are ready to be scored, in any choice and with any clinical values."""
+
+    table: PatchTable
+    entropy: NDArray[np.float32]  # (n,) bits
+    scorer: PatchScorer
+
+    @classmethod
+    def of(cls, bundle: Bundle, features: Features) -> Projected:
+        """Send features through the classifier's first layer."""
+        scorer = PatchScorer(bundle.head, features.h, features.e)
+        return cls(features.table, features.entropy, scorer)
 
 
 @dataclass(frozen=True)
@@ -87,14 +101,21 @@ def draw(
 def score(
     bundle: Bundle, features: Features, case: Case, execution: Execution, settings: PredictSettings
 ) -> Run:
-    """Score a slide from its cached features.
+    """Score a slide from its cached features; see `score_projected`."""
+    return score_projected(bundle, Projected.of(bundle, features), case, execution, settings)
+
+
+def score_projected(
+    bundle: Bundle, patches: Projected, case: Case, execution: Execution, settings: PredictSettings
+) -> Run:
+    """Score a slide from its patches.
 
     Parameters
     ----------
     bundle
         The model, with running norm statistics.
-    features
-        Of the patches that take part, at least one.
+    patches
+        Those that take part, at least one.
     case
         Regions and clinical values.
     execution
@@ -104,16 +125,16 @@ def score(
     """
     card = bundle.card
     vector, _ = clinical_vector(card, case.clinical, settings)
-    partitions, bags = draw(card, features.table, settings)
-    scorer = PatchScorer(bundle.head, features.h, features.e)
+    partitions, bags = draw(card, patches.table, settings)
+    scorer = patches.scorer
     prediction = BagPrediction(bags, partitions, scorer.score_bags(bags, vector))
     scores = PatchScores(
-        table=features.table,
-        in_roi=belongs(features.table, case.regions, settings.patches.min_roi_share),
-        entropy=features.entropy,
-        attention_logit=features.e.astype(np.float64),
-        attention_slide=attention_slide(features.e),
-        attention_bag=attention_bag(features.e, bags),
+        table=patches.table,
+        in_roi=belongs(patches.table, case.regions, settings.patches.min_roi_share),
+        entropy=patches.entropy,
+        attention_logit=scorer.e,
+        attention_slide=attention_slide(scorer.e),
+        attention_bag=attention_bag(scorer.e, bags),
         contribution=contribution(scorer, vector),
         probability=patch_probability(scorer, vector),
     )
