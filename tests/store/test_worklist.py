@@ -303,6 +303,7 @@ def test_a_failed_step_in_the_middle_leaves_nothing_behind(tmp_path, blinded):
 
 WRITER = """
 import sys
+from pathlib import Path
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import NewSlide
 path, reader = Path(sys.argv[1]), sys.argv[2]
@@ -341,6 +342,7 @@ def test_two_processes_write_at_once_and_both_keep_everything(tmp_path, blinded)
 
 KILLED = """
 import os, signal, sys
+from pathlib import Path
 from napari_aln.store.worklist import WorkList
 work_list = WorkList(Path(sys.argv[1]))
 work_list.store_call(1, "r1", "N0")
