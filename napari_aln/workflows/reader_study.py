@@ -1,0 +1,258 @@
+"""The reader study: readers and models against the reference standard, as in Li et al. 2023, table 3.
+
+The case is the patient. A reader's call on a patient is the one made last among the calls on the patient's
+slides, when all of them had been seen; the *first read* looks at the first call on each slide, the *final
+read* at the last. Models are combined over slides by `PATIENT_RULE`. With three classes, N+(1-2) and N+(>2)
+both count as N(+).
+
+A reader and the models are judged on the same patients: those with a reference, a call on every slide that
+could be read, and, for a model, a result. What a blinded list does not hand out yet is left empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_aln.evaluation.metrics import confusion_metrics
+from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.store.atomic import atomic_file
+from napari_aln.workflows.worklist import PATIENT_RULE, patient_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from napari_aln.evaluation.metrics import Estimate
+    from napari_aln.store.worklist import WorkList
+    from napari_aln.store.worklist_records import Call, WorkItem
+    from napari_aln.workflows.worklist import PatientRun
+
+NEGATIVE = "N0"
+METRICS = {
+    "acc": "accuracy",
+    "sens": "sensitivity",
+    "spec": "specificity",
+    "ppv": "ppv",
+    "npv": "npv",
+    "f1": "f1",
+    "kappa": "kappa",
+}
+_FORMULA = re.compile(r"(^|[;,\t\r\n])(\s*[=+\-@＝＋－＠]|\s*[\t\r])")
+"""What a spreadsheet program may compute, at a cell's start or behind what it may take for a separator."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient and one reader."""
+
+    case: str  # patient id, else the slide's number in the list: never a file name or path
+    reader_id: str
+    n_slides: int
+    n_unreadable: int
+    reference: str | None
+    first: Call | None  # None while a slide still waits for the reader
+    final: Call | None
+    runs: tuple[PatientRun, ...]
+    withheld: bool  # whether a blinded list keeps model and reference back
+
+    @property
+    def blind(self) -> bool | None:
+        """Whether the first read was made before any model number was seen."""
+        return None if self.first is None else self.first.model_seen_at is None
+
+
+@dataclass(frozen=True)
+class Performance:
+    """One row of the table: a reader or a model on a reader's patients."""
+
+    reader_id: str  # whose patients
+    rater: str
+    counts: tuple[int, int, int, int]  # tp, fp, fn, tn
+
+    @property
+    def metrics(self) -> dict[str, Estimate]:
+        """The measures, by the names of `confusion_metrics`."""
+        return confusion_metrics(*self.counts)
+
+
+def reader_cases(work_list: WorkList, readers: Sequence[str] | None = None) -> tuple[Case, ...]:
+    """Return every patient for each reader.
+
+    Parameters
+    ----------
+    work_list
+        The list. What it hands out here counts as seen by these readers.
+    readers
+        Whose reads to look at; left out: all who made a call. In a blinded list a patient's model numbers and
+        reference come out when all of them have called it, so that no reader learns them through another's.
+    """
+    readers = work_list.readers() if readers is None else tuple(readers)
+    patients: dict[tuple[int, ...], list[WorkItem]] = {}
+    for item in work_list.items():
+        patients.setdefault(work_list.slides_of_patient(item.item_id), []).append(item)
+    cases = []
+    for items in patients.values():
+        open_to_all = all(work_list.may_see(item.item_id, r) for item in _readable(items) for r in readers)
+        cases += [_case(work_list, items, reader, withheld=not open_to_all) for reader in readers]
+    return tuple(cases)
+
+
+def _readable(items: Sequence[WorkItem]) -> list[WorkItem]:
+    """Leave failed slides out, unless all failed."""
+    return [item for item in items if item.state != "failed"] or list(items)
+
+
+def _case(work_list: WorkList, items: Sequence[WorkItem], reader: str, *, withheld: bool) -> Case:
+    readable = _readable(items)
+    calls = [work_list.calls(item.item_id, reader) for item in readable]
+    complete = all(calls)
+    numbers = [item.item_id for item in readable]
+    runs: tuple[PatientRun, ...] = ()
+    reference = None
+    if not withheld:
+        runs = patient_runs({number: work_list.results(number, reader) for number in numbers})
+        reference = work_list.reference(numbers[0], reader)
+    return Case(
+        case=items[0].patient_id or f"slide {items[0].item_id}",
+        reader_id=reader,
+        n_slides=len(items),
+        n_unreadable=sum(item.state == "failed" for item in items),
+        reference=reference,
+        first=max((own[0] for own in calls), key=_made) if complete else None,
+        final=max((own[-1] for own in calls), key=_made) if complete else None,
+        runs=runs,
+        withheld=withheld,
+    )
+
+
+def _made(call: Call) -> Any:  # noqa: ANN401 - a time, to sort by
+    return call.made_at
+
+
+def performances(cases: Iterable[Case]) -> tuple[Performance, ...]:
+    """Return the rows of the table: each reader's first and final read, then each model on the same patients.
+
+    A rater without a single case to judge has no row.
+    """
+    rows = []
+    by_reader: dict[str, list[Case]] = {}
+    for case in cases:
+        if case.reference is not None and case.first is not None:
+            by_reader.setdefault(case.reader_id, []).append(case)
+    for reader, own in by_reader.items():
+        blind = "blind" if all(case.blind for case in own) else "not all blind"
+        rows.append(_row(reader, f"reader {reader}, first read ({blind})", _pairs_of_calls(own, "first")))
+        rows.append(_row(reader, f"reader {reader}, final read", _pairs_of_calls(own, "final")))
+        by_model: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+        names = {}
+        for case in own:
+            for run in case.runs:
+                by_model.setdefault(run.model, []).append((str(case.reference), run.prediction))
+                names[run.model] = f"{run.mode.upper()}, {run.model_name} ({run.model[1][:12]})"
+        rows += [_row(reader, f"model {names[model]}", pairs) for model, pairs in by_model.items()]
+    return tuple(rows)
+
+
+def _pairs_of_calls(cases: Sequence[Case], which: str) -> list[tuple[str, str]]:
+    return [(str(case.reference), getattr(case, which).aln_class) for case in cases]
+
+
+def _row(reader: str, rater: str, pairs: Sequence[tuple[str, str]]) -> Performance:
+    cells = [(truth != NEGATIVE, said != NEGATIVE) for truth, said in pairs]
+    tp, fp, fn = (cells.count(kind) for kind in ((True, True), (False, True), (True, False)))
+    return Performance(reader, rater, (tp, fp, fn, len(cells) - tp - fp - fn))
+
+
+def export_reader_study(
+    work_list: WorkList, path: Path, readers: Sequence[str] | None = None
+) -> tuple[Path, Path]:
+    """Write the table of performances, and beside it the table of cases.
+
+    Parameters
+    ----------
+    work_list
+        The list; what is exported counts as seen by the readers.
+    path
+        A name ending in ``.csv`` for the performances; the cases go to ``<stem>-cases.csv``. Both are UTF-8
+        with a byte order mark, which spreadsheet programs ask for. They name patients by id and hold the
+        readers' comments, and no path or file name. Text that a spreadsheet would take for a formula gets
+        an apostrophe in front.
+    readers
+        Whose reads; left out: all.
+
+    Returns
+    -------
+    tuple of Path
+        Both files.
+
+    Raises
+    ------
+    StoreError
+        They cannot be written.
+    WorkListError
+        The list cannot be read.
+    """
+    cases = reader_cases(work_list, readers)
+    cases_path = path.with_name(f"{path.stem}-cases.csv")
+    _write(path, [_performance_cells(row) for row in performances(cases)], _performance_header())
+    _write(cases_path, [_case_cells(case) for case in cases])
+    return path, cases_path
+
+
+def _performance_header() -> list[str]:
+    measures = [f"{name}{end}" for name in METRICS.values() for end in ("", "_low", "_high")]
+    return ["patients_of", "rater", "n", "tp", "fp", "fn", "tn", *measures, "rule", "notice"]
+
+
+def _performance_cells(row: Performance) -> dict[str, Any]:
+    tp, fp, fn, tn = row.counts
+    cells: dict[str, Any] = {"patients_of": row.reader_id, "rater": row.rater, "n": sum(row.counts)}
+    cells |= {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+    metrics = row.metrics
+    for key, name in METRICS.items():
+        for end, value in zip(("", "_low", "_high"), metrics[key], strict=True):
+            cells[f"{name}{end}"] = "" if math.isnan(value) else round(value, 4)
+    return cells | {"rule": PATIENT_RULE, "notice": RESEARCH_NOTICE}
+
+
+def _case_cells(case: Case) -> dict[str, Any]:
+    cells: dict[str, Any] = {
+        "patient": case.case,
+        "reader": case.reader_id,
+        "slides": case.n_slides,
+        "unreadable_slides": case.n_unreadable,
+        "reference": case.reference or "",
+        "withheld": "until all slides are called" if case.withheld else "",
+        "first_read_blind": "" if case.blind is None else "yes" if case.blind else "no",
+    }
+    for name, call in (("first", case.first), ("final", case.final)):
+        cells |= {
+            f"{name}_call": call.aln_class if call else "",
+            f"{name}_confidence": "" if call is None or call.confidence is None else call.confidence,
+            f"{name}_comment": call.comment if call else "",
+            f"{name}_at": call.made_at.isoformat() if call else "",
+            f"{name}_model_seen_at": call.model_seen_at.isoformat() if call and call.model_seen_at else "",
+        }
+    for run in case.runs:
+        name = f"{run.mode} {run.model[1][:12]}"
+        cells |= {f"{name} p({label})": round(p, 6) for label, p in run.probabilities.items()}
+        cells |= {f"{name} decision": run.prediction, f"{name} slides": len(run.slides)}
+    return cells
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> None:
+    columns = list(dict.fromkeys([*header, *(name for row in rows for name in row)]))
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.DictWriter(stream, [_harmless(name) for name in columns], restval="")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({_harmless(name): _harmless(cell) for name, cell in row.items()})
+
+
+def _harmless(cell: Any) -> Any:  # noqa: ANN401
+    """Return a cell that no spreadsheet program computes; numbers are left alone."""
+    return _FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell
