@@ -10,7 +10,7 @@ import psutil
 import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication, QMessageBox
-from window_hands import Hands
+from window_hands import LONG_MS, Hands
 
 OUR_THREADS = ("aln-", "napari-aln-tiles", "decode")
 
@@ -27,13 +27,14 @@ def make_dock(make_napari_viewer, qtbot):
     slides_before, notes_before = _open_slides(), len(notification_manager.records)
     viewers = []
 
-    def make():
+    def make(*, as_program: bool = True):
         viewer = make_napari_viewer(show=True)
         viewers.append(viewer)
         viewer.window._qt_window.resize(1280, 800)
         dock = dock_of(viewer)
-        dock.take_all_drops()
-        qtbot.waitExposed(dock)
+        if as_program:
+            dock.take_all_drops()
+        qtbot.waitUntil(lambda: dock.slide_card.open_button.isVisible(), timeout=LONG_MS)
         return dock
 
     yield make
@@ -45,8 +46,8 @@ def make_dock(make_napari_viewer, qtbot):
     viewers.clear()
     QApplication.processEvents()
     gc.collect()
-    qtbot.waitUntil(lambda: not any(t.is_alive() for t in threads), timeout=30_000)
-    assert _open_slides() == slides_before
+    qtbot.waitUntil(lambda: not any(t.is_alive() for t in threads), timeout=LONG_MS)
+    assert _open_slides() <= slides_before
     assert [w.objectName() for w in QApplication.topLevelWidgets() if w.objectName().startswith("aln")] == []
     assert [note.message for note in list(notification_manager.records)[notes_before:]] == []
     assert pop_ups == []

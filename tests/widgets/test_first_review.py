@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLabel, QLineEdit
 from shapely import Polygon
 from tests_shared import collect
 from typer.testing import CliRunner
@@ -126,3 +128,33 @@ def test_a_bcnb_picture_asks_for_its_pixel_size_and_goes_to_two_cards(hands, ws_
     hands.run("whole-slide")
     hands.run("roi")
     assert len(hands.dock.results.cards) == 2
+
+
+def test_a_folder_of_dicom_files_is_dropped_as_one_slide(hands):
+    folder = real("slides/cmu-1-small-region-dicom")
+    hands.open(folder, onto=hands.canvas)
+    assert hands.dock.slide_card.title.shown_text() == folder.name
+    assert hands.viewer.layers["slide"].scale == pytest.approx((0.499, 0.499))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's own file dialog takes no keys of ours")
+def test_files_are_picked_in_a_dialog(hands, tissue_slide, ws_bundle, roi_file):
+    def pick(button, path):
+        hands.click(button)
+        hands.until(lambda: any(d.isVisible() for d in hands.dock.findChildren(QFileDialog)))
+        dialog = next(d for d in hands.dock.findChildren(QFileDialog) if d.isVisible())
+        line = dialog.findChild(QLineEdit, "fileNameEdit")
+        QApplication.clipboard().setText(str(path))
+        hands.qtbot.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+        accept = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Open)
+        hands.qtbot.mouseClick(accept, hands.left)
+        assert not dialog.isVisible()
+
+    pick(hands.dock.slide_card.open_button, tissue_slide)
+    hands.until(lambda: hands.is_open(tissue_slide))
+    pick(hands.dock.models.add_button, ws_bundle)
+    hands.until(lambda: len(hands.state.bundles) == 1)
+    pick(hands.dock.roi.import_button, roi_file)
+    hands.until(lambda: len(hands.state.regions) == 1)
+    hands.until(lambda: not hands.review.surveying.is_running)
+    assert hands.errors() == []

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from npe2 import PluginManifest
 from PIL import Image
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction
 from tests_shared import MPP, write_slide
 from window_hands import Hands, real
@@ -141,6 +142,18 @@ def test_the_menu_opens_the_demonstration(hands):
     hands.until(lambda: len(hands.state.bundles) == 2 and bool(hands.state.regions))
     assert hands.is_open(sample_path(SLIDE))
     assert hands.state.clinical.age_years == 50
+
+
+def test_beside_other_plugins_pictures_dropped_on_the_canvas_stay_naparis(make_dock, qtbot, picture):
+    hands = Hands(make_dock(as_program=False), qtbot)
+    path = picture("biopsy.jpg")
+    hands.drop(path, onto=hands.canvas)
+    hands.until(lambda: len(hands.viewer.layers) == 1)
+    assert hands.state.slide is None
+    hands.viewer.layers.clear()
+    hands.drop(path)  # on the dock, it is a slide
+    hands.until(lambda: hands.is_open(path))
+    hands.qtbot.keyClick(hands.mpp_dialog(), Qt.Key.Key_Escape)
 
 
 def test_annotations_open_as_shapes_without_the_dock(hands, roi_file):

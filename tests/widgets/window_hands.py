@@ -17,7 +17,7 @@ from shiboken6 import isValid
 from napari_aln.widgets.labels import TextLabel
 from napari_aln.widgets.mpp_dialog import MppDialog
 
-LONG_MS = 25_000  # for a machine under load; whoever waits goes on as soon as it can
+LONG_MS = 120_000  # for a machine under load; whoever waits goes on as soon as it can
 _DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -31,6 +31,8 @@ def real(relative: str) -> Path:
 
 class Hands:
     """Works a dock with mouse and keys."""
+
+    left = Qt.MouseButton.LeftButton
 
     def __init__(self, dock, qtbot):
         self.dock, self.qtbot = dock, qtbot
