@@ -249,11 +249,11 @@ class Review(QObject):
 
     def _on_opened(self, slide: Slide) -> None:
         before = self.state.slide
+        self._remember(partial(self.remembered.remember_slide, slide.info.path))
         self.scene.show_slide(slide)
         self.state.set_slide(slide)
         if before is not None:
             before.close()
-        self._remember(partial(self.remembered.remember_slide, slide.info.path))
         for warning in slide.info.warnings:
             self.told.emit("warning", warning)
         if slide.info.mpp is None:

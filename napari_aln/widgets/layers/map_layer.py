@@ -83,6 +83,8 @@ class MapLayer(HeldLayer):
                 visible=self._visible,
                 **place,
             )
+            layer.events.visible.connect(self._on_look)
+            layer.events.opacity.connect(self._on_look)
             active = self._viewer.layers.selection.active
             self._put(layer)
             self._viewer.layers.selection.active = active
