@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from napari_aln.records import PatchScores
+
+    Values = NDArray[np.floating]
 
 SATURATED_SHARE = 0.01  # the top share of patches that may lie beyond the colour scale, as the legend says
 
@@ -54,3 +58,144 @@ def colour_limits(style: MapStyle, values: Sequence[NDArray[np.floating]]) -> tu
 def scale_extent(style: MapStyle) -> str:
     """Return on which sides of the colour scale values may lie beyond it: neither, max or both."""
     return "neither" if style.limits else "both" if style.signed else "max"
+
+
+Scaling = Literal["unscaled", "rank", "min-max", "fixed"]
+"""How values become colours. All but rank and min-max show the map's own unit: unscaled spreads the colours
+over the slide that is shown, fixed over one range for all slides."""
+
+SCALING_NAMES: dict[Scaling, str] = {
+    "unscaled": "as they are",
+    "rank": "rank among the patches shown",
+    "min-max": "min-max of the patches shown",
+    "fixed": "one scale for all slides",
+}
+
+
+def scaled(values: Values, scaling: Scaling, *, signed: bool = False) -> NDArray[np.float64]:
+    """Return what a scaling makes of a map's values.
+
+    Parameters
+    ----------
+    values
+        (n,) of the patches that are shown; what is not finite stays NaN and counts for nothing.
+    scaling
+        "rank": ``(r - 1) / (n - 1)`` with r the rank, ties sharing their mean rank. "min-max":
+        ``(v - min) / (max - min)``. Both lie in 0..1, and are 0.5 where no value differs from another.
+        "unscaled", "fixed": the values themselves.
+    signed
+        Whether zero parts two meanings. Then rank is ``sign(v) r / n`` with r the rank of the magnitude;
+        min-max is ``v / max |v|``; both lie in -1..1, and neither moves the zero.
+    """
+    values = np.asarray(values, np.float64)
+    finite = np.isfinite(values)
+    result = np.where(finite, values, np.nan)
+    shown = values[finite]
+    if scaling in ("unscaled", "fixed") or not len(shown):
+        return result
+    if signed:
+        size = np.abs(shown)
+        if scaling == "rank":
+            size = mean_ranks(size)
+        largest = float(len(shown)) if scaling == "rank" else float(size.max())
+        result[finite] = np.sign(shown) * size / (largest or 1.0)
+        return result
+    by = mean_ranks(shown) if scaling == "rank" else shown
+    low, high = (1.0, float(len(by))) if scaling == "rank" else (float(by.min()), float(by.max()))
+    result[finite] = 0.5 if by.min() == by.max() else (by - low) / (high - low)
+    return result
+
+
+def mean_ranks(values: Values) -> NDArray[np.float64]:
+    """Return the ranks 1..n of finite values; equal ones share their mean rank.
+
+    As ``scipy.stats.rankdata``, whose package takes a second to load while the window waits.
+    """
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(count) - (count - 1) / 2)[place]
+    return ranks
+
+
+def scaled_style(style: MapStyle, scaling: Scaling, fixed: tuple[float, float] | None = None) -> MapStyle:
+    """Return how a map is shown once it is scaled: its unit and the limits of its colours.
+
+    Parameters
+    ----------
+    style
+        Of the map as it is.
+    scaling
+        As given to `scaled`.
+    fixed
+        Limits that all slides share, for "fixed": `colour_limits` of all their values.
+
+    Raises
+    ------
+    ValueError
+        "fixed" without limits.
+    """
+    if scaling == "unscaled":
+        return style
+    if scaling == "fixed":
+        if fixed is None:
+            raise ValueError("a fixed scale needs its limits")
+        return replace(style, limits=fixed)
+    limits, unit = ((-1.0, 1.0), "-1 to 1") if style.signed else ((0.0, 1.0), "0 to 1")
+    return replace(style, unit=unit, limits=limits)
+
+
+def legend_text(style: MapStyle, scaling: Scaling, model_name: str) -> str:
+    """Return what the legend of a map says: quantity, unit, scaling and model.
+
+    Parameters
+    ----------
+    style
+        Of the map as it is, not of `scaled_style`.
+    scaling, model_name
+        How it is scaled, and whose map it is.
+    """
+    unit = scaled_style(style, scaling, (0.0, 1.0)).unit
+    how = "" if scaling == "unscaled" else f", {SCALING_NAMES[scaling]}"
+    return f"{style.quantity} ({unit}){how} · {model_name}"
+
+
+def at_least(values: Values, threshold: float, *, signed: bool = False) -> NDArray[np.bool_]:
+    """Return which patches a threshold leaves on show.
+
+    Parameters
+    ----------
+    values
+        (n,) as the legend shows them, scaled where the map is; NaN stays out.
+    threshold
+        In the same unit; of a signed map the smallest magnitude, so that both directions stay.
+    """
+    with np.errstate(invalid="ignore"):
+        kept: NDArray[np.bool_] = (np.abs(values) if signed else np.asarray(values)) >= threshold
+    return kept
+
+
+def from_the_top(values: Values) -> NDArray[np.int64]:
+    """Return patch indices by falling value; equal ones in the table's order, those not finite left out."""
+    finite = np.flatnonzero(np.isfinite(values))
+    order: NDArray[np.int64] = finite[np.argsort(-np.asarray(values)[finite], kind="stable")]
+    return order
+
+
+def hotspots(scores: PatchScores, map_name: str, n: int) -> NDArray[np.int64]:
+    """Return up to n patches to look at one after the other, the most conspicuous first.
+
+    Parameters
+    ----------
+    scores
+        Of the run whose map is shown.
+    map_name
+        A key of `MAP_STYLES`. A signed map's hotspots are those of largest magnitude, in either direction.
+    n
+        How many are wanted.
+
+    Returns
+    -------
+    int64 (at most n,)
+        Indices into the run's patches; see `from_the_top` for their order.
+    """
+    values = getattr(scores, map_name)
+    return from_the_top(np.abs(values) if MAP_STYLES[map_name].signed else values)[: max(n, 0)]
