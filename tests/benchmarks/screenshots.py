@@ -29,7 +29,7 @@ SIZES = ("1280x800", "2560x1440")
 THEMES = ("dark", "light")
 STATES = (
     "empty", "failed", "asking", "associated", "help", "open", "mask",
-    "running", "cancelled", "one", "two", "top", "x10", "x40", "signed",
+    "running", "cancelled", "one", "two", "attention", "top", "x10", "x40", "signed",
 )  # fmt: skip
 PATIENCE_S = 120.0
 
@@ -144,6 +144,10 @@ class Walk:
         self.click(dock.run.buttons["roi"])
         self.wait(lambda: self.idle() and "dlcnbc" in dock.results.cards)
         self.grab("two")
+        self.click(dock.results.cards["dlcnbc-ws"].map_button)
+        QTest.keyClick(dock.map.map_combo, Qt.Key.Key_Home)
+        dock.reveal("Results")
+        self.grab("attention")
         dock.scroll_area.verticalScrollBar().setValue(0)
         self.grab("top")
         dock.reveal("Map")
