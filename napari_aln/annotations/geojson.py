@@ -209,8 +209,8 @@ def _feature(number: int, region: Region) -> dict[str, Any]:
     elif region.color_rgb:
         properties["color"] = list(region.color_rgb)
     properties["isLocked"] = region.locked
-    content = f"{number}/{region.name}/{region.classification}/{region.geometry.wkt}"
-    identity = uuid.uuid5(uuid.NAMESPACE_OID, content)
+    content = json.dumps([number, region.name, region.classification, region.geometry.wkb_hex])
+    identity = uuid.uuid5(uuid.NAMESPACE_OID, content)  # the same regions give the same file
     return {
         "type": "Feature",
         "id": str(identity),

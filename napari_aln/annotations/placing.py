@@ -35,6 +35,8 @@ def other_origin(regions: Sequence[Region], read_from: Origin, bounds: Rect) -> 
         A sentence that names the other origin. None: the outlines lie on the slide, or would with neither.
     """
     sign = 1 if read_from == "level0" else -1
+    if not regions:
+        return None
     left, top, right, bottom = shapely.total_bounds([region.geometry for region in regions])
     shift_x, shift_y = sign * bounds.x, sign * bounds.y
     if _inside(bounds, left, top, right, bottom) or not _inside(
@@ -50,7 +52,7 @@ def other_origin(regions: Sequence[Region], read_from: Origin, bounds: Rect) -> 
 
 
 def _inside(rect: Rect, left: float, top: float, right: float, bottom: float) -> bool:
-    """Whether a box lies in a rectangle; not, where a number is not finite."""
+    """Whether a box lies in a rectangle; that of empty outlines, NaN, does not."""
     return (
         left >= rect.x - _SLACK_PX
         and top >= rect.y - _SLACK_PX

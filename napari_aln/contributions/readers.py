@@ -61,22 +61,23 @@ def get_regions_reader(path: str | Sequence[str]) -> Reader | None:
 
 
 def read_regions_file(path: str | Sequence[str]) -> list[LayerData]:
-    """Open annotations as shapes in level-0 pixels.
+    """Open annotations as shapes in level-0 pixels; in micrometres where the file or an open slide says them.
 
     Raises
     ------
     AnnotationError
         The file holds no regions that can be read.
     """
-    import shapely
+    from napari_aln.annotations import read_annotations
+    from napari_aln.contributions.shapes import layer_of
+    from napari_aln.contributions.writers import slide_in_view
 
-    from napari_aln.annotations import read_regions
-
-    regions = read_regions(Path(path if isinstance(path, str) else path[0]))
-    parts = [part for region in regions for part in shapely.get_parts(region.geometry)]
-    rings = [shapely.get_coordinates(ring)[:-1, ::-1] for p in parts for ring in (p.exterior, *p.interiors)]
-    look = {"name": "regions", "shape_type": "polygon", "face_color": "transparent", "edge_color": "#ffd400"}
-    return [(rings, look, "shapes")]
+    info = slide_in_view()
+    bounds_xy = (info.bounds.x, info.bounds.y) if info else (0.0, 0.0)
+    file = Path(path if isinstance(path, str) else path[0])
+    read = read_annotations(file, bounds_xy=bounds_xy, scanner=info.scanner if info else None)
+    stated = read.statement
+    return [layer_of(read.regions, info.mpp if info else stated.mpp, stated.slide_hash)]
 
 
 def _is_slide_tiff(path: Path) -> bool:

