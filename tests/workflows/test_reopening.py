@@ -1,0 +1,142 @@
+"""A review saved and reopened is the review it was: same question, same numbers, same view."""
+
+import shutil
+
+import numpy as np
+import pytest
+import shapely
+from tests_shared import drain
+
+from napari_aln import open_slide
+from napari_aln.errors import SlideError, StoreError
+from napari_aln.mil.bundle import open_bundle
+from napari_aln.records import Clinical, Region
+from napari_aln.settings import BagSettings, PredictSettings
+from napari_aln.store.session import SavedCamera, SavedMap, read_session, write_session
+from napari_aln.workflows.predict import Request, predict_slide
+from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.session import Answered, Review, SessionMaker, reopen
+
+PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
+SETTINGS = PredictSettings(bags=BagSettings(seed=5))
+ROI = (Region(shapely.box(700.3, 500.1, 2100.7, 1500 + 1 / 3), "core 1", "tumour ROI", (1, 2, 3)),)
+
+
+@pytest.fixture
+def place(tmp_path, tissue_slide, ws_bundle, roi_bundle):
+    for source, name in ((tissue_slide, "a.tif"), (ws_bundle, "ws.alnmodel"), (roi_bundle, "roi.alnmodel")):
+        shutil.copy(source, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def review(place):
+    ws, roi = open_bundle(place / "ws.alnmodel"), open_bundle(place / "roi.alnmodel")
+    with open_slide(place / "a.tif") as slide:
+        seen = survey(slide)
+        first = Request([ws], clinical=PATIENT, regions=(), settings=SETTINGS)
+        before = Answered(first, seen, drain(predict_slide(slide, first, seen)))
+        tissue = seen.mask.tissue.copy()
+        tissue[:, : tissue.shape[1] // 2] = False
+        edited = seen.with_mask(tissue, seen.mask.pen)
+        second = Request([roi], clinical=PATIENT, regions=ROI, settings=SETTINGS)
+        after = Answered(second, edited, drain(predict_slide(slide, second, edited)))
+        return Review(
+            slide=slide.info,
+            seen=edited,
+            regions=ROI,
+            clinical=PATIENT,
+            settings=SETTINGS,
+            bundles=(ws, roi),
+            chosen=(roi, ws),
+            answers=(before, after),
+            shown=SavedMap(run="dlcnbc", name="contribution", opacity=0.3),
+            camera=SavedCamera(centre_l0_xy=(1000.1, 900.2), zoom=0.7),
+            work_item=2,
+            window={"tab": "maps"},
+        )
+
+
+def saved_and_read(review, place):
+    write_session(SessionMaker().make(review), place / "s.alnsession")
+    return read_session(place / "s.alnsession")
+
+
+def test_everything_comes_back(review, place):
+    reopened = drain(reopen(saved_and_read(review, place)))
+    again = reopened.review
+    assert reopened.problems == ()
+    assert again.slide == review.slide
+    for name in ("regions", "clinical", "settings", "shown", "camera", "hide_names", "work_item", "window"):
+        assert getattr(again, name) == getattr(review, name), name
+    assert [b.sha256 for b in again.bundles] == [b.sha256 for b in review.bundles]
+    assert [b.card.mode for b in again.chosen] == ["dlcnbc", "dlcnbc-ws"]
+    assert again.seen.edited
+    np.testing.assert_array_equal(again.seen.mask.tissue, review.seen.mask.tissue)
+    for one, other in zip(again.answers, review.answers, strict=True):
+        assert one.result.runs == other.result.runs
+        assert (one.request.regions, one.request.clinical, one.request.settings) == (
+            other.request.regions,
+            other.request.clinical,
+            other.request.settings,
+        )
+        for run, scores in other.result.scores.items():
+            np.testing.assert_array_equal(one.result.scores[run].contribution, scores.contribution)
+    assert again.answers[0].seen is None  # made with another mask than the session's
+    assert again.answers[1].seen is again.seen
+    reopened.slide.close()
+
+
+def test_a_reopened_question_has_the_same_answer(review, place):
+    reopened = drain(reopen(saved_and_read(review, place)))
+    with reopened.slide as slide:
+        answer = reopened.review.answers[1]
+        fresh = drain(predict_slide(slide, answer.request, reopened.review.seen))
+    assert fresh.runs[0].probabilities == answer.result.runs[0].probabilities
+
+
+def test_a_moved_slide_is_named_and_opened_where_it_lies_now(review, place):
+    saved = saved_and_read(review, place)
+    (place / "new").mkdir()
+    shutil.move(place / "a.tif", place / "new" / "b.tif")
+    with pytest.raises(SlideError, match=r"a\.tif does not exist"):
+        drain(reopen(saved))
+    reopened = drain(reopen(saved, slide_path=place / "new" / "b.tif"))
+    assert len(reopened.review.answers) == 2
+    reopened.slide.close()
+
+
+def test_another_slide_in_its_place_is_refused(review, place):
+    saved = saved_and_read(review, place)
+    session = saved.session
+    other = session.model_copy(update={"slide": session.slide.model_copy(update={"quick_hash": "other"})})
+    with pytest.raises(StoreError, match="another slide than the one"):
+        drain(reopen(type(saved)(other, saved.results)))
+
+
+def test_a_missing_or_changed_model_costs_its_own_result_only(review, place):
+    saved = saved_and_read(review, place)
+    (place / "ws.alnmodel").unlink()
+    shutil.copy(place / "roi.alnmodel", place / "ws.alnmodel")
+    reopened = drain(reopen(saved))
+    assert any("was changed since" in problem for problem in reopened.problems)
+    (place / "roi.alnmodel").unlink()
+    reopened.slide.close()
+    reopened = drain(reopen(saved))
+    assert reopened.review.answers == ()
+    assert reopened.review.regions == ROI
+    assert reopened.review.shown is None
+    assert any("no longer where it was" in problem for problem in reopened.problems)
+    reopened.slide.close()
+
+
+def test_results_are_packed_once(review, monkeypatch):
+    from napari_aln.workflows import session as module
+
+    packed = []
+    real = module.pack_result
+    monkeypatch.setattr(module, "pack_result", lambda result: packed.append(result) or real(result))
+    maker = SessionMaker()
+    first = maker.make(review)
+    assert maker.make(review).results == first.results
+    assert len(packed) == 2
