@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 BUNDLE_SUFFIX = ".alnmodel"
-REGION_SUFFIXES = (".geojson", ".json", ".xml")
+REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 
 
 class Receptor(StrEnum):
@@ -231,7 +231,8 @@ def _regions_for(slide: Path, job: _Job) -> Path | None:
     roi = job.roi
     if roi is None or not roi.is_dir():
         return roi
-    found = [p for p in roi.iterdir() if p.stem == slide.stem and p.suffix.lower() in REGION_SUFFIXES]
+    stems = (slide.stem, slide.name)  # NDP.view names its files slide.ndpi.ndpa
+    found = [p for p in roi.iterdir() if p.stem in stems and p.suffix.lower() in REGION_SUFFIXES]
     if len(found) > 1:
         raise RegionError(
             f"{roi} holds several region files for {slide.name}: {', '.join(sorted(p.name for p in found))}.",

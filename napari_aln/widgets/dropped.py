@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUNDLE_SUFFIX = ".alnmodel"
-REGION_SUFFIXES = (".geojson", ".json", ".xml")
+REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
 SLIDE_PATH = "napari_aln_slide"
 """Key in a layer's metadata: the slide's path, by which the review takes such a layer as its slide."""

@@ -1,0 +1,61 @@
+"""The ROI and other shapes saved by napari's own menu, and annotations opened by it, beside a slide."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from shapely.geometry import Polygon, box
+from tests_shared import MPP
+
+from napari_aln.annotations import read_annotations, write_geojson
+from napari_aln.geometry import Mpp
+from napari_aln.records import Region
+
+PLUGIN = "napari-aln"
+HOLED = Region(
+    Polygon(box(700.25, 500.5, 2100, 1500).exterior, [box(900, 700, 1000.125, 800).exterior]),
+    "core 1",
+    "Tumor",
+    (200, 0, 0),
+)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "roi.geojson"
+    write_geojson([HOLED], path, mpp=Mpp(MPP, MPP), slide_hash="")
+    return path
+
+
+def test_the_roi_is_saved_with_hole_name_class_and_slide(hands, tissue_slide, file, tmp_path):
+    hands.open(tissue_slide)
+    hands.import_roi(file)
+    out = tmp_path / "saved.geojson"
+    hands.viewer.layers.selection = {hands.review.scene.regions.layer}
+    assert hands.viewer.layers.save(str(out), selected=True, plugin=PLUGIN) == [str(out)]
+    saved = read_annotations(out)
+    (region,) = saved.regions
+    assert shapely.equals(region.geometry, HOLED.geometry)
+    assert (region.name, region.classification, region.color_rgb) == ("core 1", "Tumor", (200, 0, 0))
+    info = hands.state.slide.info
+    assert (saved.statement.mpp, saved.statement.slide_hash) == (info.mpp, info.quick_hash)
+    assert tissue_slide.stem not in out.read_text(encoding="utf-8")
+
+
+def test_shapes_of_the_users_own_are_saved_where_they_lie_on_the_slide(hands, tissue_slide, tmp_path):
+    hands.open(tissue_slide)
+    corners_um = np.array([(100, 200), (100, 300), (150, 300), (150, 200)])
+    layer = hands.viewer.add_shapes([corners_um], shape_type="polygon", units=("µm", "µm"))
+    out = tmp_path / "saved.geojson"
+    hands.viewer.layers.selection = {layer}
+    assert hands.viewer.layers.save(str(out), selected=True, plugin=PLUGIN) == [str(out)]
+    assert read_annotations(out).regions[0].geometry.bounds == pytest.approx((400, 200, 600, 300))
+
+
+def test_annotations_opened_by_napari_lie_on_the_slide(hands, tissue_slide, file):
+    hands.open(tissue_slide)
+    (layer,) = hands.viewer.open(str(file), plugin=PLUGIN)
+    low, high = layer.extent.world
+    assert low.tolist() == pytest.approx([500.5 * MPP, 700.25 * MPP], abs=MPP)
+    assert high.tolist() == pytest.approx([1500 * MPP, 2100 * MPP], abs=MPP)
