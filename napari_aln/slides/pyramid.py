@@ -63,7 +63,8 @@ class Pyramid:
         Finest first; the coarsest is at most `COARSEST_PX` a side and always in memory.
     on_arrival
         Called from a thread when tiles have come that a picture was missing: once until the next read, and
-        once when the coarsest level is whole. It must neither read nor close the pyramid: post a signal.
+        once when the coarsest level is whole. Set it before the first read: no call is repeated. It must
+        neither read nor close the pyramid: post a signal.
     on_error
         Called from a thread with the first of each kind of trouble; tiles that cannot be read show
         background.

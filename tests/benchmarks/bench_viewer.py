@@ -209,7 +209,7 @@ class _Stage:
 
 
 def _add_ours(stage: _Stage, path: Path) -> None:
-    from qtpy.QtCore import QObject, Signal
+    from qtpy.QtCore import QObject, Qt, Signal
 
     from napari_aln.slides import open_slide
     from napari_aln.slides.pyramid import Pyramid
@@ -220,14 +220,15 @@ def _add_ours(stage: _Stage, path: Path) -> None:
     arrival = Arrival()
     slide = open_slide(path)
     pyramid = Pyramid(slide)
-    pyramid.on_arrival = arrival.came.emit
-    layer = stage.viewer.add_image(list(pyramid.levels), multiscale=True, rgb=True)
 
     def refresh() -> None:
         stage.dirty = True
         layer.refresh(thumbnail=False, extent=False, highlight=False)
 
-    arrival.came.connect(refresh)
+    # before the first read, else the only call may be missed
+    arrival.came.connect(refresh, Qt.ConnectionType.QueuedConnection)
+    pyramid.on_arrival = arrival.came.emit
+    layer = stage.viewer.add_image(list(pyramid.levels), multiscale=True, rgb=True)
     stage.kept = arrival
     stage.whole = lambda: layer.loaded and pyramid.returned_whole
     stage.close = lambda: (pyramid.close(), slide.close())
