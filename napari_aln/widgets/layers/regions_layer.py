@@ -128,9 +128,17 @@ class RegionsLayer(HeldLayer):
 
     def _on_data(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
         action = str(getattr(event, "action", "changed"))
-        if not self._quiet and action in FINISHED:
+        if not self._quiet and action in FINISHED and not self._vanished():
             self._regions = self._read()
             self.drawn.emit(self._regions)
+
+    def _vanished(self) -> bool:
+        """Tell whether a line was too short to be a shape: napari drops it and keeps its row of the table."""
+        layer = self._layer
+        if layer is None or len(layer.features) <= len(layer.data):
+            return False
+        layer.features = layer.features.iloc[: len(layer.data)]
+        return True
 
     def _read(self) -> tuple[Region, ...]:
         """Return the regions as the shapes now say, holes cut out of the region they were drawn in."""
