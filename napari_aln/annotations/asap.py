@@ -1,9 +1,10 @@
 """ASAP's XML: ``ASAP_Annotations / Annotations / Annotation / Coordinates / Coordinate``.
 
 ASAP knows neither holes nor regions of several parts. So each ring is written as an annotation of its own;
-a hole belongs to the group ``<group> hole`` below its outline's group, which ASAP shows and can burn into a
-mask after it. Attributes of ours say which rings make a region (`parts`). ASAP drops them when it saves: then
-a hole is cut out of the smallest outline of its group that encloses it, and parts become regions.
+a hole belongs to the group ``<group> hole`` below its outline's group, which ASAP shows and, by the order of
+groups, burns into a mask after it. Attributes of ours say which rings make a region (`parts`). ASAP drops
+them when it saves: then a hole is cut out of the smallest outline of its group that encloses it, and parts
+become regions.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from napari_aln.annotations.statement import Origin
     from napari_aln.geometry import Mpp
 
-_NOT_DRAWN = frozenset({"detection", "cell", "tile", "tma_core", "root"})
+_NOT_DRAWN = frozenset({"detection", "cell", "tile", "tmacore", "root"})
 """QuPath's object types that no one outlines by hand."""
+
+_LEGACY_TYPE = re.compile(r"path(\w+)object|(tmacore)object")
+"""How QuPath 0.2 wrote the type: as the feature's id."""
 
 
 def regions_of(document: Any, name: str, shift_xy: tuple[float, float]) -> tuple[Region, ...]:  # noqa: ANN401
@@ -64,8 +68,9 @@ def regions_of(document: Any, name: str, shift_xy: tuple[float, float]) -> tuple
             raise AnnotationError(
                 f"{where} has malformed properties.", "Export the annotations as GeoJSON again."
             )
-        if str(properties.get("objectType", "")).lower() in _NOT_DRAWN:
-            passed_over.add(str(properties["objectType"]))
+        kind = _object_type(feature, properties)
+        if kind in _NOT_DRAWN:
+            passed_over.add(kind)
             continue
         geometry = feature.get("geometry") if feature.get("type") == "Feature" else feature
         areas = [polygon_of(rings, where, shift_xy) for rings in _areas(geometry, where, passed_over)]
@@ -95,6 +100,13 @@ def _features(document: Any, name: str) -> list[Any]:  # noqa: ANN401
 _NO_AREA = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
 
 
+def _object_type(feature: dict[str, Any], properties: dict[str, Any]) -> str:
+    """Return QuPath's type of an object in lower case, as its versions write it; empty where none is said."""
+    legacy = _LEGACY_TYPE.fullmatch(str(feature.get("id", "")).lower())
+    stated = properties.get("objectType") or properties.get("object_type") or ""
+    return str(stated).lower().replace("_", "") or ((legacy[1] or legacy[2]) if legacy else "")
+
+
 def _areas(geometry: Any, where: str, passed_over: set[str]) -> Iterator[list[Any]]:  # noqa: ANN401
     """Yield the rings of each polygon in a geometry; note the types that have no area."""
     kind = geometry.get("type") if isinstance(geometry, dict) else None
@@ -122,6 +134,7 @@ def _region(outline: BaseGeometry, properties: dict[str, Any]) -> Region:
     """Attach QuPath's name, class and colour."""
     classification = properties.get("classification")
     color: Any = properties.get("color")
+    color = _unpacked(color) or color
     if isinstance(classification, dict):
         color = classification.get("color", _unpacked(classification.get("colorRGB"))) or color
         names = classification.get("names")
@@ -137,7 +150,7 @@ def _region(outline: BaseGeometry, properties: dict[str, Any]) -> Region:
 
 def _unpacked(packed: Any) -> list[int] | None:  # noqa: ANN401
     """Return the channels of QuPath's older packed (A)RGB integer."""
-    return [packed >> 16 & 255, packed >> 8 & 255, packed & 255] if isinstance(packed, int) else None
+    return [packed >> 16 & 255, packed >> 8 & 255, packed & 255] if type(packed) is int else None
 
 
 def _color(channels: Any) -> tuple[int, int, int] | None:  # noqa: ANN401

@@ -95,6 +95,21 @@ def test_a_byte_order_mark_a_third_coordinate_and_an_open_ring(written):
     assert read_regions(path)[0].geometry.area == 100
 
 
+def test_what_qupath_did_not_let_a_person_draw_is_left_out_in_each_of_its_versions(written):
+    hidden = [
+        {"properties": {"objectType": "tmaCore"}},
+        {"properties": {"object_type": "tma_core"}},
+        {"properties": {"objectType": "cell"}},
+        {"id": "PathCellObject", "properties": {}},
+        {"id": "PathTileObject", "properties": {}},
+        {"id": "TMACoreObject", "properties": {}},
+    ]
+    drawn = {"id": "PathAnnotationObject", "properties": {"name": "drawn", "color": -3670016}}
+    features = [{"type": "Feature", "geometry": POLYGON} | rest for rest in (*hidden, drawn)]
+    (region,) = read_regions(written(features))
+    assert (region.name, region.color_rgb) == ("drawn", (200, 0, 0))
+
+
 def test_newer_qupath_classes_of_several_names(written):
     feature = {
         "type": "Feature",
