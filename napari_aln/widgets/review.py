@@ -18,6 +18,7 @@ from napari_aln.store.remembered import Remembered
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
 from napari_aln.widgets.jobs import Job
+from napari_aln.widgets.roi_editing import RoiEditing
 from napari_aln.widgets.scene import Scene
 from napari_aln.widgets.state import ReviewState
 from napari_aln.workflows import review as steps
@@ -64,6 +65,7 @@ class Review(QObject):
         self.state = ReviewState()
         self.state.hide_names = self.remembered.hide_names
         self.scene = Scene(viewer, self.state)
+        self.roi = RoiEditing(viewer, self.scene, self.state)
         self.scene.slide_removed.connect(self._on_slide_removed)
         self.scene.trouble.connect(self._on_error)
         self.scene.noted.connect(self._on_noted)
@@ -197,8 +199,7 @@ class Review(QObject):
 
     def clear_regions(self) -> None:
         """Drop the tumour ROI."""
-        self.state.set_regions(())
-        self.scene.regions.clear()
+        self.roi.set_regions(())
 
     def reset_mask(self) -> None:
         """Find the tissue anew, without what was painted."""
@@ -240,6 +241,7 @@ class Review(QObject):
         """Stop all work, let go of the slide and of the viewer."""
         for job in self.jobs:
             job.close()
+        self.roi.close()
         self.scene.close()
         if self.state.slide is not None:
             self.state.slide.close()
@@ -289,8 +291,7 @@ class Review(QObject):
         regions, warnings = answer
         for warning in warnings:
             self.told.emit("warning", warning)
-        self.state.set_regions(regions)
-        self.scene.show_regions()
+        self.roi.set_regions(regions)
         self._run_next()
 
     def _on_result(self, result: SlideResult) -> None:

@@ -1,20 +1,41 @@
-"""The tumour ROI: draw, import, clear, and how large it is."""
+"""The tumour ROI: tools to draw and change it, import, clear, and how large it is."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from functools import partial
 
-from napari_aln.widgets.labels import TextLabel
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_aln.widgets.labels import TextLabel, count
 
 NO_ROI = "No tumour ROI yet."
-DRAWING = "Drag around the tumour on the slide. Layers (F2) holds the tools to change a shape."
+NO_TOOL = "none"
+TOOLS = {
+    "lasso": ("Draw &tumour ROI", "roi_draw", "Drag around the tumour on the slide."),
+    "polygon": ("Pol&ygon", "roi_polygon", "Click corner by corner; double click or Esc ends the shape."),
+    "brush": (
+        "Br&ush",
+        "roi_brush",
+        "Paint on the slide; Layers (F2) shows the brush size.",
+    ),
+    "vertices": ("Edit points", "roi_vertices", "Drag the points of an outline."),
+}
+CHANGES = {
+    "add": "What is drawn is added",
+    "subtract": "What is drawn is taken away",
+    "intersect": "Only what is drawn stays",
+}
 
 
 class RoiPanel(QWidget):
-    """Asks for a region to be drawn, imported or cleared."""
+    """Asks for tools, changes, import and undo."""
 
-    draw_requested = Signal()
+    tool_requested = Signal(str)  # "lasso", "polygon", "brush", "vertices" or "none"
+    change_chosen = Signal(str)  # "add", "subtract" or "intersect"
+    simplify_requested = Signal()
+    undo_requested = Signal()
+    redo_requested = Signal()
     import_requested = Signal()
     clear_requested = Signal()
 
@@ -22,39 +43,95 @@ class RoiPanel(QWidget):
         super().__init__(parent)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        row = QHBoxLayout()
-        self.draw_button = QPushButton("Draw &tumour ROI")
-        self.import_button = QPushButton("&Import…")
-        self.clear_button = QPushButton("Clear")
-        for button, name, wanted in (
-            (self.draw_button, "roi_draw", self.draw_requested),
-            (self.import_button, "roi_import", self.import_requested),
-            (self.clear_button, "roi_clear", self.clear_requested),
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        layout.addLayout(grid)
+        self.tools: dict[str, QPushButton] = {}
+        for number, (tool, (text, name, help_text)) in enumerate(TOOLS.items()):
+            button = _button(text, name)
+            button.setCheckable(True)
+            button.setToolTip(help_text)
+            button.clicked.connect(partial(self._on_tool, tool))
+            grid.addWidget(button, number // 2, 2 * (number % 2), 1, 2)
+            self.tools[tool] = button
+        self.draw_button = self.tools["lasso"]
+        self.change_box = QComboBox()
+        self.change_box.setObjectName("roi_change")
+        self.change_box.setAccessibleName("What a drawn area does")
+        for change, text in CHANGES.items():
+            self.change_box.addItem(text, change)
+        self.change_box.currentIndexChanged.connect(self._on_change)
+        grid.addWidget(self.change_box, 2, 0, 1, 4)
+        self.import_button = _button("&Import…", "roi_import")
+        self.clear_button = _button("Clear", "roi_clear")
+        self.undo_button = _button("Undo", "roi_undo")
+        self.redo_button = _button("Redo", "roi_redo")
+        self.simplify_button = _button("Simplify", "roi_simplify")
+        self.simplify_button.setToolTip("Drop points that move no outline by more than 4 µm")
+        for column, (button, wanted) in enumerate(
+            (
+                (self.undo_button, self.undo_requested),
+                (self.redo_button, self.redo_requested),
+                (self.simplify_button, self.simplify_requested),
+                (self.clear_button, self.clear_requested),
+            )
         ):
-            button.setObjectName(name)
-            button.setAccessibleName(f"Tumour ROI: {button.text().replace('&', '')}")
             button.clicked.connect(wanted)
-            row.addWidget(button)
-        layout.addLayout(row)
-        self.draw_button.clicked.connect(self._on_draw)
+            grid.addWidget(button, 3, column)
+        self.import_button.clicked.connect(self.import_requested)
+        grid.addWidget(self.import_button, 4, 0, 1, 4)
         self.summary = TextLabel(NO_ROI)
         self.summary.setObjectName("roi_summary")
         layout.addWidget(self.summary)
+        self.hint = TextLabel()
+        self.hint.setObjectName("roi_hint")
+        layout.addWidget(self.hint)
         self.set_ready(slide_open=False)
+        self.set_tools(NO_TOOL, can_undo=False, can_redo=False)
+        self.set_regions(0, None, None)
 
     def set_ready(self, *, slide_open: bool) -> None:
         """Say whether there is a slide to draw on."""
-        self.draw_button.setEnabled(slide_open)
-        self.import_button.setEnabled(slide_open)
+        for button in (*self.tools.values(), self.import_button):
+            button.setEnabled(slide_open)
+        self.change_box.setEnabled(slide_open)
 
-    def set_regions(self, n_regions: int, area_mm2: float | None) -> None:
-        """Say what the ROI consists of; area in mm², None where µm/px is missing."""
+    def set_tools(self, tool: str, *, can_undo: bool, can_redo: bool) -> None:
+        """Show which tool is in hand, and whether there are steps to take back or again."""
+        for name, button in self.tools.items():
+            button.setChecked(name == tool)
+        self.hint.set_text(TOOLS[tool][2] if tool in TOOLS else "")
+        self.undo_button.setEnabled(can_undo)
+        self.redo_button.setEnabled(can_redo)
+
+    def set_change(self, change: str) -> None:
+        """Show what a drawn area does. Does not emit."""
+        with QSignalBlocker(self.change_box):
+            self.change_box.setCurrentIndex(self.change_box.findData(change))
+
+    def set_regions(self, n_regions: int, area_mm2: float | None, n_patches: int | None = None) -> None:
+        """Say what the ROI consists of; area in mm², None where µm/px is missing; patches where known."""
         self.clear_button.setEnabled(n_regions > 0)
+        self.simplify_button.setEnabled(n_regions > 0)
         if not n_regions:
             self.summary.set_text(NO_ROI)
             return
-        regions = "1 region" if n_regions == 1 else f"{n_regions} regions"
-        self.summary.set_text(regions if area_mm2 is None else f"{regions}, {area_mm2:.2f} mm²")
+        facts = ["1 region" if n_regions == 1 else f"{count(n_regions)} regions"]
+        if area_mm2 is not None:
+            facts.append(f"{area_mm2:.2f} mm²")
+        if n_patches is not None:
+            facts.append("1 patch" if n_patches == 1 else f"{count(n_patches)} patches")
+        self.summary.set_text(", ".join(facts))
 
-    def _on_draw(self) -> None:
-        self.summary.set_text(DRAWING)
+    def _on_tool(self, tool: str) -> None:
+        self.tool_requested.emit(tool if self.tools[tool].isChecked() else NO_TOOL)
+
+    def _on_change(self, _index: int) -> None:
+        self.change_chosen.emit(self.change_box.currentData())
+
+
+def _button(text: str, name: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(name)
+    button.setAccessibleName(f"Tumour ROI: {text.replace('&', '').rstrip('…')}")
+    return button

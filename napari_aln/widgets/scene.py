@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
-    from napari_aln.records import Region
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import ReviewState
 
@@ -54,7 +53,6 @@ class Scene:
         self.guard.mended.connect(self.noted.emit)
         self.slide.removed.connect(self._on_slide_removed)
         self.slide.failed.connect(self.trouble.emit)
-        self.regions.drawn.connect(self._on_drawn)
         self.mask.painted.connect(self._on_painted)
         viewer.cursor.events.position.connect(self._on_cursor)
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -79,11 +77,6 @@ class Scene:
     def show_regions(self) -> None:
         """Show the state's regions."""
         self.regions.show(self._state.regions, self.frame)
-
-    def draw_region(self) -> None:
-        """Give the user a polygon tool."""
-        if self._state.slide is not None:
-            self.regions.draw(self.frame)
 
     def show_map(self) -> None:
         """Show the map that the state names, or none."""
@@ -184,9 +177,6 @@ class Scene:
         seen = self._state.seen
         if self.mask.layer is not None and not (seen and seen.edited):
             self.show_mask(seen is not None)
-
-    def _on_drawn(self, regions: tuple[Region, ...]) -> None:
-        self._state.set_regions(regions)
 
     def _on_painted(self, tissue: NDArray[np.bool_], pen: NDArray[np.bool_]) -> None:
         if self._state.seen is not None:

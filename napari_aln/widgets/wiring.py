@@ -63,7 +63,11 @@ class Wiring:
         dock.clinical.changed.connect(
             lambda: review.set_clinical(dock.clinical.clinical(), dock.clinical.problem())
         )
-        dock.roi.draw_requested.connect(scene.draw_region)
+        dock.roi.tool_requested.connect(review.roi.take)
+        dock.roi.change_chosen.connect(review.roi.set_change)
+        dock.roi.simplify_requested.connect(review.roi.simplify)
+        dock.roi.undo_requested.connect(review.roi.undo)
+        dock.roi.redo_requested.connect(review.roi.redo)
         dock.roi.import_requested.connect(dock.ask_for_regions)
         dock.roi.clear_requested.connect(review.clear_regions)
         dock.run.run_requested.connect(review.run)
@@ -86,6 +90,7 @@ class Wiring:
         state.case_changed.connect(self._on_case)
         state.answers_changed.connect(self._on_answers)
         state.shown_changed.connect(self._on_shown)
+        review.roi.changed.connect(self._on_roi_tools)
         review.failed.connect(self._on_failed)
         review.told.connect(dock.log.add)
         review.mpp_wanted.connect(dock.ask_for_mpp)
@@ -138,6 +143,10 @@ class Wiring:
             self.dock.clinical.set_clinical(self.state.clinical)
         self._show_readiness()
         self._show_stale()
+
+    def _on_roi_tools(self) -> None:
+        roi = self.review.roi
+        self.dock.roi.set_tools(roi.tool, can_undo=roi.can_undo, can_redo=roi.can_redo)
 
     def _on_answers(self) -> None:
         answers = self.state.answers

@@ -20,7 +20,7 @@ from napari_aln.records import Region
 from napari_aln.widgets.layers.held import HeldLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari.components import ViewerModel
     from numpy.typing import NDArray
@@ -33,6 +33,7 @@ COLOUR = "#000000"  # stands out on H&E, on glass and on every map; no hue does
 EDGE_WIDTH_PX = 2.5  # on the screen, at every zoom
 LEAST_CHANGE = 0.05  # of the zoom, before outlines are drawn anew
 FINISHED = ("added", "removed", "changed")
+DRAGGING_MODES = ("direct", "select")  # in which a drag changes shapes that are there
 ELLIPSE_SEGMENTS = 32  # a quarter
 
 
@@ -54,6 +55,8 @@ class RegionsLayer(HeldLayer):
         Its place among our layers.
     """
 
+    outlined = Signal(object)  # the area of a new shape in level-0 pixels; the shape itself goes
+    moving = Signal(tuple)  # the regions while the user drags a vertex or a shape
     drawn = Signal(tuple)  # the regions, after the user changed them
 
     def __init__(self, viewer: ViewerModel, rank: int) -> None:
@@ -73,13 +76,18 @@ class RegionsLayer(HeldLayer):
         finally:
             self._quiet = False
 
-    def draw(self, frame: Frame) -> None:
-        """Give the user a polygon tool."""
+    def use(self, mode: str, frame: Frame) -> None:
+        """Give the user one of napari's tools for shapes, such as ``add_polygon_lasso`` or ``direct``."""
         if self._layer is None:
             self.show((), frame)
         self._viewer.layers.selection.active = self._layer
         if self._layer is not None:
-            self._layer.mode = "add_polygon_lasso"
+            self._layer.mode = mode
+
+    def rest(self) -> None:
+        """Take the tool out of the user's hand."""
+        if self._layer is not None:
+            self._layer.mode = "pan_zoom"
 
     def set_zoom(self, zoom: float) -> None:
         """Keep outlines as wide on the screen as they are; `zoom` is screen pixels on a unit of the world."""
@@ -121,6 +129,7 @@ class RegionsLayer(HeldLayer):
         layer.current_edge_color = COLOUR
         layer.current_face_color = "transparent"
         layer.events.data.connect(self._on_data)
+        layer.mouse_drag_callbacks.append(self._follow_drag)
         active = self._viewer.layers.selection.active
         was_ours = active is not None and active is self._layer
         self._put(layer)
@@ -128,9 +137,22 @@ class RegionsLayer(HeldLayer):
 
     def _on_data(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
         action = str(getattr(event, "action", "changed"))
-        if not self._quiet and action in FINISHED and not self._vanished():
-            self._regions = self._read()
-            self.drawn.emit(self._regions)
+        if self._quiet or action not in FINISHED or self._layer is None or self._vanished():
+            return
+        if action == "added" and len(self._layer.data):
+            area = _area(self._layer.data[-1], self._layer.shape_type[-1])
+            if area is not None:
+                self.outlined.emit(area)
+                return
+        self._regions = self._read()
+        self.drawn.emit(self._regions)
+
+    def _follow_drag(self, layer: Shapes, event: Any) -> Iterator[None]:  # noqa: ANN401 - napari's event
+        yield
+        while event.type == "mouse_move":
+            if str(layer.mode) in DRAGGING_MODES:
+                self.moving.emit(self._read())
+            yield
 
     def _vanished(self) -> bool:
         """Tell whether a line was too short to be a shape: napari drops it and keeps its row of the table."""

@@ -1,0 +1,145 @@
+"""Editing the tumour ROI: tools, what a drawn area does, undo. Regions are the truth, layers their view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_aln.annotations import edit
+from napari_aln.widgets.history import History
+from napari_aln.widgets.layers.brush_layer import BrushLayer
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from shapely.geometry.base import BaseGeometry
+
+    from napari_aln.records import Region
+    from napari_aln.widgets.scene import Scene
+    from napari_aln.widgets.state import ReviewState
+
+POLYGON, LASSO, BRUSH, VERTICES, NO_TOOL = "polygon", "lasso", "brush", "vertices", "none"
+MODES = {POLYGON: "add_polygon", LASSO: "add_polygon_lasso", VERTICES: "direct"}
+CHANGES = {"add": edit.added, "subtract": edit.subtracted, "intersect": edit.intersected}
+BRUSH_RANK = 4
+SIMPLIFY_UM = 4.0
+
+
+class RoiEditing(QObject):
+    """The tools of the ROI.
+
+    Parameters
+    ----------
+    viewer
+        Where they are used.
+    scene
+        Shows the regions.
+    state
+        Holds them.
+    """
+
+    changed = Signal()  # tool, or what can be undone
+    _outlined = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, scene: Scene, state: ReviewState) -> None:
+        super().__init__()
+        self._scene, self._state = scene, state
+        self._history: History[tuple[Region, ...]] = History(())
+        self._brush = BrushLayer(viewer, BRUSH_RANK)
+        self.tool = NO_TOOL
+        self.change = "add"
+        # Later: napari is still finishing the shape, and the layer is made anew.
+        self._outlined.connect(self._on_outlined, Qt.ConnectionType.QueuedConnection)
+        scene.regions.outlined.connect(self._later)
+        scene.regions.moving.connect(state.set_regions)
+        scene.regions.drawn.connect(self._on_drawn)
+        self._brush.stroked.connect(self._later)
+        self._brush.removed.connect(self._on_brush_removed)
+        state.slide_changed.connect(self._on_slide)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a step can be taken back."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step can be taken again."""
+        return self._history.can_redo
+
+    def take(self, tool: str) -> None:
+        """Take a tool in hand, or put it away."""
+        slide = self._state.slide
+        if slide is None:
+            return
+        self.tool = tool
+        if tool != BRUSH:
+            self._brush.clear()
+        if tool == BRUSH:
+            self._brush.take(slide.info.size_px, self._scene.frame)
+        elif tool == NO_TOOL:
+            self._scene.regions.rest()
+        else:
+            self._scene.regions.use(MODES[tool], self._scene.frame)
+        self.changed.emit()
+
+    def set_change(self, change: str) -> None:
+        """Choose what a drawn area does: ``add``, ``subtract`` or ``intersect``."""
+        self.change = change
+        self.changed.emit()
+
+    def simplify(self) -> None:
+        """Drop vertices that move no outline by more than a few µm."""
+        slide = self._state.slide
+        if slide is not None:
+            mpp = slide.info.mpp.mean if slide.info.mpp else 1.0
+            self._set(edit.simplified(self._state.regions, SIMPLIFY_UM / mpp))
+
+    def set_regions(self, regions: tuple[Region, ...]) -> None:
+        """Replace all regions, as an import does; can be undone."""
+        self._set(regions)
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self._show(self._history.undo())
+
+    def redo(self) -> None:
+        """Make a change again that was taken back."""
+        self._show(self._history.redo())
+
+    def close(self) -> None:
+        """Put the tools away and stop listening."""
+        self._state.slide_changed.disconnect(self._on_slide)
+        self._brush.close()
+
+    def _set(self, regions: tuple[Region, ...]) -> None:
+        self._history.add(regions)
+        self._show(regions)
+
+    def _show(self, regions: tuple[Region, ...]) -> None:
+        self._state.set_regions(regions)
+        self._scene.show_regions()
+        self.changed.emit()
+
+    def _later(self, area: BaseGeometry) -> None:
+        self._outlined.emit(area)
+
+    def _on_outlined(self, area: BaseGeometry) -> None:
+        self._set(CHANGES[self.change](self._state.regions, area))
+        if self.tool in MODES:
+            self._scene.regions.use(MODES[self.tool], self._scene.frame)
+
+    def _on_drawn(self, regions: tuple[Region, ...]) -> None:
+        self._history.add(regions)
+        self._state.set_regions(regions)
+        self.changed.emit()
+
+    def _on_brush_removed(self) -> None:
+        self.tool = NO_TOOL
+        self.changed.emit()
+
+    def _on_slide(self) -> None:
+        self._brush.clear()
+        self.tool = NO_TOOL
+        self._history.reset(self._state.regions)
+        self.changed.emit()
