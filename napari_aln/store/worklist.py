@@ -11,6 +11,7 @@ The list holds local paths and patient ids: it is the user's own file, never par
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -21,10 +22,10 @@ from napari_aln.store.worklist_file import BUSY_S, create_file, open_file, store
 from napari_aln.store.worklist_records import (
     BINARY,
     Call,
-    RunSummary,
-    WorkItem,
     check_call,
+    item_of,
     maybe_time_of,
+    run_of,
     time_of,
 )
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.errors import AlnError
-    from napari_aln.store.worklist_records import NewSlide, Patient
+    from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary, WorkItem
 
 _ITEM = "SELECT id, path, quick_hash, patient, roi, state, failure, next_step, opened_at, read_at FROM slide"
 _CALL = "SELECT slide, reader, aln_class, confidence, comment, made_at, model_seen_at FROM call"
@@ -155,14 +156,14 @@ class WorkList:
 
     def items(self) -> tuple[WorkItem, ...]:
         """Return all slides in the order they were added."""
-        return tuple(self._item(row) for row in self._rows(f"{_ITEM} ORDER BY id"))
+        return tuple(item_of(row, self.path.parent) for row in self._rows(f"{_ITEM} ORDER BY id"))
 
     def item(self, item_id: int) -> WorkItem:
         """Return one slide."""
         found = self._rows(f"{_ITEM} WHERE id = ?", item_id)
         if not found:
             raise WorkListError(f"{self.path} has no slide number {item_id}.", "Open the list again.")
-        return self._item(found[0])
+        return item_of(found[0], self.path.parent)
 
     def clinical(self, item_id: int) -> Clinical:
         """Return the clinical values of a slide's patient; unknown ones are None."""
@@ -365,7 +366,7 @@ class WorkList:
                 for row in self._rows(
                     "SELECT folder, recorded_at, summary FROM run WHERE slide = ? ORDER BY id", item_id
                 )
-                for run in [self._run(*row)]
+                for run in [run_of(row, self.path.parent)]
             }
             self._release(db, item_id, reader_id, note=bool(newest))
         return tuple(newest.values())
@@ -388,8 +389,12 @@ class WorkList:
 
     # -- the file --------------------------------------------------------------------------------------
 
+    def together(self) -> AbstractContextManager[object]:
+        """Do everything in the block as one step: all of it or nothing, and with one wait for the disk."""
+        return self._writing()
+
     def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
-        return writing(self._db, self.path)
+        return nullcontext(self._db) if self._db.in_transaction else writing(self._db, self.path)
 
     def _rows(self, sql: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
         with translated(self.path):
@@ -405,20 +410,6 @@ class WorkList:
 
     def _stored(self, path: Path | None) -> bytes | None:
         return None if path is None else stored_path(self.path, path)
-
-    def _path(self, stored: str | None) -> Path | None:
-        return None if stored is None else self.path.parent / stored
-
-    def _item(self, row: tuple[Any, ...]) -> WorkItem:
-        item_id, path, quick_hash, patient, roi, state, failure, next_step, opened, read = row
-        place, roi_place = self.path.parent / path, self._path(roi)
-        times = maybe_time_of(opened), maybe_time_of(read)
-        return WorkItem(item_id, place, quick_hash, patient, roi_place, state, failure, next_step, *times)
-
-    def _run(self, folder: str | None, recorded_at: str, summary: str) -> RunSummary:
-        fields = json.loads(summary)
-        fields["classes"] = tuple(fields["classes"])
-        return RunSummary(**fields, folder=self._path(folder), recorded_at=time_of(recorded_at))
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -47,6 +47,7 @@ CREATE TABLE shown (
     slide INTEGER NOT NULL REFERENCES slide (id), reader TEXT NOT NULL, at TEXT NOT NULL,
     PRIMARY KEY (slide, reader)
 );
+CREATE INDEX slide_of_patient ON slide (patient);
 CREATE INDEX run_of_slide ON run (slide);
 CREATE INDEX call_of_slide ON call (slide, reader);
 """

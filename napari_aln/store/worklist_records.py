@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from napari_aln.errors import WorkListError
 from napari_aln.records import Clinical
@@ -108,6 +109,21 @@ def check_call(classes: Sequence[str], reader_id: str, aln_class: str, confidenc
         raise WorkListError(f"{aln_class!r} is no class of this list.", f"Call one of {', '.join(classes)}.")
     if confidence is not None and not 0.0 <= confidence <= 1.0:
         raise WorkListError(f"The confidence {confidence} is not in 0 to 1.", "Give a share of 1.")
+
+
+def item_of(row: tuple[Any, ...], home: Path) -> WorkItem:
+    """Read a slide from its row; paths are relative to the list's folder, or absolute."""
+    item_id, path, quick_hash, patient, roi, state, failure, next_step, opened, read = row
+    places = home / path, quick_hash, patient, home / roi if roi else None
+    return WorkItem(item_id, *places, state, failure, next_step, maybe_time_of(opened), maybe_time_of(read))
+
+
+def run_of(row: tuple[Any, ...], home: Path) -> RunSummary:
+    """Read what a model said from its row."""
+    folder, recorded_at, summary = row
+    fields = json.loads(summary)
+    fields["classes"] = tuple(fields["classes"])
+    return RunSummary(**fields, folder=home / folder if folder else None, recorded_at=time_of(recorded_at))
 
 
 def time_of(stamp: str) -> datetime:

@@ -90,15 +90,17 @@ def reader_cases(work_list: WorkList, readers: Sequence[str] | None = None) -> t
         Whose reads to look at; left out: all who made a call. In a blinded list a patient's model numbers and
         reference come out when all of them have called it, so that no reader learns them through another's.
     """
-    readers = work_list.readers() if readers is None else tuple(readers)
-    patients: dict[tuple[int, ...], list[WorkItem]] = {}
-    for item in work_list.items():
-        patients.setdefault(work_list.slides_of_patient(item.item_id), []).append(item)
-    cases = []
-    for items in patients.values():
-        open_to_all = all(work_list.may_see(item.item_id, r) for item in _readable(items) for r in readers)
-        cases += [_case(work_list, items, reader, withheld=not open_to_all) for reader in readers]
-    return tuple(cases)
+    with work_list.together():
+        readers = work_list.readers() if readers is None else tuple(readers)
+        patients: dict[tuple[int, ...], list[WorkItem]] = {}
+        for item in work_list.items():
+            patients.setdefault(work_list.slides_of_patient(item.item_id), []).append(item)
+        return tuple(case for items in patients.values() for case in _cases(work_list, items, readers))
+
+
+def _cases(work_list: WorkList, items: Sequence[WorkItem], readers: Sequence[str]) -> list[Case]:
+    open_to_all = all(work_list.may_see(item.item_id, r) for item in _readable(items) for r in readers)
+    return [_case(work_list, items, reader, withheld=not open_to_all) for reader in readers]
 
 
 def _readable(items: Sequence[WorkItem]) -> list[WorkItem]:

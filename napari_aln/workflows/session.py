@@ -70,10 +70,11 @@ class Review:
 
 
 class SessionMaker:
-    """Makes sessions of a review. Each result is packed once, however often a session is made."""
+    """Makes sessions of a review. Results and masks are packed once, however often a session is made."""
 
     def __init__(self) -> None:
         self._packed: dict[int, tuple[SlideResult, str, bytes]] = {}  # by identity; the result is held too
+        self._mask: tuple[Overview, SavedMask] | None = None
 
     def make(self, review: Review) -> SavedReview:
         """Return the review as it can be written by `write_session`."""
@@ -83,7 +84,6 @@ class SessionMaker:
         places = {id(bundle): place for place, bundle in enumerate(bundles)}
         self._packed = {id(a.result): self._pack(a.result) for a in review.answers}
         seen = review.seen
-        edited = seen is not None and seen.edited
         session = Session(
             saved_at=datetime.now(UTC).isoformat(timespec="seconds"),
             slide=SavedSlide(
@@ -98,13 +98,18 @@ class SessionMaker:
             answers=tuple(self._answer(a, places, seen) for a in review.answers),
             shown=review.shown,
             camera=review.camera,
-            mask=SavedMask.of(seen.mask.tissue, seen.mask.pen) if seen is not None and edited else None,
+            mask=self._mask_of(seen) if seen is not None and seen.edited else None,
             hide_names=review.hide_names,
             work_list=review.work_list,
             work_item=review.work_item,
             window=dict(review.window),
         )
         return SavedReview(session, {sha256: content for _, sha256, content in self._packed.values()})
+
+    def _mask_of(self, seen: Overview) -> SavedMask:
+        if self._mask is None or self._mask[0] is not seen:
+            self._mask = seen, SavedMask.of(seen.mask.tissue, seen.mask.pen)
+        return self._mask[1]
 
     def _pack(self, result: SlideResult) -> tuple[SlideResult, str, bytes]:
         known = self._packed.get(id(result))

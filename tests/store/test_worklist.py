@@ -372,3 +372,18 @@ def test_only_a_slide_nobody_read_can_be_taken_out(blinded):
     with pytest.raises(WorkListError, match="has been read"):
         blinded.remove(C)
     assert len(blinded.items()) == 3
+
+
+def test_steps_taken_together_are_all_done_or_none(blinded):
+    def cut_off():
+        with blinded.together():
+            blinded.store_call(A, "r1", "N0")
+            blinded.store_call(B, "r1", "N0")
+            raise ValueError("cut off")
+
+    with pytest.raises(ValueError, match="cut off"):
+        cut_off()
+    assert blinded.readers() == ()
+    with blinded.together():
+        blinded.store_call(A, "r1", "N0")
+    assert len(blinded.calls(A)) == 1
