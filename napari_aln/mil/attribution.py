@@ -104,4 +104,5 @@ def patch_probability(scorer: PatchScorer, clinical: Float64 | None = None) -> F
     """Return the (n,) probabilities of N(+) when the bag is that one patch."""
     logits = [scorer.logits(scorer.projected[rows], clinical) for rows in blocks(len(scorer))]
     alone = softmax(np.concatenate(logits), axis=-1)
-    return np.clip(1.0 - alone[:, 0], 0.0, 1.0)
+    probability: Float64 = np.clip(1.0 - alone[:, 0], 0.0, 1.0)
+    return probability

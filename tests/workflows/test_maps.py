@@ -103,3 +103,4 @@ def test_hotspots_fall_in_value_and_keep_the_tables_order_where_equal():
     assert hotspots(scores, "probability", 4).tolist() == []
     assert hotspots(scores, "attention_slide", 0).tolist() == []
     assert from_the_top(np.array([1.0, np.inf, 2.0])).tolist() == [2, 0]
+    np.testing.assert_array_equal(from_the_top(np.arange(1000) % 2), [*range(1, 1000, 2), *range(0, 1000, 2)])
