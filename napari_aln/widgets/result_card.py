@@ -63,6 +63,9 @@ class ResultCard(QFrame):
         head.addWidget(self.map_button, 0, Qt.AlignmentFlag.AlignTop)
         self.stale_note = WarningNote()
         self.stale_note.setObjectName("result_stale")
+        self.live_note = TextLabel(bold=True)
+        self.live_note.setObjectName("result_live")
+        self._record = record
         self._body = QFrame()
         self._body.setProperty("foreground", "true")
         body = QVBoxLayout(self._body)
@@ -87,6 +90,7 @@ class ResultCard(QFrame):
         layout.setSpacing(2)
         layout.addLayout(head)
         layout.addWidget(self.stale_note)
+        layout.addWidget(self.live_note)
         layout.addWidget(self._body)
         layout.addWidget(TextLabel(RESEARCH_NOTICE, bold=True))
 
@@ -94,6 +98,20 @@ class ResultCard(QFrame):
         """Grey the numbers and say why they no longer belong to what is shown; None: they do again."""
         self.stale_note.set_text(reason or "")
         self._grey.setEnabled(bool(reason))
+
+    def set_live(self, live: RunRecord | None, n_pending: int, problem: str = "") -> None:
+        """Say beside the stored result what the model would answer now; `problem`: why it cannot be said."""
+        lines = []
+        if live is not None:
+            name = live.classes[-1]
+            change = live.probabilities[name] - self._record.probabilities[name]
+            sign = "+" if change >= 0 else "\N{MINUS SIGN}"
+            now = f"{live.probabilities[name]:.3f} ({sign}{abs(change):.3f})"
+            lines.append(f"Now {name} {now}: {live.prediction}")
+            lines.append(f"from {count(live.n_patches)} patches, {count(live.n_bags)} bags")
+        if n_pending:
+            lines.append(f"{count(n_pending)} patches are pending: they are being read")
+        self.live_note.set_text("\n".join([*lines, problem] if problem else lines))
 
     def _on_show_map(self) -> None:
         self.show_map_requested.emit(self._run)

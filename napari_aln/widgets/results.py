@@ -52,3 +52,8 @@ class Results(QWidget):
         """Say of each run what changed since, if anything."""
         for run, reason in reasons.items():
             self.cards[run].set_stale(reason)
+
+    def set_live(self, run: str, live: RunRecord | None, n_pending: int, problem: str = "") -> None:
+        """Say what a run would answer now; see `ResultCard.set_live`."""
+        if run in self.cards:
+            self.cards[run].set_live(live, n_pending, problem)

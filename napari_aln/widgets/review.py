@@ -18,6 +18,7 @@ from napari_aln.store.remembered import Remembered
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
 from napari_aln.widgets.jobs import Job
+from napari_aln.widgets.live import Live
 from napari_aln.widgets.roi_editing import RoiEditing
 from napari_aln.widgets.scene import Scene
 from napari_aln.widgets.state import ReviewState
@@ -66,6 +67,8 @@ class Review(QObject):
         self.state.hide_names = self.remembered.hide_names
         self.scene = Scene(viewer, self.state)
         self.roi = RoiEditing(viewer, self.scene, self.state)
+        self.live = Live(self.state, self._cache)
+        self.live.failed.connect(self._on_error)
         self.scene.slide_removed.connect(self._on_slide_removed)
         self.scene.trouble.connect(self._on_error)
         self.scene.noted.connect(self._on_noted)
@@ -241,6 +244,7 @@ class Review(QObject):
         """Stop all work, let go of the slide and of the viewer."""
         for job in self.jobs:
             job.close()
+        self.live.close()
         self.roi.close()
         self.scene.close()
         if self.state.slide is not None:

@@ -84,7 +84,7 @@ class Scene:
             self.map.clear()
             return
         run, name = self._state.shown
-        scores = self._state.answers[run].scores
+        scores = self._state.scores_of(run)
         limits, colours = self._state.colour_limits(name), self._state.colour_map_of(name)
         self.map.show(scores.table, getattr(scores, name), limits, colours, self.frame)
         self._on_cursor()  # it may still lie over a patch, which now has another value

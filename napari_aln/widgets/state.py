@@ -26,11 +26,21 @@ if TYPE_CHECKING:
     from napari_aln.store.features import FeatureCache
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
+    from napari_aln.workflows.whatif import WhatIfAnswer
 
     Kind = Literal["whole-slide", "roi"]
 
 MODES_OF: dict[str, tuple[Mode, ...]] = {"whole-slide": ("dlcnbc-ws",), "roi": ("dlcnbc", "dlcnb")}
 """The modes that each of the two buttons runs."""
+
+MODEL, ROI, MASK, CLINICAL, SETTINGS = (
+    "the chosen model",
+    "the ROI",
+    "the tissue mask",
+    "clinical values",
+    "settings",
+)
+"""What may have changed since a run."""
 
 SHOWN_MAPS = ("attention_slide", "attention_bag", "contribution", "probability", "entropy")
 
@@ -49,6 +59,11 @@ class Answer:
         """Per-patch values of the run."""
         return self.result.scores[self.record.run]
 
+    @property
+    def bundle(self) -> Bundle:
+        """The model that answered."""
+        return next(b for b in self.request.bundles if b.card.mode == self.record.mode)
+
 
 class ReviewState:
     """One slide under review, the loaded models, the case, and the answers so far.
@@ -61,6 +76,7 @@ class ReviewState:
     bundles_changed = Signal()
     case_changed = Signal()  # regions, clinical values or settings
     answers_changed = Signal()
+    live_changed = Signal()  # what a run would answer now
     shown_changed = Signal()  # which map of which run
 
     def __init__(self) -> None:
@@ -73,6 +89,8 @@ class ReviewState:
         self.clinical_problem: str | None = None
         self.settings = PredictSettings()
         self.answers: dict[str, Answer] = {}  # by run
+        self.live: dict[str, WhatIfAnswer | None] = {}  # by run: what it would answer now
+        self.live_problems: dict[str, str] = {}  # by run: why that cannot be said
         self.shown: tuple[str, str] | None = None  # run and map
         self.colour_map: str | None = None  # the user's choice for unsigned maps; None: each map's own
         self.hide_names = False
@@ -90,7 +108,7 @@ class ReviewState:
         same = self.slide and slide and self.slide.info.quick_hash == slide.info.quick_hash
         self.slide = slide
         self.seen = None
-        self.answers = {}
+        self.answers, self.live, self.live_problems = {}, {}, {}
         self.shown = None
         if not same:
             self.regions = ()
@@ -186,6 +204,7 @@ class ReviewState:
         """Note what a run answered, and show its map."""
         for record in result.runs:
             self.answers[record.run] = Answer(request, seen, result, record)
+            self.live[record.run], self.live_problems[record.run] = None, ""
         self.answers_changed.emit()
         newest = result.runs[0]
         self.show(newest.run, newest.default_map if newest.default_map in SHOWN_MAPS else SHOWN_MAPS[0])
@@ -207,26 +226,58 @@ class ReviewState:
 
     def colour_limits(self, map_name: str) -> tuple[float, float]:
         """Return one colour scale of a map for all answers, so that they can be compared by eye."""
-        values = [getattr(answer.scores, map_name) for answer in self.answers.values()]
+        values = [getattr(self.scores_of(run), map_name) for run in self.answers]
         return colour_limits(MAP_STYLES[map_name], values)
 
-    def why_stale(self, run: str) -> str | None:
-        """Return what changed since a run, or None while its answer is that of the present question."""
+    def changes(self, run: str) -> list[str]:
+        """Return what changed since a run; nothing while its answer is that of the present question."""
         answer = self.answers[run]
-        asked, mode = answer.request, answer.record.mode
-        bundle = next(b for b in asked.bundles if b.card.mode == mode)
+        asked, bundle = answer.request, answer.bundle
+        mode = bundle.card.mode
         changed = []
         if self.chosen.get(mode) != key_of(bundle):
-            changed.append("the chosen model")
+            changed.append(MODEL)
         if mode != "dlcnbc-ws" and asked.regions != self.regions:
-            changed.append("the ROI")
+            changed.append(ROI)
         if mode == "dlcnbc-ws" and self.seen and self.seen.edited and answer.seen is not self.seen:
-            changed.append("the tissue mask")
+            changed.append(MASK)
         if bundle.card.clinical and asked.clinical != self.clinical:
-            changed.append("clinical values")
+            changed.append(CLINICAL)
         if _what_counts(bundle, asked.settings) != _what_counts(bundle, self.settings):
-            changed.append("settings")
+            changed.append(SETTINGS)
+        return changed
+
+    def why_stale(self, run: str) -> str | None:
+        """Return what changed since a run as a sentence, or None."""
+        changed = self.changes(run)
         return f"Changed since this run: {', '.join(changed)}." if changed else None
+
+    def can_be_asked_again(self, run: str) -> bool:
+        """Whether only such things changed since a run as cached features can answer for."""
+        from napari_aln.workflows.whatif import why_not
+
+        answer = self.answers[run]
+        changed = self.changes(run)
+        known = self.slide is not None and self.seen is not None and run in answer.result.features
+        return (
+            known
+            and bool(changed)
+            and set(changed) <= {ROI, CLINICAL}
+            and why_not(answer.bundle.card, answer.request.settings) is None
+        )
+
+    def set_live(self, run: str, live: WhatIfAnswer | None, problem: str = "") -> None:
+        """Note what a run would answer now; None: the same, or `problem` says why it cannot be said."""
+        self.live[run] = live
+        self.live_problems[run] = problem
+        self.live_changed.emit()
+        if self.shown and self.shown[0] == run:
+            self.shown_changed.emit()
+
+    def scores_of(self, run: str) -> PatchScores:
+        """Return a run's per-patch values as they would be now, else as they were."""
+        live = self.live.get(run)
+        return live.run.scores if live and live.run else self.answers[run].scores
 
 
 def key_of(bundle: Bundle) -> str:

@@ -89,6 +89,7 @@ class Wiring:
         state.bundles_changed.connect(self._on_bundles)
         state.case_changed.connect(self._on_case)
         state.answers_changed.connect(self._on_answers)
+        state.live_changed.connect(self._on_live)
         state.shown_changed.connect(self._on_shown)
         review.roi.changed.connect(self._on_roi_tools)
         review.failed.connect(self._on_failed)
@@ -156,6 +157,13 @@ class Wiring:
         if answers:
             self.dock.reveal("Results")
         self._show_stale()
+
+    def _on_live(self) -> None:
+        for run in self.state.answers:
+            live = self.state.live.get(run)
+            record = live.run.record if live and live.run else None
+            pending = len(live.pending) if live else 0
+            self.dock.results.set_live(run, record, pending, self.state.live_problems.get(run, ""))
 
     def _on_shown(self) -> None:
         if self.state.shown is None:

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
     from napari_aln.geometry import Mpp
     from napari_aln.mil.bundle import Bundle
-    from napari_aln.records import Region, SlideInfo, SlideResult
+    from napari_aln.records import PatchTable, Region, SlideInfo, SlideResult
     from napari_aln.slides import Slide
+    from napari_aln.store.features import FeatureCache
     from napari_aln.store.remembered import Remembered
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
+    from napari_aln.workflows.whatif import Extracted, WhatIf
 
 
 def open_for_review(path: Path, mpp: Mpp | None, remembered: Remembered) -> Generator[Progress, None, Slide]:
@@ -63,6 +65,16 @@ def predict_file(
             yield Progress("find tissue", 0, 1)
             seen = survey(slide)
         return (yield from predict_slide(slide, request, seen))
+
+
+def extract_for(
+    info: SlideInfo, what_if: WhatIf, pending: PatchTable, cache: FeatureCache | None
+) -> Generator[Progress, None, Extracted]:
+    """Yield progress, return the features of patches that a what-if still misses."""
+    from napari_aln.workflows.whatif import extract_pending
+
+    with _reopened(info) as slide:
+        return (yield from extract_pending(slide, what_if, pending, cache))
 
 
 def load_bundles(paths: Sequence[Path]) -> Generator[Progress, None, tuple[list[Bundle], list[AlnError]]]:

@@ -106,18 +106,26 @@ class RegionsLayer(HeldLayer):
 
     def _build(self, rings: list[_Ring], frame: Frame) -> None:
         self._mean_mpp = frame.mpp.mean if frame.mpp else 1.0
+        features = pd.DataFrame(
+            # with their types: of an empty column pandas would make one of numbers
+            {
+                "role": pd.Series([r.role for r in rings], dtype=object),
+                "region": pd.Series([r.region for r in rings], dtype=int),
+            }
+        )
+        if self._layer is not None:  # the layer stays: taking it out and in again costs half a second
+            self._layer.data = [(ring.l0_yx, "polygon") for ring in rings]
+            self._layer.features = features
+            self._layer.edge_color = COLOUR
+            self._layer.face_color = "transparent"
+            self._layer.edge_width = self._edge_width
+            return
         layer = Shapes(
             [ring.l0_yx for ring in rings] or None,
             ndim=2,
             shape_type="polygon",
             name=NAME,
-            features=pd.DataFrame(
-                # with their types: of an empty column pandas would make one of numbers
-                {
-                    "role": pd.Series([r.role for r in rings], dtype=object),
-                    "region": pd.Series([r.region for r in rings], dtype=int),
-                }
-            ),
+            features=features,
             feature_defaults={"role": OUTLINE, "region": 0},
             edge_color=COLOUR,
             edge_width=self._edge_width,
@@ -131,9 +139,8 @@ class RegionsLayer(HeldLayer):
         layer.events.data.connect(self._on_data)
         layer.mouse_drag_callbacks.append(self._follow_drag)
         active = self._viewer.layers.selection.active
-        was_ours = active is not None and active is self._layer
         self._put(layer)
-        self._viewer.layers.selection.active = layer if was_ours else active
+        self._viewer.layers.selection.active = active
 
     def _on_data(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
         action = str(getattr(event, "action", "changed"))

@@ -1,0 +1,119 @@
+"""Live what-if: as the ROI or a clinical value changes, answers are asked again, from cached features.
+
+The stored result stays as it is; what would be said now stands beside it. Patches that no run has read yet
+are extracted in the background, and the answer says how many are still to come.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_aln.errors import AlnError
+from napari_aln.widgets.jobs import Job
+from napari_aln.workflows import review as steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_aln.store.features import FeatureCache
+    from napari_aln.widgets.state import Answer, ReviewState
+    from napari_aln.workflows.whatif import Extracted, WhatIf
+
+PAUSE_MS = 400  # without a change, before missing patches are read
+
+
+class Live(QObject):
+    """Asks again.
+
+    Parameters
+    ----------
+    state
+        Whose answers are asked again.
+    cache
+        Returns where features are kept.
+    """
+
+    failed = Signal(object)  # the exception of a background extraction
+
+    def __init__(self, state: ReviewState, cache: Callable[[], FeatureCache | None]) -> None:
+        super().__init__()
+        self._state, self._cache = state, cache
+        self._asked: dict[str, tuple[Answer, WhatIf]] = {}  # by run
+        self._extracting: str | None = None  # the run whose missing patches are being read
+        self.job = Job("what-if", self)
+        self.job.done.connect(self._on_extracted)
+        self.job.failed.connect(self.failed)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self._extract_next)
+        state.case_changed.connect(self.ask_again)
+        state.answers_changed.connect(self._on_answers)
+
+    def ask_again(self) -> None:
+        """Answer for the present regions and clinical values."""
+        for run in self._state.answers:
+            self._ask(run)
+        if any(live and len(live.pending) for live in self._state.live.values()):
+            self._pause.start()
+
+    def close(self) -> None:
+        """Stop the work and stop listening."""
+        self._pause.stop()
+        self._state.case_changed.disconnect(self.ask_again)
+        self._state.answers_changed.disconnect(self._on_answers)
+        self.job.close()
+
+    def _ask(self, run: str) -> None:
+        state = self._state
+        if not state.can_be_asked_again(run):
+            state.set_live(run, None)
+            return
+        try:
+            what_if = self._what_if(run)
+            live = what_if.score(state.regions, state.clinical)
+        except AlnError as error:
+            state.set_live(run, None, error.fact)
+        else:
+            state.set_live(run, live)
+
+    def _what_if(self, run: str) -> WhatIf:
+        from napari_aln.workflows.whatif import WhatIf
+
+        state = self._state
+        answer = state.answers[run]
+        known = self._asked.get(run)
+        if known is None or known[0] is not answer:
+            assert state.slide is not None
+            assert state.seen is not None
+            made = WhatIf.of_result(answer.result, answer.bundle, state.slide, answer.seen or state.seen)
+            self._asked[run] = known = answer, made
+        return known[1]
+
+    def _on_answers(self) -> None:
+        answers = self._state.answers
+        self._asked = {run: known for run, known in self._asked.items() if answers.get(run) is known[0]}
+        if self._extracting not in self._asked:
+            self.job.reset()
+        self.ask_again()
+
+    def _extract_next(self) -> None:
+        slide = self._state.slide
+        if slide is None or self.job.is_running:
+            return
+        for run, live in self._state.live.items():
+            if live is not None and len(live.pending):
+                self._extracting = run
+                what_if = self._asked[run][1]
+                work = partial(steps.extract_for, slide.info, what_if, live.pending, self._cache())
+                self.job.start(work)
+                return
+
+    def _on_extracted(self, extracted: Extracted) -> None:
+        run, self._extracting = self._extracting, None
+        if run in self._asked:
+            self._asked[run][1].add(extracted)
+            self.ask_again()
