@@ -142,12 +142,27 @@ def test_regions_that_cannot_be_used_leave_the_window_usable(ready, roi_file, tm
 
 
 def test_a_region_too_small_for_a_patch(ready, tmp_path):
+    ready.viewer.scene.camera.center = (415, 515)
+    ready.click(ready.dock.navigation.power_buttons[1])
     ready.draw([(1000, 800), (1060, 800), (1060, 860), (1000, 860)])
     assert_one_message(
         ready, lambda: ready.click(ready.dock.run.buttons["roi"]), "no patch", "Draw a larger region"
     )
     assert "Failed" in ready.dock.run.status.shown_text()
     ready.run("whole-slide")
+
+
+def test_a_click_where_an_outline_was_meant_draws_nothing(ready):
+    ready.draw(OUTLINE[:-1])
+    drawn = ready.state.regions
+    ready.click(ready.dock.roi.draw_button)
+    for place in ((1500, 1000), (1504, 1004)):  # begun and ended at once
+        ready.qtbot.mouseClick(ready.canvas, ready.left, pos=ready.on_canvas(*place))
+    assert ready.state.regions == drawn
+    assert ready.errors() == []
+    ready.draw([(500, 400), (900, 400), (900, 600), (500, 600)])
+    assert ready.state.regions != drawn
+    ready.run("roi")
 
 
 def test_a_region_drawn_beside_the_slide(ready):
@@ -218,14 +233,14 @@ def rng_slide(tmp_path, tissue_slide):
     return path
 
 
-@pytest.mark.parametrize(("name", "text"), [("age", "150"), ("age", "old"), ("tumor_size", "-2")])
-def test_clinical_values_out_of_range_are_named_beside_the_field(ready, name, text):
-    line = ready.part(QLineEdit, f"clinical_{name}")
-    ready.write(line, text)
-    assert not ready.dock.run.buttons["whole-slide"].isEnabled()
-    assert "give a number above 0" in ready.dock.run.reasons["whole-slide"].shown_text()
-    ready.write(line, "2")
-    assert ready.dock.run.buttons["whole-slide"].isEnabled()
+def test_clinical_values_out_of_range_are_named_beside_the_field(ready):
+    for name, text in (("age", "150"), ("age", "old"), ("tumor_size", "-2")):
+        line = ready.part(QLineEdit, f"clinical_{name}")
+        ready.write(line, text)
+        assert not ready.dock.run.buttons["whole-slide"].isEnabled()
+        assert "give a number above 0" in ready.dock.run.reasons["whole-slide"].shown_text()
+        ready.write(line, "2")
+        assert ready.dock.run.buttons["whole-slide"].isEnabled()
     assert ready.errors() == []
 
 

@@ -95,17 +95,18 @@ class Hands:
 
     def draw(self, l0_xy) -> None:
         """Draw a closed line through places in level-0 pixels, in one stroke of the mouse."""
+        before = self.state.regions
         self.click(self.dock.roi.draw_button)
         places = np.asarray(l0_xy, float)
         corners = [self.on_canvas(*place) for place in [*places, places[0]]]
         QTest.mouseMove(self.canvas, corners[0])
         QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=corners[0])
         for start, end in pairwise(corners):
-            for share in np.linspace(0.1, 1, 10):
+            for share in np.linspace(0.2, 1, 5):
                 QTest.mouseMove(self.canvas, start + (end - start) * share)
                 QApplication.processEvents()
         QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=corners[-1])
-        self.until(lambda: bool(self.state.regions))
+        self.until(lambda: self.state.regions != before)
 
     def on_canvas(self, x_l0: float, y_l0: float) -> QPoint:
         """Return where a level-0 pixel is drawn."""
