@@ -3,8 +3,8 @@
 ASAP knows neither holes nor regions of several parts. So each ring is written as an annotation of its own;
 a hole belongs to the group ``<group> hole`` below its outline's group, which ASAP shows and, by the order of
 groups, burns into a mask after it. Attributes of ours say which rings make a region (`parts`). ASAP drops
-them when it saves: then a hole is cut out of the smallest outline of its group that encloses it, and parts
-become regions.
+them when it saves: then a hole is cut out of the outline of its group that encloses it, of several one of its
+own name before others and the smallest before larger ones, and parts become regions.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shapely.geometry import Polygon
+    from shapely.geometry.base import BaseGeometry
 
     from napari_aln.annotations.statement import Origin
     from napari_aln.geometry import Mpp
@@ -65,8 +66,9 @@ def regions_of(root: Element, name: str, shift_xy: tuple[float, float]) -> tuple
             continue
         rings.append(_ring(annotation, f"{name}: annotation {number}", shift_xy))
     regions = joined(ring for ring in rings if ring.link or not ring.is_hole)
-    for hole in (ring for ring in rings if ring.is_hole and not ring.link):
-        _cut_out(hole, regions)
+    holes = [ring for ring in rings if ring.is_hole and not ring.link]
+    if holes:
+        regions = _cut_out(holes, regions)
     if not regions:
         raise AnnotationError(f"{name} holds no area.", "Draw a polygon in ASAP and save again.")
     return tuple(regions)
@@ -85,22 +87,32 @@ def _ring(annotation: Element, where: str, shift_xy: tuple[float, float]) -> Rin
     return Ring(polygon, link_of(annotation), role == HOLE, annotation.get("Name", ""), group, color)
 
 
-def _cut_out(hole: Ring, regions: list[Region]) -> None:
-    """Cut a hole out of the smallest region of its group that encloses it; else it stays, as a region."""
-    area = mended(hole.area)
-    around = [
-        (region.geometry.area, number)
-        for number, region in enumerate(regions)
-        if region.classification == hole.classification
-        and region.geometry.area > area.area
-        and mended(region.geometry).covers(area)
-    ]
-    if not around:
-        regions.append(Region(hole.area, hole.name, f"{hole.classification}{_HOLE_GROUP}".strip()))
-        return
-    number = min(around)[1]
-    left = shapely.difference(mended(regions[number].geometry), area)
-    regions[number] = replace(regions[number], geometry=left)
+def _cut_out(holes: list[Ring], regions: list[Region]) -> list[Region]:
+    """Cut each hole out of the smallest region of its group and, if any, name that encloses it.
+
+    A hole that none encloses stays, as a region.
+    """
+    outlines = [mended(region.geometry) for region in regions]
+    tree = shapely.STRtree(outlines)
+    cuts: dict[int, list[BaseGeometry]] = {}
+    alone: list[Region] = []
+    for hole in holes:
+        area = mended(hole.area)
+        around = [
+            (regions[number].name != hole.name, outlines[number].area, int(number))
+            for number in tree.query(area, predicate="covered_by")
+            if regions[number].classification == hole.classification and outlines[number].area > area.area
+        ]
+        if around:
+            cuts.setdefault(min(around)[-1], []).append(area)
+        else:
+            alone.append(Region(hole.area, hole.name, f"{hole.classification}{_HOLE_GROUP}".strip()))
+    left = list(regions)
+    for number, areas in cuts.items():
+        left[number] = replace(
+            regions[number], geometry=outlines[number].difference(shapely.union_all(areas))
+        )
+    return left + alone
 
 
 def _order(vertex: Element, where: str) -> float:

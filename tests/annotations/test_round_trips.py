@@ -190,6 +190,25 @@ def test_holes_outlive_another_program(tmp_path, write):
     assert {(r.name, r.classification) for r in again} == {(r.name, r.classification) for r in REGIONS}
 
 
+@pytest.mark.parametrize("write", [write_asap, write_imagescope])
+def test_what_fills_a_hole_outlives_another_program(tmp_path, write):
+    hole = box(20, 20, 40, 40)
+    regions = [Region(hole), Region(box(0, 0, 100, 100).difference(hole)), Region(hole)]
+    path = tmp_path / "r.xml"
+    write(regions, path, mpp=None, slide_hash="")
+    re_saved(path)
+    assert [region.geometry.area for region in read_regions(path)] == [400, 9600, 400]
+
+
+def test_an_asap_hole_is_cut_from_the_outline_of_its_name(tmp_path):
+    hole = box(20, 20, 40, 40)
+    regions = [Region(box(10, 10, 50, 50), "small"), Region(box(0, 0, 100, 100).difference(hole), "large")]
+    path = tmp_path / "r.xml"
+    write_asap(regions, path, mpp=None, slide_hash="")
+    re_saved(path)
+    assert [region.geometry.area for region in read_regions(path)] == [1600, 9600]
+
+
 def test_an_asap_hole_is_a_group_of_its_own_below_the_outlines_group(tmp_path):
     path = tmp_path / "r.xml"
     write_asap(REGIONS[:1], path, mpp=None, slide_hash="")
