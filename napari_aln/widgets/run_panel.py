@@ -77,7 +77,7 @@ class RunPanel(QWidget):
         self._cancelling = False
         running = state is JobState.RUNNING
         self.bar.setVisible(running)
-        self.bar.setRange(0, 0)  # busy until the first progress
+        self._show_share(0, 1)  # until the first progress
         self.cancel_button.setVisible(running)
         self.cancel_button.setEnabled(running)
         self.status.set_text(text)
@@ -89,15 +89,15 @@ class RunPanel(QWidget):
         """Show how far a running job is; late reports, after its end or a cancel, are ignored."""
         if self._state is not JobState.RUNNING or self._cancelling:
             return
-        if total <= 1:
-            self.bar.setRange(0, 0)  # one step of unknown length
-        elif total <= LONGEST_BAR:
-            self.bar.setRange(0, total)
-            self.bar.setValue(done)
-        else:
-            self.bar.setRange(0, LONGEST_BAR)
-            self.bar.setValue(done * LONGEST_BAR // total)
+        self._show_share(done, max(total, 1))
         self.status.set_text(progress_line(step, done, total, per_second, eta_s))
+
+    def _show_share(self, done: int, total: int) -> None:
+        # Never Qt's busy bar: beside an OpenGL canvas each step of its animation draws the whole window anew,
+        # which without a graphics card takes a processor core from the run.
+        scale = max(1, -(-total // LONGEST_BAR))
+        self.bar.setRange(0, total // scale)
+        self.bar.setValue(done // scale)
 
     def _on_run(self, kind: str) -> None:
         self.run_requested.emit(kind)

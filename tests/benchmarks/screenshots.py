@@ -31,7 +31,7 @@ STATES = (
     "empty", "failed", "asking", "associated", "help", "open", "mask",
     "running", "cancelled", "one", "two", "attention", "top", "x10", "x40", "signed",
 )  # fmt: skip
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 class Walk:

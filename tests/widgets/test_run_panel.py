@@ -76,6 +76,13 @@ def test_progress_bar_stands_where_the_work_does(panel, done, total, share):
     assert bar.value() / bar.maximum() == pytest.approx(share)
 
 
+def test_the_bar_never_moves_by_itself(panel):
+    panel.set_state(JobState.RUNNING)
+    assert panel.bar.maximum() > 0
+    panel.show_progress("open", 0, 1, None, None)
+    assert (panel.bar.value(), panel.bar.maximum()) == (0, 1)
+
+
 def test_progress_after_the_end_is_ignored(panel):
     panel.set_state(JobState.RUNNING)
     panel.set_state(JobState.FAILED, "It failed.")
