@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
+from napari_aln.annotations.mend import mended
 from napari_aln.records import Region
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Regions = tuple[Region, ...]
 
 def added(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
     """Add an area. What it touches grows into one region under the first one's name; else it is a new one."""
-    area = valid_area(drawn)
+    area = mended(drawn)
     if area.is_empty:
         return tuple(regions)
     touched = [region for region in regions if region.geometry.intersects(area)]
@@ -33,14 +34,14 @@ def added(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
         return (*regions, Region(area))
     grown = shapely.union_all([area, *(region.geometry for region in touched)])
     kept = [region for region in regions if region is touched[0] or region not in touched]
-    return tuple(replace(r, geometry=valid_area(grown)) if r is touched[0] else r for r in kept)
+    return tuple(replace(r, geometry=mended(grown)) if r is touched[0] else r for r in kept)
 
 
 def subtracted(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
     """Take an area away; inside a region it leaves a hole. Regions it does not touch stay, to the bit."""
-    area = valid_area(drawn)
+    area = mended(drawn)
     changed = (
-        replace(r, geometry=valid_area(shapely.difference(r.geometry, area)))
+        replace(r, geometry=mended(shapely.difference(r.geometry, area)))
         if r.geometry.intersects(area)
         else r
         for r in regions
@@ -50,14 +51,14 @@ def subtracted(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
 
 def intersected(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
     """Keep only what lies inside an area."""
-    area = valid_area(drawn)
-    kept = (replace(r, geometry=valid_area(shapely.intersection(r.geometry, area))) for r in regions)
+    area = mended(drawn)
+    kept = (replace(r, geometry=mended(shapely.intersection(r.geometry, area))) for r in regions)
     return tuple(region for region in kept if not region.geometry.is_empty)
 
 
 def simplified(regions: Sequence[Region], tolerance_px: float) -> Regions:
     """Drop vertices: no outline moves by more than `tolerance_px` level-0 pixels (Douglas, Peucker 1973)."""
-    kept = (replace(r, geometry=valid_area(shapely.simplify(r.geometry, tolerance_px))) for r in regions)
+    kept = (replace(r, geometry=mended(shapely.simplify(r.geometry, tolerance_px))) for r in regions)
     return tuple(region for region in kept if not region.geometry.is_empty)
 
 
@@ -86,13 +87,5 @@ def area_of_mask(
     runs = shapely.box(left, row, right, row + 1)
     stairs = shapely.union_all(runs)
     # Normalised, a ring starts at a true corner: its start is the one vertex that simplifying never drops.
-    smooth = valid_area(shapely.simplify(shapely.normalize(stairs), 1.0))
+    smooth = mended(shapely.simplify(shapely.normalize(stairs), 1.0))
     return shapely.transform(smooth, lambda xy: xy * np.asarray(pixel_l0) + np.asarray(l0_xy))
-
-
-def valid_area(geometry: BaseGeometry) -> BaseGeometry:
-    """Return the areas of a geometry as valid polygons: bow ties are split, lines and points dropped."""
-    mended = geometry if geometry.is_valid else shapely.make_valid(geometry)
-    parts = shapely.get_parts(shapely.get_parts(mended))
-    areas = parts[shapely.area(parts) > 0]
-    return mended if len(areas) == len(parts) else shapely.union_all(areas)

@@ -6,7 +6,7 @@ regions are read back only after the user changed a shape: what was imported sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from napari.layers import Shapes
 from psygnal import Signal
 from shapely.geometry import Point, Polygon
 
+from napari_aln.annotations.mend import mended
 from napari_aln.records import Region
 from napari_aln.widgets.layers.held import HeldLayer
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from numpy.typing import NDArray
+    from shapely.geometry.base import BaseGeometry
 
     from napari_aln.widgets.layers.placement import Frame
 
@@ -170,24 +172,27 @@ class RegionsLayer(HeldLayer):
         return True
 
     def _read(self) -> tuple[Region, ...]:
-        """Return the regions as the shapes now say, holes cut out of the region they were drawn in."""
+        """Return the regions as the shapes now say: parts joined, holes cut out of the part they lie in."""
         layer = self._layer
         if layer is None:
             return ()
         roles, numbers = layer.features["role"], layer.features["region"]
         kinds = zip(layer.data, layer.shape_type, roles, numbers, strict=True)
-        shapes = [(_area(yx, kind), role, int(number)) for yx, kind, role, number in kinds]
-        regions = []
-        for area, role, number in shapes:
-            if area is None or role == HOLE:
-                continue
-            holes = [a for a, r, n in shapes if a is not None and r == HOLE and n == number and number]
-            left = shapely.difference(area, shapely.union_all(holes)) if holes else area
-            known = self._regions[number - 1] if 0 < number <= len(self._regions) else None
-            regions.append(
-                Region(left, name=known.name, classification=known.classification) if known else Region(left)
-            )
-        return tuple(regions)
+        rings = [(_area(yx, kind), role, int(number)) for yx, kind, role, number in kinds]
+        outlines = [(area, number) for area, role, number in rings if area is not None and role != HOLE]
+        holes = [(area, number) for area, role, number in rings if area is not None and role == HOLE]
+        parts: dict[int, list[BaseGeometry]] = {}
+        for place, (outline, number) in enumerate(outlines):
+            own = [h for h, n in holes if n == number and h.area < outline.area and _lies_in(h, outline)]
+            part = shapely.difference(outline, shapely.union_all(own)) if own else outline
+            known = 0 < number <= len(self._regions)
+            parts.setdefault(number if known else -1 - place, []).append(part)
+        return tuple(
+            replace(self._regions[number - 1], geometry=shapely.union_all(areas))
+            if number > 0
+            else Region(areas[0])
+            for number, areas in parts.items()
+        )
 
     def _after_removal(self) -> None:
         self._regions = ()
@@ -207,14 +212,19 @@ def _yx(ring: shapely.LinearRing) -> NDArray[np.float64]:
     return closed
 
 
-def _area(l0_yx: NDArray[np.floating], kind: str) -> Polygon | None:
-    """Return a shape as an area in level-0 pixels (x, y); None for lines and paths."""
+def _lies_in(hole: BaseGeometry, outline: BaseGeometry) -> bool:
+    return bool(outline.contains(hole.representative_point()))
+
+
+def _area(l0_yx: NDArray[np.floating], kind: str) -> BaseGeometry | None:
+    """Return a shape as a valid area in level-0 pixels (x, y); None for what has none."""
     xy = np.asarray(l0_yx, float)[:, ::-1]
     if kind == "ellipse":
         return _ellipse(xy)
     if kind not in ("polygon", "rectangle") or len(xy) < 3:
         return None
-    return Polygon(xy)
+    area = mended(Polygon(xy))
+    return None if area.is_empty else area
 
 
 def _ellipse(corners_xy: NDArray[np.float64]) -> Polygon:
