@@ -26,6 +26,7 @@ from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.associated_dialog import AssociatedDialog
 from napari_aln.widgets.clinical_form import ClinicalForm
+from napari_aln.widgets.compare_panel import ComparePanel
 from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES
 from napari_aln.widgets.drops import CanvasDrops, paths_of
 from napari_aln.widgets.forms import SettingsForm
@@ -98,6 +99,7 @@ class ReviewDock(QWidget):
         self.roi = RoiPanel()
         self.run = RunPanel()
         self.results = Results()
+        self.compare = ComparePanel()
         self.map = MapPanel()
         self.settings = SettingsForm(self.review.state.settings)
         self.log = LogPanel()
@@ -112,12 +114,14 @@ class ReviewDock(QWidget):
             "Patient": Section("Patient", self.clinical),
             "Tumour ROI": Section("Tumour ROI", self.roi),
             "Results": Section("Results", self.results),
+            "Comparison": Section("ROI against whole slide", self.compare),
             "Map": Section("Map on the slide", self.map),
             "Settings": Section("Settings", self.settings, is_open=False),
             "Log": Section("Log", self.log, is_open=False),
         }
         for section in self.sections.values():
             column.addWidget(section)
+        self.sections["Comparison"].hide()  # until there are two runs to compare
         column.addStretch()
         self.scroll_area = QScrollArea()
         self.scroll_area.setWidgetResizable(True)

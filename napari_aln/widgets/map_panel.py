@@ -22,11 +22,14 @@ from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.labels import TextLabel
 from napari_aln.widgets.legend import Legend, Scale
 from napari_aln.widgets.wheel import guard_wheel, leave_keys
-from napari_aln.workflows.maps import MAP_STYLES
+from napari_aln.workflows.maps import MAP_STYLES, SCALING_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_aln.workflows.maps import Scaling
+
+SCALINGS: tuple[Scaling, ...] = ("unscaled", "rank", "min-max")
 COLOUR_MAPS = ("viridis", "cividis", "magma", "inferno", "PuOr_r")
 """Readable with every common colour blindness; the last for signed maps."""
 
@@ -41,6 +44,8 @@ class MapPanel(QWidget):
     visible_changed = Signal(bool)
     opacity_changed = Signal(float)  # 0 to 1
     colour_map_changed = Signal(str)
+    scaling_changed = Signal(str)  # a key of `SCALINGS`
+    threshold_changed = Signal(float)  # share of the colour scale, 0 to 1
     mask_visible_changed = Signal(bool)
     mask_edit_requested = Signal(bool)  # True: start, False: end
     mask_reset_requested = Signal()
@@ -70,27 +75,30 @@ class MapPanel(QWidget):
         self.map_combo = _combo("map_name", "Map")
         self.colour_combo = _combo("map_colours", "Colours")
         self.colour_combo.addItems(COLOUR_MAPS)
-        choices = (("Run", self.run_combo), ("Map", self.map_combo), ("Colours", self.colour_combo))
+        self.scaling_combo = _combo("map_scaling", "Scaling")
+        _fill(self.scaling_combo, [(key, _capital(SCALING_NAMES[key])) for key in SCALINGS])
+        choices = (
+            ("Run", self.run_combo),
+            ("Map", self.map_combo),
+            ("Scaling", self.scaling_combo),
+            ("Colours", self.colour_combo),
+        )
         for row, (title, combo) in enumerate(choices, start=CHOICES_ROW):
             grid.addWidget(QLabel(title), row, 0)
             grid.addWidget(combo, row, 1)
+        self.threshold_slider, self.threshold_text, threshold = self._percent("map_threshold")
+        self.threshold_slider.setAccessibleName("Show patches from this share of the colour scale on")
+        self.threshold_slider.setToolTip("Hide patches below this share of the colour scale")
+        grid.addWidget(QLabel("From"), CHOICES_ROW + 4, 0)
+        grid.addLayout(threshold, CHOICES_ROW + 4, 1)
         self.visible_box = QCheckBox("Sh&ow")
         self.visible_box.setObjectName("map_visible")
         self.visible_box.setAccessibleName("Show the map on the slide")
         self.visible_box.setChecked(True)
-        self.opacity_slider = QSlider(Qt.Orientation.Horizontal)
-        self.opacity_slider.setObjectName("map_opacity")
+        self.opacity_slider, self.opacity_text, opacity = self._percent("map_opacity")
         self.opacity_slider.setAccessibleName("Opacity in per cent")
-        self.opacity_slider.setRange(0, 100)
-        self.opacity_slider.setPageStep(10)
-        guard_wheel(self.opacity_slider)
-        self.opacity_text = QLabel()
-        self.opacity_text.setMinimumWidth(self.fontMetrics().horizontalAdvance("100 %") + 8)
-        opacity = QHBoxLayout()
-        opacity.addWidget(self.opacity_slider, 1)
-        opacity.addWidget(self.opacity_text)
-        grid.addWidget(self.visible_box, CHOICES_ROW + 3, 0)
-        grid.addLayout(opacity, CHOICES_ROW + 3, 1)
+        grid.addWidget(self.visible_box, CHOICES_ROW + 5, 0)
+        grid.addLayout(opacity, CHOICES_ROW + 5, 1)
         self.quantity = TextLabel(bold=True)
         self.quantity.setObjectName("map_quantity")
         self.legend = Legend()
@@ -107,14 +115,30 @@ class MapPanel(QWidget):
         grid.addWidget(self.quantity, 0, 0, 1, 2)
         grid.addWidget(self.legend, 1, 0, 1, 2)
         grid.addLayout(under, 2, 0, 1, 2)
-        grid.addWidget(self.notice, CHOICES_ROW + 4, 0, 1, 2)
+        grid.addWidget(self.notice, CHOICES_ROW + 6, 0, 1, 2)
         self.run_combo.currentIndexChanged.connect(self._on_map)
         self.map_combo.currentIndexChanged.connect(self._on_map)
         self.colour_combo.currentTextChanged.connect(self.colour_map_changed)
         self.visible_box.toggled.connect(self.visible_changed)
         self.opacity_slider.valueChanged.connect(self._on_opacity)
+        self.scaling_combo.currentIndexChanged.connect(self._on_scaling)
+        self.threshold_slider.valueChanged.connect(self._on_threshold)
         self.set_cursor_value(None)
         self.set_opacity(0.5)
+        self.set_threshold(0.0)
+
+    def _percent(self, name: str) -> tuple[QSlider, QLabel, QHBoxLayout]:
+        slider = QSlider(Qt.Orientation.Horizontal)
+        slider.setObjectName(name)
+        slider.setRange(0, 100)
+        slider.setPageStep(10)
+        guard_wheel(slider)
+        text = QLabel()
+        text.setMinimumWidth(self.fontMetrics().horizontalAdvance("100 %") + 8)
+        row = QHBoxLayout()
+        row.addWidget(slider, 1)
+        row.addWidget(text)
+        return slider, text, row
 
     def _build_mask_part(self) -> None:
         row = QHBoxLayout(self._mask_part)
@@ -171,15 +195,36 @@ class MapPanel(QWidget):
         colour_map: str,
         model: str,
         extend: str = "neither",
+        how: str = "",
     ) -> None:
-        """Say what the colours mean; `extend`: on which sides values lie beyond the scale."""
-        self.quantity.set_text(f"{quantity} ({unit})")
+        """Say what the colours mean.
+
+        `extend`: on which sides values lie beyond the scale; `how`: scaling and threshold in words.
+        """
+        self.quantity.set_text(f"{quantity} ({unit})" + (f", {how}" if how else ""))
         self.model.set_text(model)
         self.legend.set_scale(Scale(limits, colour_map, extend))
         with QSignalBlocker(self.colour_combo):
             if self.colour_combo.findText(colour_map) < 0:
                 self.colour_combo.addItem(colour_map)
             self.colour_combo.setCurrentText(colour_map)
+
+    def set_nothing(self, reason: str) -> None:
+        """Say why the map that was asked for cannot be shown."""
+        self.quantity.set_text(reason)
+        self.model.set_text("")
+        self.legend.set_scale(None)
+
+    def set_scaling(self, scaling: Scaling) -> None:
+        """Show how values become colours. Does not emit."""
+        with QSignalBlocker(self.scaling_combo):
+            self.scaling_combo.setCurrentIndex(self.scaling_combo.findData(scaling))
+
+    def set_threshold(self, threshold: float) -> None:
+        """Show from which share of the colour scale on patches are shown. Does not emit."""
+        with QSignalBlocker(self.threshold_slider):
+            self.threshold_slider.setValue(round(threshold * 100))
+        self._show_threshold()
 
     def set_cursor_value(self, value: float | None) -> None:
         """Show the value under the cursor; None: no patch is there."""
@@ -222,6 +267,17 @@ class MapPanel(QWidget):
         self._show_opacity()
         self.opacity_changed.emit(self.opacity_slider.value() / 100)
 
+    def _on_scaling(self, _index: int) -> None:
+        self.scaling_changed.emit(self.scaling_combo.currentData())
+
+    def _on_threshold(self, _value: int) -> None:
+        self._show_threshold()
+        self.threshold_changed.emit(self.threshold_slider.value() / 100)
+
+    def _show_threshold(self) -> None:
+        value = self.threshold_slider.value()
+        self.threshold_text.setText(f"{value} %" if value else "all")
+
     def _show_opacity(self) -> None:
         self.opacity_text.setText(f"{self.opacity_slider.value()} %")
 
@@ -232,8 +288,11 @@ class MapPanel(QWidget):
 
 
 def _quantity(name: str) -> str:
-    quantity = MAP_STYLES[name].quantity
-    return quantity[0].upper() + quantity[1:]
+    return _capital(MAP_STYLES[name].quantity)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _fill(combo: QComboBox, items: Sequence[tuple[str, str]]) -> None:

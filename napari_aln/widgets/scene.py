@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_aln.widgets.dropped import SLIDE_PATH
 from napari_aln.widgets.layers import Frame, MapLayer, MaskLayer, RegionsLayer, SlideLayer, UnitsGuard
+from napari_aln.widgets.shown import ShownMap, shown_map
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -45,6 +46,7 @@ class Scene:
         self._viewer = viewer
         self._state = state
         self.frame = Frame()
+        self.shown: ShownMap | str | None = None  # the map on the slide, or why there is none
         self.guard = UnitsGuard(viewer)
         self.slide = SlideLayer(viewer, SLIDE_RANK)
         self.mask = MaskLayer(viewer, MASK_RANK)
@@ -80,13 +82,11 @@ class Scene:
 
     def show_map(self) -> None:
         """Show the map that the state names, or none."""
-        if self._state.shown is None:
+        self.shown = shown = shown_map(self._state)
+        if not isinstance(shown, ShownMap):
             self.map.clear()
             return
-        run, name = self._state.shown
-        scores = self._state.scores_of(run)
-        limits, colours = self._state.colour_limits(name), self._state.colour_map_of(name)
-        self.map.show(scores.table, getattr(scores, name), limits, colours, self.frame)
+        self.map.show(shown.table, shown.values, shown.limits, shown.colour_map, self.frame)
         self._on_cursor()  # it may still lie over a patch, which now has another value
 
     def show_mask(self, visible: bool) -> None:

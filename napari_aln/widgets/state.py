@@ -14,6 +14,7 @@ from napari_aln.errors import ClinicalError
 from napari_aln.records import Clinical
 from napari_aln.settings import PredictSettings
 from napari_aln.store.result import alias_of, shown_name
+from napari_aln.workflows.compare import compare
 from napari_aln.workflows.maps import MAP_STYLES, colour_limits
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from napari_aln.records import Mode, PatchScores, Region, RunRecord, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
+    from napari_aln.workflows.compare import Comparison
+    from napari_aln.workflows.maps import Scaling
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
     from napari_aln.workflows.whatif import WhatIfAnswer
@@ -92,8 +95,12 @@ class ReviewState:
         self.live: dict[str, WhatIfAnswer | None] = {}  # by run: what it would answer now
         self.live_problems: dict[str, str] = {}  # by run: why that cannot be said
         self.shown: tuple[str, str] | None = None  # run and map
+        self.difference = False  # the map that is named is shown as ROI minus whole slide
+        self.scaling: Scaling = "unscaled"
+        self.threshold = 0.0  # share of the colour scale from which on patches are shown
         self.colour_map: str | None = None  # the user's choice for unsigned maps; None: each map's own
         self.hide_names = False
+        self._compared: tuple[tuple[object, ...], Comparison] | None = None  # what was compared, and how
 
     @property
     def name(self) -> str:
@@ -109,7 +116,7 @@ class ReviewState:
         self.slide = slide
         self.seen = None
         self.answers, self.live, self.live_problems = {}, {}, {}
-        self.shown = None
+        self.shown, self.difference, self._compared = None, False, None
         if not same:
             self.regions = ()
             self.clinical, self.clinical_problem = Clinical(), None
@@ -206,12 +213,29 @@ class ReviewState:
             self.answers[record.run] = Answer(request, seen, result, record)
             self.live[record.run], self.live_problems[record.run] = None, ""
         self.answers_changed.emit()
-        newest = result.runs[0]
+        newest, self.difference = result.runs[0], False
         self.show(newest.run, newest.default_map if newest.default_map in SHOWN_MAPS else SHOWN_MAPS[0])
 
     def show(self, run: str, map_name: str) -> None:
-        """Choose the map that lies on the slide."""
+        """Choose the map that lies on the slide; the difference of another map is shown as one too."""
+        stays = self.shown is not None and self.shown[0] == run and self.shown[1] != map_name
+        self.difference = self.difference and stays
         self.shown = (run, map_name)
+        self.shown_changed.emit()
+
+    def show_difference(self, on: bool) -> None:
+        """Show the map as the difference of ROI and whole slide, or as that of one run."""
+        self.difference = on
+        self.shown_changed.emit()
+
+    def scale_by(self, scaling: Scaling) -> None:
+        """Choose how values become colours."""
+        self.scaling = scaling
+        self.shown_changed.emit()
+
+    def show_from(self, threshold: float) -> None:
+        """Show patches only from a share of the colour scale on; 0 shows all."""
+        self.threshold = threshold
         self.shown_changed.emit()
 
     def colour_by(self, colour_map: str) -> None:
@@ -271,13 +295,38 @@ class ReviewState:
         self.live[run] = live
         self.live_problems[run] = problem
         self.live_changed.emit()
-        if self.shown and self.shown[0] == run:
+        if self.shown and (self.difference or self.shown[0] == run):
             self.shown_changed.emit()
 
     def scores_of(self, run: str) -> PatchScores:
         """Return a run's per-patch values as they would be now, else as they were."""
         live = self.live.get(run)
         return live.run.scores if live and live.run else self.answers[run].scores
+
+    def record_of(self, run: str) -> RunRecord:
+        """Return a run's numbers as they would be now, else as they were."""
+        live = self.live.get(run)
+        return live.run.record if live and live.run else self.answers[run].record
+
+    def pair(self) -> tuple[str, str] | None:
+        """Return the run inside the ROI and that of the whole slide, where both are there."""
+        by_mode = {answer.record.mode: run for run, answer in self.answers.items()}
+        inside = next((by_mode[mode] for mode in MODES_OF["roi"] if mode in by_mode), None)
+        whole = by_mode.get("dlcnbc-ws")
+        return None if inside is None or whole is None else (inside, whole)
+
+    def comparison(self, map_name: str) -> Comparison | None:
+        """Compare ROI and whole slide as they would answer now; None where there are not both."""
+        pair = self.pair()
+        if pair is None:
+            return None
+        inside, whole = ((self.record_of(run), self.scores_of(run)) for run in pair)
+        live, answer = self.live.get(pair[0]), self.answers[pair[0]]
+        regions = self.regions if live and live.run else answer.result.regions
+        what = (*inside, *whole, regions, map_name)
+        if self._compared is None or any(a is not b for a, b in zip(self._compared[0], what, strict=True)):
+            self._compared = what, compare(inside, whole, regions, map_name=map_name)
+        return self._compared[1]
 
 
 def key_of(bundle: Bundle) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import shapely
+from qtpy.QtCore import QTimer
 
 from napari_aln.settings import PredictSettings
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.jobs import JobState
+from napari_aln.widgets.labels import show_if
 from napari_aln.widgets.state import SHOWN_MAPS
-from napari_aln.workflows.maps import MAP_STYLES, scale_extent
+from napari_aln.workflows.compare import COMPARED_MAPS
+from napari_aln.workflows.maps import scale_extent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +38,9 @@ class Wiring:
         self.review = dock.review
         self.state = dock.review.state
         dock.map.set_opacity(self.review.scene.map.opacity)
+        self._comparing = QTimer(dock)  # once both runs were asked again, not after each
+        self._comparing.setSingleShot(True)
+        self._comparing.timeout.connect(self._show_comparison)
         self._panels_to_review()
         self._review_to_panels()
         self._on_slide()
@@ -73,11 +79,14 @@ class Wiring:
         dock.run.run_requested.connect(review.run)
         dock.run.cancel_requested.connect(review.running.cancel)
         dock.results.show_map_requested.connect(self._on_show_map)
+        dock.compare.difference_toggled.connect(self.state.show_difference)
         dock.settings.changed.connect(self._on_settings)
         dock.map.map_changed.connect(self.state.show)
         dock.map.visible_changed.connect(scene.map.set_visible)
         dock.map.opacity_changed.connect(scene.map.set_opacity)
         dock.map.colour_map_changed.connect(self.state.colour_by)
+        dock.map.scaling_changed.connect(self.state.scale_by)
+        dock.map.threshold_changed.connect(self.state.show_from)
         dock.map.mask_visible_changed.connect(scene.show_mask)
         dock.map.mask_edit_requested.connect(self._on_mask_edit)
         dock.map.mask_reset_requested.connect(review.reset_mask)
@@ -164,21 +173,39 @@ class Wiring:
             record = live.run.record if live and live.run else None
             pending = len(live.pending) if live else 0
             self.dock.results.set_live(run, record, pending, self.state.live_problems.get(run, ""))
+        self._comparing.start(0)
 
     def _on_shown(self) -> None:
-        if self.state.shown is None:
+        shown = self.review.scene.shown
+        self.dock.compare.set_difference(self.state.difference)
+        if self.state.shown is None or shown is None:
             return
-        run, name = self.state.shown
-        self.dock.map.set_current(run, name)
-        style = MAP_STYLES[name]
-        self.dock.map.set_legend(
-            style.quantity,
-            style.unit,
-            self.state.colour_limits(name),
-            self.state.colour_map_of(name),
-            self.state.answers[run].record.model_name,
-            scale_extent(style),
-        )
+        self.dock.map.set_current(*self.state.shown)
+        self.dock.map.set_scaling(self.state.scaling)
+        self.dock.map.set_threshold(self.state.threshold)
+        if isinstance(shown, str):
+            self.dock.map.set_nothing(shown)
+        else:
+            extent = scale_extent(shown.style)
+            style = shown.style
+            what = (style.quantity, style.unit, shown.limits, shown.colour_map, shown.source, extent)
+            self.dock.map.set_legend(*what, how=shown.how)
+        self._comparing.start(0)
+
+    def _show_comparison(self) -> None:
+        state, pair = self.state, self.state.pair()
+        show_if(self.dock.sections["Comparison"], pair is not None)
+        if pair is None:
+            return
+        name = state.shown[1] if state.shown and state.shown[1] in COMPARED_MAPS else COMPARED_MAPS[0]
+        compared = state.comparison(name)
+        if compared is None:
+            return
+        live = [run for run in pair if state.live.get(run)]
+        stale = [run.upper() for run in pair if run not in live and state.changes(run)]
+        note = f"Out of date: {' and '.join(stale)}, see its card." if stale else ""
+        records = state.record_of(pair[0]), state.record_of(pair[1])
+        self.dock.compare.set_comparison(compared, records, live=bool(live), stale=note)
 
     def _on_view(self) -> None:
         self.dock.navigation.overview.set_view(self.review.scene.view())
@@ -193,6 +220,7 @@ class Wiring:
             self.dock.run.set_ready(kind, self.state.why_not(kind))
 
     def _show_stale(self) -> None:
+        self._comparing.start(0)
         self.dock.results.set_stale({run: self.state.why_stale(run) for run in self.state.answers})
 
     def _on_show_map(self, run: str) -> None:
