@@ -155,7 +155,7 @@ def test_a_region_too_small_for_a_patch(ready, tmp_path):
 def test_a_click_where_an_outline_was_meant_draws_nothing(ready):
     ready.draw(OUTLINE[:-1])
     drawn = ready.state.regions
-    ready.click(ready.dock.roi.draw_button)
+    assert ready.dock.roi.draw_button.isChecked()
     for place in ((1500, 1000), (1504, 1004)):  # begun and ended at once
         ready.qtbot.mouseClick(ready.canvas, ready.left, pos=ready.on_canvas(*place))
     assert ready.state.regions == drawn

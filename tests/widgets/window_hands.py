@@ -96,7 +96,8 @@ class Hands:
     def draw(self, l0_xy) -> None:
         """Draw a closed line through places in level-0 pixels, in one stroke of the mouse."""
         before = self.state.regions
-        self.click(self.dock.roi.draw_button)
+        if not self.dock.roi.draw_button.isChecked():  # the tool stays in the hand
+            self.click(self.dock.roi.draw_button)
         places = np.asarray(l0_xy, float)
         corners = [self.on_canvas(*place) for place in [*places, places[0]]]
         QTest.mouseMove(self.canvas, corners[0])
