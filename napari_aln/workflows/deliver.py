@@ -18,31 +18,42 @@ from napari_aln.store.result import (
     write_tables,
 )
 from napari_aln.workflows.maps import MAP_STYLES, colour_limits
-from napari_aln.workflows.pictures import Background, map_figure, save_figure
+from napari_aln.workflows.pictures import Background, map_picture, save_png
 from napari_aln.workflows.prepare import require_mpp
-from napari_aln.workflows.report import render_report
+from napari_aln.workflows.report import ReportInput, render_report
+from napari_aln.workflows.top_patches import top_patches
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from napari_aln.geometry import Mpp
+    from napari_aln.mil.card import ModelCard
     from napari_aln.records import RunRecord, SlideResult
     from napari_aln.slides import Slide
 
 PICTURE_SIDE_PX = 1200
 
 
-def deliver(slide: Slide, result: SlideResult, out: Path, *, private: bool = False) -> Path:
+def deliver(
+    slide: Slide,
+    result: SlideResult,
+    out: Path,
+    *,
+    cards: Mapping[str, ModelCard],
+    private: bool = False,
+) -> Path:
     """Write the result folder of one slide and return it. It appears whole or not at all.
 
     Parameters
     ----------
     slide
-        The slide, for the picture that maps are drawn on.
+        The slide, for the picture that maps are drawn on, and for the top patches.
     result
         What was computed on it.
     out
         Parent of the result folder, which is named by the slide's file, or by its alias in private mode.
+    cards
+        Run -> the card of its model, for the report.
     private
         Name the slide's file nowhere.
 
@@ -65,8 +76,20 @@ def deliver(slide: Slide, result: SlideResult, out: Path, *, private: bool = Fal
         for run, scores in result.scores.items():
             made_by = f"napari-aln {run}; slide {slide.info.quick_hash}; {FRAME}; {RESEARCH_NOTICE}"
             write_heatmap(scores, mpp, folder / f"heatmap-{run}.tif", made_by)
-        pictures = _draw_maps(slide, mpp, result, folder)
-        report = render_report(document_of(result, private=True), pictures)
+        background = Background(slide.thumbnail(PICTURE_SIDE_PX), slide.info.size_px, mpp)
+        shown = {run.run: _maps_of(run) for run in result.runs}
+        limits = _limits(result, shown)
+        for record in result.runs:
+            scores = result.scores[record.run]
+            for name in shown[record.run]:
+                picture = map_picture(background, record, scores, name, limits[name], result.regions)
+                save_png(picture, folder / f"{name.replace('_', '-')}-{record.run}.png")
+        top = {
+            run.run: top_patches(slide, mpp, result.scores[run.run], _attention_of(run))
+            for run in result.runs
+        }
+        document = document_of(result, private=True)  # a report never names the slide's file
+        report = render_report(ReportInput(document, result, background, limits, shown, top, cards))
         (folder / "report.html").write_text(report, encoding="utf-8")
         write_document(document_of(result, private=private), folder)
     return place
@@ -85,25 +108,23 @@ def place_for(slide: Slide, alias: str, out: Path, *, private: bool) -> Path:
     return place
 
 
-def _draw_maps(slide: Slide, mpp: Mpp, result: SlideResult, folder: Path) -> dict[str, Path]:
-    """Draw attention and the map that each card opens with; one map has one colour scale in all runs."""
-    width_px, height_px = slide.info.size_px
-    size_mm = width_px * mpp.x / 1000, height_px * mpp.y / 1000
-    background = Background(slide.thumbnail(PICTURE_SIDE_PX), size_mm, mpp)
-    pictures = {}
-    shown = {run.run: _maps_of(run) for run in result.runs}
-    for run in result.runs:
-        for name in shown[run.run]:
-            alike = [getattr(result.scores[r], name) for r, names in shown.items() if name in names]
-            limits = colour_limits(MAP_STYLES[name], alike)
-            figure = map_figure(background, run, result.scores[run.run], name, limits, result.regions)
-            path = folder / f"{name.replace('_', '-')}-{run.run}.png"
-            save_figure(figure, path)
-            pictures[f"{run.mode.upper()}, {MAP_STYLES[name].quantity} ({MAP_STYLES[name].unit})"] = path
-    return pictures
+def _attention_of(run: RunRecord) -> str:
+    """Return the attention that a run has: with statistics of the bag there is none of the slide."""
+    return "attention_bag" if run.norm_statistics == "bag" else "attention_slide"
 
 
 def _maps_of(run: RunRecord) -> list[str]:
     """Return the maps to draw of a run: where it looked, and the map that its card opens with."""
-    attention = "attention_bag" if run.norm_statistics == "bag" else "attention_slide"
-    return list(dict.fromkeys([run.default_map, attention]))
+    return list(dict.fromkeys([run.default_map, _attention_of(run)]))
+
+
+def _limits(result: SlideResult, shown: Mapping[str, Sequence[str]]) -> dict[str, tuple[float, float]]:
+    """Return one colour scale for each map that is shown, over all runs that show it."""
+    names = dict.fromkeys(name for names in shown.values() for name in names)
+    return {
+        name: colour_limits(
+            MAP_STYLES[name],
+            [getattr(result.scores[run], name) for run, maps in shown.items() if name in maps],
+        )
+        for name in names
+    }

@@ -124,7 +124,8 @@ def predict_to_folder(
     yield Progress("survey", 0, 1)
     result = yield from predict_slide(slide, request, survey(slide))
     yield Progress("write", 0, 1)
-    place = deliver(slide, result, out, private=private)
+    cards: dict[str, ModelCard] = {bundle.card.mode: bundle.card for bundle in request.bundles}
+    place = deliver(slide, result, out, cards=cards, private=private)
     if request.cache:
         request.cache.prune(request.settings.cache.limit_gb * 1e9)
     return result, place

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from PIL import Image
 from tests_shared import drain
 
 from napari_aln import open_slide
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical
 from napari_aln.store.result import read_document
+from napari_aln.workflows.pictures import OUTLINE_RGB
 from napari_aln.workflows.predict import Request, predict_to_folder
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
@@ -51,7 +53,11 @@ def test_the_result_folder_holds_everything(slide, roi_bundle, ws_bundle, roi_fi
     assert "Research use only" in report
     assert "where the model looked, not tumour probability" in report
     assert "case 1" not in report  # a report never names the slide's file
-    assert report.count("data:image/png;base64,") == 2
+    assert report.count("data:image/png;base64,") == 3  # attention of both runs, and their difference
+    assert report.count("data:image/jpeg;base64,") == 1 + 2 * 8  # the slide, and the top patches of both
+    for run in ("dlcnbc", "dlcnbc-ws"):
+        picture = Image.open(place / f"attention-slide-{run}.png").convert("RGB")
+        assert (np.abs(np.asarray(picture, int) - OUTLINE_RGB).sum(axis=2) == 0).any()
     bags = pd.read_parquet(place / "bags.parquet")
     for record in document.runs:
         of_run = bags[bags.run == record.run]
