@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_aln.annotations import write_geojson
-from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.errors import UsageError
+from napari_aln.patches.membership import belongs
+from napari_aln.records import RESEARCH_NOTICE, SlideResult
 from napari_aln.store.atomic import atomic_folder, refuse_foreign, storing
 from napari_aln.store.heatmap import write_heatmap
 from napari_aln.store.result import (
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.mil.card import ModelCard
-    from napari_aln.records import RunRecord, SlideResult
+    from napari_aln.records import PatchScores, Region, RunRecord
     from napari_aln.slides import Slide
 
 PICTURE_SIDE_PX = 1200
@@ -93,6 +95,50 @@ def deliver(
         (folder / "report.html").write_text(report, encoding="utf-8")
         write_document(document_of(result, private=private), folder)
     return place
+
+
+def joined(results: Sequence[SlideResult]) -> SlideResult:
+    """Return the runs of several results of one slide as one result.
+
+    Parameters
+    ----------
+    results
+        At least one; of two runs of one name the later result's stays. The ROI is that of the runs inside it;
+        what lies inside is told anew for the whole-slide run, which may have been made before it was drawn.
+
+    Raises
+    ------
+    UsageError
+        Runs inside different ROIs, which no picture can show together.
+    ValueError
+        No result, or results of different slides.
+    """
+    if len({result.slide.quick_hash for result in results}) != 1:
+        raise ValueError("results of one slide can be joined, and only they")
+    latest = {run.run: (run, result) for result in results for run in result.runs}
+    inside = [result.regions for run, result in latest.values() if run.mode != "dlcnbc-ws"]
+    if any(regions != inside[0] for regions in inside):
+        raise UsageError(
+            "The runs inside the ROI were made with different ROIs.", "Run them again inside the present ROI."
+        )
+    regions = inside[0] if inside else results[-1].regions
+    runs = tuple(run for run, _ in sorted(latest.values(), key=lambda own: own[0].mode))
+    return SlideResult(
+        slide=results[-1].slide,
+        alias=results[-1].alias,
+        runs=runs,
+        scores={run.run: _told_inside(run, latest[run.run][1], regions) for run in runs},
+        bags={run.run: latest[run.run][1].bags[run.run] for run in runs},
+        regions=regions,
+        warnings=tuple(dict.fromkeys(text for _, result in latest.values() for text in result.warnings)),
+    )
+
+
+def _told_inside(run: RunRecord, result: SlideResult, regions: Sequence[Region]) -> PatchScores:
+    scores = result.scores[run.run]
+    if result.regions == tuple(regions):
+        return scores
+    return replace(scores, in_roi=belongs(scores.table, regions, run.settings["patches"]["min_roi_share"]))
 
 
 def place_for(slide: Slide, alias: str, out: Path, *, private: bool) -> Path:

@@ -15,7 +15,7 @@ from napari_aln.records import Progress
 from napari_aln.slides import open_slide
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_aln.geometry import Mpp
     from napari_aln.mil.bundle import Bundle
+    from napari_aln.mil.card import ModelCard
     from napari_aln.records import PatchTable, Region, SlideInfo, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
@@ -110,6 +111,25 @@ def associated_images(info: SlideInfo) -> Generator[Progress, None, dict[str, ND
             yield Progress("read", done, len(info.associated))
             images[name] = slide.associated_image(name)
     return images
+
+
+def save_review(
+    info: SlideInfo,
+    results: Sequence[SlideResult],
+    cards: Mapping[str, ModelCard],
+    out: Path,
+    *,
+    private: bool = True,
+) -> Generator[Progress, None, Path]:
+    """Yield once, return the result folder that the results of one slide were written to as one.
+
+    See `deliver` and `joined` for what is written and what cannot be; `cards`: run -> its model's card.
+    """
+    from napari_aln.workflows.deliver import deliver, joined
+
+    yield Progress("write", 0, 1)
+    with _reopened(info) as slide:
+        return deliver(slide, joined(results), out, cards=cards, private=private)
 
 
 def _reopened(info: SlideInfo) -> Slide:
