@@ -169,6 +169,16 @@ class ReviewDock(QWidget):
         patterns = " ".join(f"*{suffix}" for suffix in REGION_SUFFIXES)
         self._ask_for_files("Import the tumour ROI", f"Annotations ({patterns});;All files (*)")
 
+    def ask_where_to_save(self) -> None:
+        """Let the user pick the folder that the result folder is written into."""
+        dialog = QFileDialog(self, "Save the result into this folder")
+        dialog.setObjectName("ask_where_to_save")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        dialog.fileSelected.connect(lambda name: self.review.save_results(Path(name)))
+        dialog.open()
+
     def _ask_for_files(self, title: str, patterns: str) -> None:
         dialog = QFileDialog(self, title, "", patterns)
         dialog.setObjectName("ask_for_files")

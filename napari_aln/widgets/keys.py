@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from napari.viewer import Viewer
+    from napari.components import ViewerModel
 
     from napari_aln.widgets.dock import ReviewDock
 
@@ -40,6 +40,7 @@ KEYS = (
     Key("Shift-H", "Shift+H", "Map on or off", lambda dock: dock.map.visible_box.toggle()),
     Key(",", ",", "Map more transparent", lambda dock: _change_opacity(dock, -OPACITY_STEP)),
     Key(".", ".", "Map less transparent", lambda dock: _change_opacity(dock, OPACITY_STEP)),
+    Key("Shift-S", "Shift+S", "Split view: ROI beside whole slide", lambda dock: dock.toggle_split()),
     Key("F1", "F1", "All keys", lambda dock: dock.show_help()),
     Key("F2", "F2", "napari's layers and tools", lambda dock: dock.navigation.layers_button.toggle()),
 )
@@ -65,7 +66,7 @@ class Keys:
         What they act on.
     """
 
-    def __init__(self, viewer: Viewer, dock: ReviewDock) -> None:
+    def __init__(self, viewer: ViewerModel, dock: ReviewDock) -> None:
         self._viewer = viewer
         for key in KEYS:
             viewer.bind_key(key.name, _pressed(key, dock), overwrite=True)

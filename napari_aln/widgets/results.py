@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.widgets.labels import TextLabel
 from napari_aln.widgets.result_card import ResultCard
@@ -22,6 +22,7 @@ class Results(QWidget):
     """Cards in the order in which the runs came."""
 
     show_map_requested = Signal(str)  # run
+    save_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,6 +31,17 @@ class Results(QWidget):
         layout.setSpacing(4)
         self.empty = TextLabel(NO_RESULTS)
         layout.addWidget(self.empty)
+        self.save_button = QPushButton("Save result…")
+        self.save_button.setObjectName("results_save")
+        self.save_button.setToolTip(
+            "Write report, heatmaps, patches and regions into a folder. The slide's file is named nowhere."
+        )
+        self.save_button.clicked.connect(lambda: self.save_requested.emit())
+        self.save_button.hide()
+        layout.addWidget(self.save_button)
+        self.saved_note = TextLabel()
+        self.saved_note.setObjectName("results_saved")
+        layout.addWidget(self.saved_note)
         self.cards: dict[str, ResultCard] = {}
         self._records: dict[str, RunRecord] = {}
 
@@ -43,10 +55,18 @@ class Results(QWidget):
             if run not in self.cards:
                 card = ResultCard(record)
                 card.show_map_requested.connect(self.show_map_requested)
-                self._layout.addWidget(card)
+                self._layout.insertWidget(self._layout.indexOf(self.save_button), card)
                 self.cards[run] = card
+        if self._records != dict(records):
+            self.saved_note.set_text("")  # it spoke of other runs
         self._records = dict(records)
         self.empty.setVisible(not records)
+        self.save_button.setVisible(bool(records))
+
+    def set_saving(self, busy: bool, note: str = "") -> None:
+        """Say that the result is being saved, or where it was."""
+        self.save_button.setEnabled(not busy)
+        self.saved_note.set_text(note)
 
     def set_stale(self, reasons: Mapping[str, str | None]) -> None:
         """Say of each run what changed since, if anything."""

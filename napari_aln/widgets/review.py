@@ -5,6 +5,7 @@ Owns the open slide, the jobs and the layers; science happens in the workflows, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,7 @@ class Review(QObject):
     told = Signal(str, str)  # "info" or "warning", and a line for the log
     slide_asked = Signal(object)  # pathlib.Path: it is being opened
     mpp_wanted = Signal()  # the slide does not say its µm/px
+    saved = Signal(object)  # pathlib.Path: the result folder
     associated_ready = Signal(object)  # dict name -> (H, W, 3) uint8
     _offered = Signal(object)  # napari.layers.Layer
 
@@ -81,6 +83,7 @@ class Review(QObject):
         self.importing = self._job("import", self._on_imported)
         self.peeking = self._job("peek", self.associated_ready.emit)
         self.running = self._job("run", self._on_result)
+        self.saving = self._job("save", self.saved.emit)
         self.warming = self._job("warm", lambda _: None)
         QTimer.singleShot(WARM_UP_AFTER_MS, self._on_idle)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
@@ -107,6 +110,7 @@ class Review(QObject):
             self.importing,
             self.peeking,
             self.running,
+            self.saving,
             self.warming,
         ]
 
@@ -224,6 +228,15 @@ class Review(QObject):
         """Read label and macro; they may show patient data, so only one explicit click leads here."""
         if self.state.slide is not None:
             self.peeking.start(partial(steps.associated_images, self.state.slide.info))
+
+    def save_results(self, out: Path) -> None:
+        """Write all answers as one result folder, which names the slide's file nowhere."""
+        answers = self.state.answers
+        if self.state.slide is None or not answers:
+            return
+        results = [replace(answer.result, runs=(answer.record,)) for answer in answers.values()]
+        cards = {run: answer.bundle.card for run, answer in answers.items()}
+        self.saving.start(partial(steps.save_review, self.state.slide.info, results, cards, out))
 
     def set_clinical(self, clinical: Clinical, problem: str | None) -> None:
         """Note the clinical values."""

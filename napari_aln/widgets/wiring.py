@@ -79,6 +79,7 @@ class Wiring:
         dock.run.run_requested.connect(review.run)
         dock.run.cancel_requested.connect(review.running.cancel)
         dock.results.show_map_requested.connect(self._on_show_map)
+        dock.results.save_requested.connect(dock.ask_where_to_save)
         dock.compare.difference_toggled.connect(self.state.show_difference)
         dock.settings.changed.connect(self._on_settings)
         dock.map.map_changed.connect(self.state.show)
@@ -108,6 +109,8 @@ class Wiring:
         review.slide_asked.connect(self._on_opening)
         review.opening.state_changed.connect(self._on_opening_state)
         review.running.state_changed.connect(self._on_run_state)
+        review.saving.state_changed.connect(self._on_saving_state)
+        review.saved.connect(self._on_saved)
         review.running.progressed.connect(self._on_progress)
         review.scene.cursor_value.connect(dock.map.set_cursor_value)
         review.scene.view_changed.connect(self._on_view)
@@ -253,6 +256,15 @@ class Wiring:
         self.dock.run.set_state(job, texts.get(job, ""))
         if job is JobState.RUNNING:
             self.dock.banner.hide()
+
+    def _on_saving_state(self, job: JobState) -> None:
+        busy = job is JobState.RUNNING
+        self.dock.results.set_saving(busy, "Saving…" if busy else "")
+
+    def _on_saved(self, place: Path) -> None:
+        text = f"Saved as {place.name}, with report.html."
+        self.dock.results.set_saving(False, text)
+        self.dock.log.add("info", text)
 
     def _on_progress(self, step: Progress) -> None:
         self.dock.run.show_progress(step.step, step.done, step.total, step.per_second, step.eta_s)

@@ -120,6 +120,11 @@ class MapLayer(HeldLayer):
         """How much of the slide is covered, 0..1."""
         return self._opacity
 
+    @property
+    def visible(self) -> bool:
+        """Whether the map is shown."""
+        return self._visible
+
     def value_at(self, world_yx: tuple[float, float]) -> float | None:
         """Return the value under a place in the world, or None where no patch lies."""
         if self._picture is None or self._layer is None:

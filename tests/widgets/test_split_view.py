@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from napari.qt import QtViewer
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+
+from napari_aln.records import RESEARCH_NOTICE
+
+
+@pytest.fixture
+def both(hands, tissue_slide, ws_bundle, roi_bundle):
+    """Return hands at a window in which both runs are done."""
+    hands.drop(tissue_slide, roi_bundle, ws_bundle)
+    hands.until(lambda: hands.state.seen is not None and len(hands.state.bundles) == 2)
+    hands.fill_patient()
+    hands.draw([(700, 500), (2100, 500), (2100, 1500), (700, 1500)])
+    hands.run("whole-slide")
+    hands.run("roi")
+    hands.until(hands.dock.sections["Comparison"].isVisible)
+    return hands
+
+
+def window_of(hands):
+    return hands.viewer.window._qt_window
+
+
+def second(hands):
+    return window_of(hands).findChild(QtViewer, "split_view")
+
+
+def titles(hands):
+    found = [t for t in window_of(hands).findChildren(QLabel, "split_title") if t.isVisible()]
+    return [title.text() for title in sorted(found, key=lambda t: t.mapToGlobal(QPoint()).x())]
+
+
+def left_share(hands):
+    left, right = hands.canvas.width(), second(hands).canvas.native.width()
+    return left / (left + right)
+
+
+def test_split_by_button_linked_both_ways_and_closed_by_key(both):
+    hands = both
+    assert second(hands) is None
+    hands.click(hands.part(QPushButton, "compare_split"))
+    hands.until(lambda: second(hands) is not None and second(hands).isVisible())
+    assert hands.errors() == []
+    other = second(hands).viewer
+    assert [layer.name for layer in other.layers] == ["slide", "map"]
+    assert other.layers["slide"].data[0] is not hands.viewer.layers["slide"].data[0]
+    assert titles(hands)[0].startswith("DLCNBC, inside the ROI")
+    assert titles(hands)[1].startswith("DLCNBC-WS, whole slide")
+    assert all(RESEARCH_NOTICE in title for title in titles(hands))
+    run, _ = hands.state.shown
+    assert run == "dlcnbc"
+    shown = np.isfinite(other.layers["map"].data).sum()
+    assert shown == len(hands.state.scores_of("dlcnbc-ws").table)
+    assert other.layers["map"].contrast_limits == hands.viewer.layers["map"].contrast_limits
+    # Both cameras move together, whichever is moved.
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_3, Qt.KeyboardModifier.AltModifier)
+    hands.until(lambda: other.scene.camera.zoom == pytest.approx(hands.viewer.scene.camera.zoom))
+    native = second(hands).canvas.native
+    before = hands.viewer.scene.camera.center
+    middle = native.rect().center()
+    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=middle)
+    for step in range(1, 6):
+        QTest.mouseMove(native, middle + QPoint(8 * step, 4 * step))
+        QApplication.processEvents()
+    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=middle + QPoint(40, 20))
+    hands.until(lambda: hands.viewer.scene.camera.center != before)
+    assert hands.viewer.scene.camera.center == pytest.approx(other.scene.camera.center)
+    # Map on or off, and its opacity, are those of both.
+    hands.qtbot.keyClick(native, Qt.Key.Key_H, Qt.KeyboardModifier.ShiftModifier)
+    assert not other.layers["map"].visible
+    assert not hands.viewer.layers["map"].visible
+    hands.qtbot.keyClick(native, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    hands.until(lambda: second(hands) is None)
+    assert not hands.part(QPushButton, "compare_split").isChecked()
+    assert titles(hands) == []
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    hands.until(lambda: second(hands) is not None)
+    assert hands.part(QPushButton, "compare_split").isChecked()
+
+
+def test_neither_side_gets_less_than_a_quarter_and_the_slide_takes_the_split_along(both, tissue_slide):
+    hands = both
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    hands.until(lambda: second(hands) is not None and second(hands).width() > 100)
+    handle = window_of(hands).findChild(QWidget, "split_handle")
+    hands.until(lambda: left_share(hands) == pytest.approx(0.5, abs=0.03))
+    for distance, share in ((2000, 0.75), (-3000, 0.25)):
+        QTest.mousePress(handle, Qt.MouseButton.LeftButton, pos=QPoint(3, 50))
+        QTest.mouseMove(handle, QPoint(distance, 50))
+        QTest.mouseRelease(handle, Qt.MouseButton.LeftButton, pos=QPoint(3, 50))
+        hands.until(lambda share=share: left_share(hands) == pytest.approx(share, abs=0.03))
+    handle.setFocus()
+    hands.qtbot.keyClick(handle, Qt.Key.Key_Right)
+    hands.until(lambda: left_share(hands) == pytest.approx(0.3, abs=0.03))
+    window = window_of(hands)
+    assert (window.width(), window.height()) == (1280, 800)
+    hands.open(tissue_slide)  # another look at a slide starts with one view
+    hands.until(lambda: second(hands) is None)
+    assert not hands.dock.sections["Comparison"].isVisible()
+
+
+def test_closing_the_window_leaves_nothing_of_the_split(both):
+    both.qtbot.keyClick(both.canvas, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    both.until(lambda: second(both) is not None)
+    both.close_window()
