@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from app_model.types import KeyCode, KeyMod
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
     from napari_aln.widgets.dock import ReviewDock
 
 OPACITY_STEP = 0.1
+UNDO_KEY = int(KeyMod.CtrlCmd | KeyCode.KeyZ)
+REDO_KEY = int(KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ)
 
 
 class Key(NamedTuple):
     """One key."""
 
-    name: str  # as napari binds it
+    name: str | int  # as napari binds it
     shown: str  # as people read it
     effect: str
     act: Callable[[ReviewDock], None]
@@ -41,6 +45,8 @@ KEYS = (
     Key(",", ",", "Map more transparent", lambda dock: _change_opacity(dock, -OPACITY_STEP)),
     Key(".", ".", "Map less transparent", lambda dock: _change_opacity(dock, OPACITY_STEP)),
     Key("Shift-S", "Shift+S", "Split view: ROI beside whole slide", lambda dock: dock.toggle_split()),
+    Key(UNDO_KEY, "Ctrl+Z", "Take the last change of the ROI back", lambda dock: dock.review.roi.undo()),
+    Key(REDO_KEY, "Ctrl+Shift+Z", "Make it again", lambda dock: dock.review.roi.redo()),
     Key("F1", "F1", "All keys", lambda dock: dock.show_help()),
     Key("F2", "F2", "napari's layers and tools", lambda dock: dock.navigation.layers_button.toggle()),
 )

@@ -70,7 +70,7 @@ class Live(QObject):
     def _ask(self, run: str) -> None:
         state = self._state
         if not state.can_be_asked_again(run):
-            state.set_live(run, None)
+            state.set_live(run, None, state.why_no_live(run) or "")
             return
         try:
             what_if = self._what_if(run)

@@ -39,6 +39,7 @@ class RoiEditing(QObject):
     """
 
     changed = Signal()  # tool, or what can be undone
+    previewed = Signal(object)  # the regions as they would be if what is being drawn ended here
     _outlined = Signal(object)
 
     def __init__(self, viewer: ViewerModel, scene: Scene, state: ReviewState) -> None:
@@ -53,8 +54,13 @@ class RoiEditing(QObject):
         scene.regions.outlined.connect(self._later)
         scene.regions.moving.connect(state.set_regions)
         scene.regions.drawn.connect(self._on_drawn)
+        scene.regions.outlining.connect(self._on_outlining)
+        scene.regions.removed.connect(self._on_layer_removed)
         self._brush.stroked.connect(self._later)
-        self._brush.removed.connect(self._on_brush_removed)
+        self._brush.stroking.connect(self._on_outlining)
+        self._brush.undo_wanted.connect(self.undo)
+        self._brush.redo_wanted.connect(self.redo)
+        self._brush.removed.connect(self._on_layer_removed)
         state.slide_changed.connect(self._on_slide)
 
     @property
@@ -134,7 +140,10 @@ class RoiEditing(QObject):
         self._state.set_regions(regions)
         self.changed.emit()
 
-    def _on_brush_removed(self) -> None:
+    def _on_outlining(self, area: BaseGeometry) -> None:
+        self.previewed.emit(CHANGES[self.change](self._state.regions, area))
+
+    def _on_layer_removed(self) -> None:
         self.tool = NO_TOOL
         self.changed.emit()
 
@@ -142,4 +151,6 @@ class RoiEditing(QObject):
         self._brush.clear()
         self.tool = NO_TOOL
         self._history.reset(self._state.regions)
+        if self._state.regions:  # the same slide was opened again
+            self._scene.show_regions()
         self.changed.emit()

@@ -278,17 +278,45 @@ class ReviewState:
 
     def can_be_asked_again(self, run: str) -> bool:
         """Whether only such things changed since a run as cached features can answer for."""
+        answer = self.answers[run]
+        changed = self.changes(run)
+        known = self.slide is not None and self.seen is not None and run in answer.result.features
+        return known and bool(changed) and set(changed) <= {ROI, CLINICAL} and self.why_no_live(run) is None
+
+    def why_no_live(self, run: str) -> str | None:
+        """Return why a run whose question changed is not asked again at once; None where it can be."""
         from napari_aln.workflows.whatif import why_not
 
         answer = self.answers[run]
         changed = self.changes(run)
-        known = self.slide is not None and self.seen is not None and run in answer.result.features
-        return (
-            known
-            and bool(changed)
-            and set(changed) <= {ROI, CLINICAL}
-            and why_not(answer.bundle.card, answer.request.settings) is None
-        )
+        if not changed or not set(changed) <= {ROI, CLINICAL}:
+            return None
+        if CLINICAL in changed and self.clinical_problem:
+            return self.clinical_problem
+        return why_not(answer.bundle.card, answer.request.settings)
+
+    def n_roi_patches(self, regions: tuple[Region, ...]) -> int | None:
+        """Return how many patches a run inside these regions takes; None where that cannot be said.
+
+        As long as no run has read them, patches that are too plain count as well.
+        """
+        from napari_aln.errors import RegionError
+        from napari_aln.workflows.prepare import patches_for
+
+        bundles, patches = self.bundles_for("roi"), self.settings.patches
+        if not bundles or patches.roi_patching != "grid" or self.slide is None or self.seen is None:
+            return None
+        run = bundles[0].card.mode
+        if regions is self.regions and run in self.answers:
+            live = self.live.get(run)
+            if live is not None:
+                return len(live.pending) + (live.run.record.n_patches if live.run else 0)
+            if not self.changes(run):
+                return self.answers[run].record.n_patches
+        try:
+            return len(patches_for(bundles[0].card, self.slide, self.seen, regions, patches))
+        except RegionError:
+            return 0
 
     def set_live(self, run: str, live: WhatIfAnswer | None, problem: str = "") -> None:
         """Note what a run would answer now; None: the same, or `problem` says why it cannot be said."""

@@ -18,7 +18,7 @@ from napari_aln.workflows.maps import scale_extent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_aln.records import Progress
+    from napari_aln.records import Progress, Region
     from napari_aln.widgets.dock import ReviewDock
 
 CANCELLED = "Cancelled. What was extracted so far is kept: the same run goes on from there."
@@ -102,6 +102,7 @@ class Wiring:
         state.live_changed.connect(self._on_live)
         state.shown_changed.connect(self._on_shown)
         review.roi.changed.connect(self._on_roi_tools)
+        review.roi.previewed.connect(self._show_regions)
         review.failed.connect(self._on_failed)
         review.told.connect(dock.log.add)
         review.mpp_wanted.connect(dock.ask_for_mpp)
@@ -136,26 +137,32 @@ class Wiring:
         if seen is None:
             self.dock.map.set_mask_visible(False)
             self.dock.map.set_mask_editing(False)
+        self._show_regions()
         self._show_stale()
 
     def _on_bundles(self) -> None:
         cards = {key: bundle.card for key, bundle in self.state.bundles.items()}
         self.dock.models.set_models(cards, self.state.chosen)
+        self._show_regions()
         self._show_readiness()
         self._show_stale()
 
     def _on_case(self) -> None:
-        slide, regions = self.state.slide, self.state.regions
-        area_mm2 = None
-        if slide is not None and slide.info.mpp is not None:
-            mpp = slide.info.mpp
-            area_px = shapely.area(shapely.union_all([region.geometry for region in regions]))
-            area_mm2 = float(area_px) * mpp.x * mpp.y * 1e-6
-        self.dock.roi.set_regions(len(regions), area_mm2)
+        self._show_regions()
         if self.state.clinical_problem is None and self.dock.clinical.clinical() != self.state.clinical:
             self.dock.clinical.set_clinical(self.state.clinical)
         self._show_readiness()
         self._show_stale()
+
+    def _show_regions(self, regions: tuple[Region, ...] | None = None) -> None:
+        """Say how large the ROI is; `regions`: as it would be if what is being drawn ended here."""
+        shown = self.state.regions if regions is None else regions
+        area_mm2, mpp = None, self.state.slide.info.mpp if self.state.slide else None
+        if mpp is not None:
+            area_px = shapely.area(shapely.union_all([region.geometry for region in shown]))
+            area_mm2 = float(area_px) * mpp.x * mpp.y * 1e-6
+        n_patches = self.state.n_roi_patches(shown) if shown else None
+        self.dock.roi.set_regions(len(shown), area_mm2, n_patches)
 
     def _on_roi_tools(self) -> None:
         roi = self.review.roi
@@ -168,6 +175,7 @@ class Wiring:
         self.dock.map.set_runs(runs, SHOWN_MAPS)
         if answers:
             self.dock.reveal("Results")
+        self._on_live()  # what was told of a run before it had its card
         self._show_stale()
 
     def _on_live(self) -> None:
@@ -176,6 +184,7 @@ class Wiring:
             record = live.run.record if live and live.run else None
             pending = len(live.pending) if live else 0
             self.dock.results.set_live(run, record, pending, self.state.live_problems.get(run, ""))
+        self._show_regions()
         self._comparing.start(0)
 
     def _on_shown(self) -> None:

@@ -36,6 +36,7 @@ EDGE_WIDTH_PX = 2.5  # on the screen, at every zoom
 LEAST_CHANGE = 0.05  # of the zoom, before outlines are drawn anew
 FINISHED = ("added", "removed", "changed")
 DRAGGING_MODES = ("direct", "select")  # in which a drag changes shapes that are there
+DRAWING_MODES = ("add_polygon", "add_polygon_lasso")
 ELLIPSE_SEGMENTS = 32  # a quarter
 
 
@@ -57,6 +58,7 @@ class RegionsLayer(HeldLayer):
         Its place among our layers.
     """
 
+    outlining = Signal(object)  # the area of an unfinished shape in level-0 pixels
     outlined = Signal(object)  # the area of a new shape in level-0 pixels; the shape itself goes
     moving = Signal(tuple)  # the regions while the user drags a vertex or a shape
     drawn = Signal(tuple)  # the regions, after the user changed them
@@ -67,16 +69,25 @@ class RegionsLayer(HeldLayer):
         self._quiet = False
         self._zoom = 1.0  # screen pixels on a unit of the world, as drawn last
         self._mean_mpp = 1.0
+        self._n_shown = 0  # shapes, without one that is being drawn
 
     def show(self, regions: Sequence[Region], frame: Frame) -> None:
         """Show regions in place of those before."""
         self._regions = tuple(regions)
         rings = [ring for number, region in enumerate(regions, 1) for ring in _rings(region, number)]
+        layer = self._layer
+        mode = str(layer.mode) if layer is not None else ""
         self._quiet = True
         try:
+            if layer is not None and mode in DRAWING_MODES:
+                layer.mode = "pan_zoom"  # napari lets go of a shape that is half drawn
             self._build(rings, frame)
+            if layer is not None and mode in DRAWING_MODES:
+                layer.mode = mode
         finally:
             self._quiet = False
+        self._n_shown = len(rings)
+        self._show_points()
 
     def use(self, mode: str, frame: Frame) -> None:
         """Give the user one of napari's tools for shapes, such as ``add_polygon_lasso`` or ``direct``."""
@@ -85,6 +96,8 @@ class RegionsLayer(HeldLayer):
         self._viewer.layers.selection.active = self._layer
         if self._layer is not None:
             self._layer.mode = mode
+            self._follow(self._layer)
+            self._show_points()
 
     def rest(self) -> None:
         """Take the tool out of the user's hand."""
@@ -139,7 +152,7 @@ class RegionsLayer(HeldLayer):
         layer.current_edge_color = COLOUR
         layer.current_face_color = "transparent"
         layer.events.data.connect(self._on_data)
-        layer.mouse_drag_callbacks.append(self._follow_drag)
+        self._follow(layer)
         active = self._viewer.layers.selection.active
         self._put(layer)
         self._viewer.layers.selection.active = active
@@ -148,6 +161,7 @@ class RegionsLayer(HeldLayer):
         action = str(getattr(event, "action", "changed"))
         if self._quiet or action not in FINISHED or self._layer is None or self._vanished():
             return
+        self._n_shown = self._layer.nshapes
         if action == "added" and len(self._layer.data):
             area = _area(self._layer.data[-1], self._layer.shape_type[-1])
             if area is not None:
@@ -156,12 +170,36 @@ class RegionsLayer(HeldLayer):
         self._regions = self._read()
         self.drawn.emit(self._regions)
 
+    def _show_points(self) -> None:
+        """Let all points be seen and dragged at once: napari has those of selected shapes alone."""
+        if self._layer is not None and str(self._layer.mode) == "direct":
+            self._layer.selected_data = set(range(self._layer.nshapes))
+
+    def _follow(self, layer: Shapes) -> None:
+        """Listen to the mouse after the tool in hand: shapes are read as it leaves them."""
+        for callbacks, ours in (
+            (layer.mouse_drag_callbacks, self._follow_drag),
+            (layer.mouse_move_callbacks, self._follow_move),
+        ):
+            if ours in callbacks:
+                callbacks.remove(ours)
+            callbacks.append(ours)
+
     def _follow_drag(self, layer: Shapes, event: Any) -> Iterator[None]:  # noqa: ANN401 - napari's event
         yield
         while event.type == "mouse_move":
             if str(layer.mode) in DRAGGING_MODES:
                 self.moving.emit(self._read())
+            else:
+                self._follow_move(layer, event)
             yield
+
+    def _follow_move(self, layer: Shapes, _event: Any) -> None:  # noqa: ANN401 - napari's event
+        if layer.nshapes > self._n_shown:
+            open_outline = str(layer.mode) in DRAWING_MODES  # a path to napari until it is closed
+            area = _area(layer.data[-1], "polygon" if open_outline else layer.shape_type[-1])
+            if area is not None:
+                self.outlining.emit(area)
 
     def _vanished(self) -> bool:
         """Tell whether a line was too short to be a shape: napari drops it and keeps its row of the table."""

@@ -1,0 +1,345 @@
+"""The tumour ROI drawn and changed by mouse and keys, and changes taken back."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import shapely
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+from shapely import box
+from tests_shared import MPP, draw_tissue, write_slide
+
+ROI = box(700, 500, 2100, 1500)
+INNER = box(1100, 800, 1500, 1200)
+CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+
+
+class Drawing:
+    """Works the tools of the ROI."""
+
+    def __init__(self, hands):
+        self.hands, self.panel, self.state = hands, hands.dock.roi, hands.state
+
+    @property
+    def area(self):
+        """Return the regions' area in level-0 pixels."""
+        return shapely.union_all([region.geometry for region in self.state.regions])
+
+    @property
+    def summary(self) -> str:
+        return self.panel.summary.shown_text()
+
+    @property
+    def tool(self) -> list[str]:
+        """Return the tools whose buttons are down."""
+        return [name for name, button in self.panel.tools.items() if button.isChecked()]
+
+    def lasso(self, area) -> None:
+        self.hands.draw(area.exterior.coords[:-1])
+
+    def choose(self, change: str) -> None:
+        """Choose with the keys what a drawn area does."""
+        combo = self.panel.change_box
+        combo.setFocus()
+        self.hands.qtbot.keyClick(combo, Qt.Key.Key_Home)
+        for _ in range(combo.findData(change)):
+            self.hands.qtbot.keyClick(combo, Qt.Key.Key_Down)
+        assert combo.currentData() == change
+
+    def take(self, tool: str) -> None:
+        if self.tool != [tool]:
+            self.hands.click(self.panel.tools[tool])
+        assert self.tool == [tool]
+
+    def click_corners(self, corners) -> None:
+        """Click corner by corner, the last one twice."""
+        *places, last = [self.hands.on_canvas(*corner) for corner in corners]
+        for place in places:
+            self.move(place)
+            QTest.mouseClick(self.hands.canvas, self.hands.left, pos=place)
+        self.move(last)
+        QTest.mouseClick(self.hands.canvas, self.hands.left, pos=last)
+        QTest.mouseDClick(self.hands.canvas, self.hands.left, pos=last)
+        QApplication.processEvents()
+
+    def press(self, corner) -> None:
+        self.move(self.hands.on_canvas(*corner))
+        QTest.mousePress(self.hands.canvas, self.hands.left, pos=self.hands.on_canvas(*corner))
+        QApplication.processEvents()
+
+    def drag_to(self, start, end) -> None:
+        first, last = self.hands.on_canvas(*start), self.hands.on_canvas(*end)
+        for share in np.linspace(0.2, 1, 5):
+            self.move(first + (last - first) * share)
+
+    def release(self, corner) -> None:
+        QTest.mouseRelease(self.hands.canvas, self.hands.left, pos=self.hands.on_canvas(*corner))
+        QApplication.processEvents()
+
+    def stroke(self, corners) -> None:
+        """Drag through corners with the button down."""
+        self.press(corners[0])
+        for start, end in pairwise(corners):
+            self.drag_to(start, end)
+        self.release(corners[-1])
+
+    def move(self, place) -> None:
+        QTest.mouseMove(self.hands.canvas, place)
+        QApplication.processEvents()
+
+    def key(self, key, modifiers=Qt.KeyboardModifier.NoModifier) -> None:
+        self.hands.qtbot.keyClick(self.hands.canvas, key, modifiers)
+        QApplication.processEvents()
+
+
+def overlap(area, expected) -> float:
+    return area.intersection(expected).area / area.union(expected).area
+
+
+@pytest.fixture
+def drawing(hands, tissue_slide):
+    """Return the tools on an open slide."""
+    hands.open(tissue_slide)
+    return Drawing(hands)
+
+
+@pytest.fixture
+def drawn(drawing):
+    """Return the tools after one region was drawn."""
+    drawing.lasso(ROI)
+    return drawing
+
+
+def shown_rings(hands) -> int:
+    return len(hands.viewer.layers["tumour ROI"].data)
+
+
+def test_what_is_drawn_is_added_taken_away_or_alone_kept_and_taken_back(drawn, hands):
+    assert overlap(drawn.area, ROI) > 0.95
+    first = hands.state.regions
+
+    drawn.choose("subtract")
+    drawn.lasso(INNER)
+    assert len(drawn.area.interiors) == 1
+    assert overlap(drawn.area, ROI - INNER) > 0.95
+    assert shown_rings(hands) == 2  # outline and hole
+    holed = hands.state.regions
+
+    drawn.choose("intersect")
+    drawn.lasso(box(600, 400, 1300, 1600))
+    assert overlap(drawn.area, box(700, 500, 1300, 1500) - INNER) > 0.95
+    kept = hands.state.regions
+
+    drawn.choose("add")
+    drawn.lasso(box(2200, 1600, 2600, 2000))  # apart from the first
+    assert len(hands.state.regions) == 2
+    assert drawn.summary.startswith("2 regions, ")
+    both = hands.state.regions
+
+    for regions in (kept, holed, first, ()):
+        hands.click(drawn.panel.undo_button)
+        assert hands.state.regions == regions
+    assert not drawn.panel.undo_button.isEnabled()
+    assert drawn.summary == "No tumour ROI yet."
+    assert shown_rings(hands) == 0
+    for regions in (first, holed, kept, both):
+        drawn.key(Qt.Key.Key_Z, CTRL | SHIFT)
+        assert hands.state.regions == regions
+    assert not drawn.panel.redo_button.isEnabled()
+    drawn.key(Qt.Key.Key_Z, CTRL)
+    assert hands.state.regions == kept
+    hands.click(drawn.panel.redo_button)
+    assert hands.state.regions == both
+    assert shown_rings(hands) == 2
+    hands.click(drawn.panel.clear_button)
+    assert hands.state.regions == ()
+    drawn.key(Qt.Key.Key_Z, CTRL)
+    assert hands.state.regions == both
+    assert hands.errors() == []
+
+
+def test_a_polygon_by_clicks_ends_with_a_double_click_and_another_follows(drawing, hands):
+    drawing.take("polygon")
+    drawing.click_corners([(700, 500), (2100, 500), (2100, 1500), (700, 1500)])
+    hands.until(lambda: len(hands.state.regions) == 1)
+    assert overlap(drawing.area, ROI) > 0.95
+    assert drawing.tool == ["polygon"]
+    drawing.click_corners([(2200, 1600), (2600, 1600), (2600, 2000)])
+    hands.until(lambda: len(hands.state.regions) == 2)
+    assert shown_rings(hands) == 2
+    hands.click(drawing.panel.tools["polygon"])  # put away: clicks draw no more
+    assert drawing.tool == []
+    drawing.click_corners([(100, 100), (400, 100), (400, 300)])
+    assert len(hands.state.regions) == 2
+
+
+def test_area_and_patches_are_told_while_drawing(drawing, hands, roi_bundle):
+    hands.load(roi_bundle)
+    drawing.take("lasso")
+    drawing.press((700, 500))
+    for start, end in pairwise([(700, 500), (2100, 500), (2100, 1500), (700, 1500), (700, 510)]):
+        drawing.drag_to(start, end)
+    while_drawing = drawing.summary
+    assert hands.state.regions == ()
+    drawing.release((700, 510))
+    hands.until(lambda: bool(hands.state.regions))
+    n_patches = int((np.array([2100 - 700, 1500 - 500]) // 256).prod())
+    area_mm2 = drawing.area.area * MPP**2 * 1e-6
+    assert drawing.summary.startswith(f"1 region, {area_mm2:.2f} mm², ")
+    assert while_drawing.split(", ")[0] == "1 region"
+    told_mm2 = float(while_drawing.split(", ")[1].removesuffix(" mm²"))
+    assert told_mm2 == pytest.approx(area_mm2, abs=0.02)
+    assert abs(int(drawing.summary.split(", ")[2].removesuffix(" patches")) - n_patches) <= 8
+    drawing.take("polygon")
+    place = hands.on_canvas(2200, 1600)
+    QTest.mouseClick(hands.canvas, hands.left, pos=place)
+    for corner in ((2600, 1600), (2600, 2000)):
+        drawing.move(hands.on_canvas(*corner))
+        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
+        QApplication.processEvents()
+    assert drawing.summary.startswith("2 regions, ")
+    assert len(hands.state.regions) == 1
+    drawing.key(Qt.Key.Key_Escape)
+    hands.until(lambda: len(hands.state.regions) == 2)
+
+
+def test_the_brush_adds_and_takes_away_and_its_keys_are_the_rois(drawn, hands):
+    before = hands.state.regions
+    drawn.take("brush")
+    drawn.stroke([(2050, 700), (2500, 700)])
+    hands.until(lambda: hands.state.regions != before)
+    (grown,) = hands.state.regions
+    assert grown.geometry.covers(box(2100, 690, 2480, 710))
+    assert grown.geometry.area > before[0].geometry.area
+    drawn.choose("subtract")
+    drawn.stroke([(1200, 1000), (1500, 1000)])
+    hands.until(lambda: hands.state.regions != (grown,))
+    (eaten,) = hands.state.regions
+    assert len(eaten.geometry.interiors) == 1
+    assert not eaten.geometry.intersects(box(1220, 990, 1480, 1010))
+    assert not np.asarray(hands.viewer.layers["ROI brush"].data).any()  # strokes become areas at once
+    drawn.key(Qt.Key.Key_Z, CTRL)
+    assert hands.state.regions == (grown,)
+    drawn.key(Qt.Key.Key_Z, CTRL)
+    assert hands.state.regions == before
+    drawn.key(Qt.Key.Key_Z, CTRL | SHIFT)
+    assert hands.state.regions == (grown,)
+    assert not np.asarray(hands.viewer.layers["ROI brush"].data).any()
+    drawn.take("lasso")
+    assert "ROI brush" not in hands.viewer.layers
+    assert hands.errors() == []
+
+
+def test_a_dragged_point_changes_the_region_while_it_is_dragged(drawn, hands):
+    before = hands.state.regions
+    corner = tuple(shapely.get_coordinates(drawn.area)[0])
+    drawn.take("vertices")
+    drawn.press(corner)
+    drawn.drag_to(corner, (200, 200))
+    midway = hands.state.regions
+    assert overlap(midway[0].geometry, before[0].geometry) < 0.95
+    assert drawn.summary.startswith(f"1 region, {midway[0].geometry.area * MPP**2 * 1e-6:.2f} mm²")
+    drawn.drag_to((200, 200), (2400, 1900))  # across: the outline crosses itself
+    assert shapely.is_valid(drawn.area)
+    drawn.release((2400, 1900))
+    assert all(region.geometry.is_valid for region in hands.state.regions)
+    assert hands.state.regions != before
+    drawn.key(Qt.Key.Key_Z, CTRL)  # the whole drag is one step
+    assert hands.state.regions == before
+    assert hands.errors() == []
+
+
+def test_simplify_drops_points_and_moves_no_outline_far(drawing, hands):
+    drawing.take("brush")
+    drawing.stroke([(900, 700), (1900, 800)])
+    hands.until(lambda: bool(hands.state.regions))
+    before = drawing.area
+    hands.click(drawing.panel.simplify_button)
+    assert len(shapely.get_coordinates(drawing.area)) < len(shapely.get_coordinates(before))
+    assert shapely.hausdorff_distance(drawing.area.exterior, before.exterior) <= 4 / MPP + 1e-6
+    hands.click(drawing.panel.undo_button)
+    assert drawing.area.equals(before)
+
+
+def test_an_import_is_a_step_that_can_be_taken_back(drawn, hands, roi_file):
+    own = hands.state.regions
+    hands.drop(roi_file)
+    hands.until(lambda: hands.state.regions != own)
+    assert drawn.area.equals(ROI)
+    hands.click(drawn.panel.undo_button)
+    assert hands.state.regions == own
+    hands.click(drawn.panel.redo_button)
+    assert drawn.area.equals(ROI)
+
+
+def test_another_slide_begins_anew_even_in_the_middle_of_a_shape(drawn, hands, tmp_path):
+    drawn.take("polygon")
+    for corner in ((2200, 1600), (2600, 1600)):
+        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
+        QApplication.processEvents()
+    other = write_slide(tmp_path / "other.tif", draw_tissue(np.random.default_rng(4)))
+    hands.open(other)
+    drawn.move(hands.on_canvas(2600, 2000))
+    assert drawn.tool == []
+    assert hands.state.regions == ()
+    assert not drawn.panel.undo_button.isEnabled()
+    drawn.key(Qt.Key.Key_Z, CTRL)
+    assert hands.state.regions == ()
+    drawn.lasso(INNER)
+    assert overlap(drawn.area, INNER) > 0.9
+    drawn.take("brush")
+    hands.open(drawn_slide(hands, tmp_path))
+    assert "ROI brush" not in hands.viewer.layers
+    assert hands.errors() == []
+
+
+def drawn_slide(hands, tmp_path):
+    return write_slide(tmp_path / "third.tif", draw_tissue(np.random.default_rng(5)))
+
+
+def test_the_same_slide_opened_again_keeps_its_regions_on_the_screen(drawn, hands, tissue_slide):
+    before, slide = hands.state.regions, hands.state.slide
+    hands.drop(tissue_slide)
+    hands.until(lambda: hands.state.slide is not slide)
+    hands.until(lambda: not hands.review.surveying.is_running)
+    assert hands.state.regions == before
+    assert shown_rings(hands) == 1
+
+
+@pytest.mark.parametrize("tool", ["lasso", "polygon", "vertices"])
+def test_the_user_may_remove_the_rois_layer_with_a_tool_in_hand(drawn, hands, tool):
+    before = hands.state.regions
+    drawn.take(tool)
+    if tool == "polygon":
+        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(2200, 1600))
+        drawn.move(hands.on_canvas(2600, 1600))
+    hands.viewer.layers.remove("tumour ROI")
+    assert hands.state.regions == ()
+    assert drawn.tool == []
+    drawn.key(Qt.Key.Key_Z, CTRL)
+    assert hands.state.regions == before
+    assert shown_rings(hands) == 1
+    drawn.choose("subtract")
+    drawn.lasso(INNER)
+    assert len(drawn.area.interiors) == 1
+    assert hands.errors() == []
+
+
+def test_the_user_may_remove_the_brush_with_the_brush_in_hand(drawn, hands):
+    before = hands.state.regions
+    drawn.take("brush")
+    drawn.press((2050, 700))
+    drawn.drag_to((2050, 700), (2300, 700))
+    hands.viewer.layers.remove("ROI brush")
+    drawn.drag_to((2300, 700), (2400, 700))
+    drawn.release((2400, 700))
+    assert drawn.tool == []
+    assert hands.state.regions == before
+    drawn.take("brush")
+    drawn.stroke([(2050, 700), (2500, 700)])
+    hands.until(lambda: hands.state.regions != before)
+    assert hands.errors() == []
