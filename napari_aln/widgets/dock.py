@@ -43,6 +43,7 @@ from napari_aln.widgets.roi_panel import RoiPanel
 from napari_aln.widgets.run_panel import RunPanel
 from napari_aln.widgets.section import FOCUS_STYLE, Section
 from napari_aln.widgets.slide_card import SlideCard, slide_facts
+from napari_aln.widgets.split_view import Split
 from napari_aln.widgets.welcome import Welcome
 from napari_aln.widgets.wiring import Wiring
 
@@ -68,6 +69,7 @@ class ReviewDock(QWidget):
     """
 
     review: Review
+    split: Split
     map: MapPanel
     navigation: Navigation
 
@@ -78,6 +80,7 @@ class ReviewDock(QWidget):
         self.setObjectName("napari_aln_review")
         self.viewer = viewer
         self.review = Review(viewer)
+        self.split = Split(viewer, self.review.scene, self.review.state)
         self._help: HelpPanel | None = None
         self._welcome: Welcome | None = None
         self._build()
@@ -87,6 +90,7 @@ class ReviewDock(QWidget):
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a dropped slide is no text
         self.setAcceptDrops(True)
+        self.destroyed.connect(self.split.close)  # before the slide that it shows is closed
         self.destroyed.connect(self.review.close)
         self.destroyed.connect(self._keys.close)
 
@@ -229,6 +233,24 @@ class ReviewDock(QWidget):
         self._help.show()
         self._help.raise_()
 
+    # The second canvas
+
+    def toggle_split(self) -> None:
+        """Split the view, or make it one again; needs both runs."""
+        self.show_split(self.split.view is None)
+
+    def show_split(self, on: bool) -> None:
+        """Show the other run's map in a canvas of its own beside the first, or end that."""
+        window = self.window()
+        if not on:
+            self.split.close()
+        elif self.split.view is None and isinstance(window, QMainWindow):
+            view = self.split.open(window)
+            if view is not None:
+                Keys(view.model, self)
+                self._drops.watch(window)
+        self.compare.set_split(self.split.view is not None)
+
     # napari's own docks
 
     def show_layers(self, shown: bool) -> None:
@@ -251,6 +273,7 @@ class ReviewDock(QWidget):
         """End the review when the panel is closed: napari takes it out of the window, but keeps it alive."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.show_split(False)
             self.deleteLater()
 
     # Drops

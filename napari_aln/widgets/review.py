@@ -61,6 +61,8 @@ class Review(QObject):
     saved = Signal(object)  # pathlib.Path: the result folder
     associated_ready = Signal(object)  # dict name -> (H, W, 3) uint8
     _offered = Signal(object)  # napari.layers.Layer
+    scene: Scene
+    roi: RoiEditing
 
     def __init__(self, viewer: ViewerModel, remembered: Remembered | None = None) -> None:
         super().__init__()

@@ -81,6 +81,7 @@ class Wiring:
         dock.results.show_map_requested.connect(self._on_show_map)
         dock.results.save_requested.connect(dock.ask_where_to_save)
         dock.compare.difference_toggled.connect(self.state.show_difference)
+        dock.compare.split_toggled.connect(dock.show_split)
         dock.settings.changed.connect(self._on_settings)
         dock.map.map_changed.connect(self.state.show)
         dock.map.visible_changed.connect(scene.map.set_visible)
@@ -119,6 +120,7 @@ class Wiring:
 
     def _on_slide(self) -> None:
         dock, slide = self.dock, self.state.slide
+        dock.show_split(False)
         info = slide.info if slide else None
         dock.slide_card.set_slide(info, self.state.name)
         dock.slide_card.set_hide_names(self.state.hide_names)
@@ -208,6 +210,7 @@ class Wiring:
         state, pair = self.state, self.state.pair()
         show_if(self.dock.sections["Comparison"], pair is not None)
         if pair is None:
+            self.dock.show_split(False)
             return
         name = state.shown[1] if state.shown and state.shown[1] in COMPARED_MAPS else COMPARED_MAPS[0]
         compared = state.comparison(name)
