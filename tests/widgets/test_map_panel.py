@@ -136,3 +136,31 @@ def test_mask_controls(filled, qtbot):
 def test_fits_a_narrow_dock(filled):
     filled.set_legend(filled.map_combo.itemText(2), "0 to 1", (0.0, 1.0), "viridis", 30 * "model", "neither")
     assert filled.minimumSizeHint().width() <= 300
+
+
+def test_scaling_and_threshold_are_asked_for_by_keys_and_shown_without_asking(filled, qtbot):
+    combo = child(filled, "map_scaling")
+    combo.setFocus()
+    with qtbot.waitSignal(filled.scaling_changed) as told:
+        qtbot.keyClick(combo, Qt.Key.Key_Down)
+    assert told.args == ["rank"]
+    slider = child(filled, "map_threshold")
+    slider.setFocus()
+    with qtbot.waitSignal(filled.threshold_changed) as told:
+        qtbot.keyClick(slider, Qt.Key.Key_PageUp)
+    assert told.args == [pytest.approx(0.1)]
+    with qtbot.assertNotEmitted(filled.scaling_changed), qtbot.assertNotEmitted(filled.threshold_changed):
+        filled.set_scaling("min-max")
+        filled.set_threshold(0.25)
+    assert combo.currentText() == "Min-max of the patches shown"
+    assert "25 %" in all_texts(filled)
+
+
+def test_scaling_and_threshold_stand_in_the_legend_and_a_map_that_is_none_says_why(filled):
+    style = ("attention over the slide", "0 to 1", (0.0, 1.0), "viridis", "a model")
+    filled.set_legend(*style, how="rank among the patches shown, from 0.5")
+    shown = child(filled, "map_quantity").shown_text()
+    assert shown == "attention over the slide (0 to 1), rank among the patches shown, from 0.5"
+    filled.set_nothing("No difference map.")
+    assert child(filled, "map_quantity").shown_text() == "No difference map."
+    assert child(filled, "map_legend").accessibleName() == "No map"

@@ -107,3 +107,13 @@ def test_closing_the_window_leaves_nothing_of_the_split(both):
     both.qtbot.keyClick(both.canvas, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
     both.until(lambda: second(both) is not None)
     both.close_window()
+
+
+def test_beside_a_difference_the_other_view_keeps_the_whole_slide(both):
+    both.click(both.part(QPushButton, "compare_split"))
+    both.click(both.part(QPushButton, "compare_difference"))
+    both.until(lambda: titles(both)[0].startswith("Difference · DLCNBC"))
+    assert titles(both)[1].startswith("DLCNBC-WS, whole slide")
+    maps = [viewer.layers["map"] for viewer in (both.viewer, second(both).viewer)]
+    assert maps[0].colormap.name == "PuOr_r"
+    assert np.isfinite(maps[0].data).sum() < np.isfinite(maps[1].data).sum()
