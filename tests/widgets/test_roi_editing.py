@@ -310,7 +310,7 @@ def test_the_same_slide_opened_again_keeps_its_regions_on_the_screen(drawn, hand
     assert shown_rings(hands) == 1
 
 
-@pytest.mark.parametrize("tool", ["lasso", "polygon", "vertices"])
+@pytest.mark.parametrize("tool", ["polygon", "vertices"])
 def test_the_user_may_remove_the_rois_layer_with_a_tool_in_hand(drawn, hands, tool):
     before = hands.state.regions
     drawn.take(tool)
