@@ -19,6 +19,7 @@ from napari_aln.store.remembered import Remembered
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
 from napari_aln.widgets.jobs import Job
+from napari_aln.widgets.layers import slide_layer
 from napari_aln.widgets.live import Live
 from napari_aln.widgets.roi_editing import RoiEditing
 from napari_aln.widgets.scene import Scene
@@ -26,14 +27,14 @@ from napari_aln.widgets.state import ReviewState
 from napari_aln.workflows import review as steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from typing import Any
 
     from napari.components import ViewerModel
     from napari.layers import Layer
 
     from napari_aln.mil.bundle import Bundle
-    from napari_aln.records import Clinical, Region, SlideResult
+    from napari_aln.records import Clinical, Progress, Region, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import Kind
     from napari_aln.workflows.predict import Request
@@ -347,7 +348,7 @@ class Review(QObject):
             self.failed.emit(f"Something went wrong: {type(error).__name__}: {error}.", REPORT)
 
     def _on_idle(self) -> None:
-        self.warming.start(steps.warm_up)
+        self.warming.start(_warm_up)
 
     def _without_paths(self, text: str) -> str:
         """Name files without their folders, and slides and ROI not at all where names are hidden."""
@@ -379,3 +380,9 @@ class Review(QObject):
             keep()
         except StoreError as error:
             self.told.emit("warning", f"This is not remembered. {error}")
+
+
+def _warm_up() -> Generator[Progress, None, None]:
+    """Load, while nobody waits, what the first slide and the first run need."""
+    yield from steps.warm_up()
+    slide_layer.warm_up()
