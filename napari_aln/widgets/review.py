@@ -79,7 +79,7 @@ class Review(QObject):
         self.scene.noted.connect(self._on_noted)
         # Later: napari must not lose a layer that it is just inserting.
         self._offered.connect(self._on_offered, Qt.ConnectionType.QueuedConnection)
-        self.scene.slide_offered.connect(self._offered.emit)
+        self.scene.slide_offered.connect(self._offer)
         self.opening = self._job("open", self._on_opened)
         self.surveying = self._job("survey", self._on_surveyed)
         self.loading = self._job("load", self._on_loaded)
@@ -288,6 +288,9 @@ class Review(QObject):
         path, self._regions_to_come = self._regions_to_come, None
         if path is not None:
             self.import_regions(path)
+
+    def _offer(self, layer: Layer) -> None:
+        self._offered.emit(layer)
 
     def _on_offered(self, layer: Layer) -> None:
         if self.state.slide is None and not self.opening.is_running:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
+    from napari_aln.errors import AlnError
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import ReviewState
 
@@ -52,9 +53,9 @@ class Scene:
         self.mask = MaskLayer(viewer, MASK_RANK)
         self.map = MapLayer(viewer, MAP_RANK)
         self.regions = RegionsLayer(viewer, REGIONS_RANK)
-        self.guard.mended.connect(self.noted.emit)
+        self.guard.mended.connect(self._on_mended)
         self.slide.removed.connect(self._on_slide_removed)
-        self.slide.failed.connect(self.trouble.emit)
+        self.slide.failed.connect(self._on_failed)
         self.mask.painted.connect(self._on_painted)
         viewer.cursor.events.position.connect(self._on_cursor)
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -151,6 +152,12 @@ class Scene:
         """Remove a layer that napari made of a slide: the slide takes its place."""
         if layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+    def _on_mended(self, line: str) -> None:
+        self.noted.emit(line)
+
+    def _on_failed(self, error: AlnError) -> None:
+        self.trouble.emit(error)
 
     def _on_inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
         if self._state.slide is None and SLIDE_PATH in event.value.metadata:
