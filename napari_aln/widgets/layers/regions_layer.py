@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import shapely
 from napari.layers import Shapes
 from psygnal import Signal
@@ -120,6 +119,8 @@ class RegionsLayer(HeldLayer):
         return EDGE_WIDTH_PX / (self._zoom * self._mean_mpp)
 
     def _build(self, rings: list[_Ring], frame: Frame) -> None:
+        import pandas as pd  # not needed before the first region: the window opens sooner
+
         self._mean_mpp = frame.mpp.mean if frame.mpp else 1.0
         features = pd.DataFrame(
             # with their types: of an empty column pandas would make one of numbers
