@@ -118,8 +118,8 @@ class ReviewDock(QWidget):
             "Patient": Section("Patient", self.clinical),
             "Tumour ROI": Section("Tumour ROI", self.roi),
             "Results": Section("Results", self.results),
-            "Comparison": Section("ROI against whole slide", self.compare),
             "Map": Section("Map on the slide", self.map),
+            "Comparison": Section("ROI against whole slide", self.compare),
             "Settings": Section("Settings", self.settings, is_open=False),
             "Log": Section("Log", self.log, is_open=False),
         }
