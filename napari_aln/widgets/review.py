@@ -351,7 +351,7 @@ class Review(QObject):
             self.failed.emit(f"Something went wrong: {type(error).__name__}: {error}.", REPORT)
 
     def _on_idle(self) -> None:
-        self.warming.start(_warm_up)
+        self.warming.start(warm_up)
 
     def _without_paths(self, text: str) -> str:
         """Name files without their folders, and slides and ROI not at all where names are hidden."""
@@ -385,7 +385,7 @@ class Review(QObject):
             self.told.emit("warning", f"This is not remembered. {error}")
 
 
-def _warm_up() -> Generator[Progress, None, None]:
+def warm_up() -> Generator[Progress, None, None]:
     """Load, while nobody waits, what the first slide and the first run need."""
     yield from steps.warm_up()
     slide_layer.warm_up()
