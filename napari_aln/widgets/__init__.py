@@ -1,1 +1,1 @@
-"""The window: state without Qt, jobs, forms, layers, one file a panel. No science in here."""
+"""The window: state without Qt, jobs, layers, panels, and who tells whom. No science in here."""

@@ -24,27 +24,28 @@ from qtpy.QtWidgets import (
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.result import shown_name
-from napari_aln.widgets.associated_dialog import AssociatedDialog
-from napari_aln.widgets.clinical_form import ClinicalForm
-from napari_aln.widgets.compare_panel import ComparePanel
 from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES
 from napari_aln.widgets.drops import CanvasDrops, paths_of
-from napari_aln.widgets.forms import SettingsForm
-from napari_aln.widgets.help_panel import HelpPanel
 from napari_aln.widgets.keys import Keys, help_groups
-from napari_aln.widgets.log_panel import Banner, LogPanel
-from napari_aln.widgets.map_panel import MapPanel
-from napari_aln.widgets.model_list import ModelList
-from napari_aln.widgets.mpp_dialog import MppDialog
-from napari_aln.widgets.navigation import Navigation
-from napari_aln.widgets.results import Results
+from napari_aln.widgets.panels.associated_dialog import AssociatedDialog
+from napari_aln.widgets.panels.clinical_form import ClinicalForm
+from napari_aln.widgets.panels.compare_panel import ComparePanel
+from napari_aln.widgets.panels.forms import SettingsForm
+from napari_aln.widgets.panels.help_panel import HelpPanel
+from napari_aln.widgets.panels.log_panel import Banner, LogPanel
+from napari_aln.widgets.panels.map_panel import MapPanel
+from napari_aln.widgets.panels.model_list import ModelList
+from napari_aln.widgets.panels.mpp_dialog import MppDialog
+from napari_aln.widgets.panels.navigation import Navigation
+from napari_aln.widgets.panels.results import Results
+from napari_aln.widgets.panels.roi_panel import RoiPanel
+from napari_aln.widgets.panels.run_panel import RunPanel
+from napari_aln.widgets.panels.section import FOCUS_STYLE, Section
+from napari_aln.widgets.panels.slide_card import SlideCard, slide_facts
+from napari_aln.widgets.panels.welcome import Welcome
 from napari_aln.widgets.review import Review
-from napari_aln.widgets.roi_panel import RoiPanel
-from napari_aln.widgets.run_panel import RunPanel
-from napari_aln.widgets.section import FOCUS_STYLE, Section
-from napari_aln.widgets.slide_card import SlideCard, slide_facts
+from napari_aln.widgets.side_docks import SideDock, SideDocks
 from napari_aln.widgets.split_view import Split
-from napari_aln.widgets.welcome import Welcome
 from napari_aln.widgets.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class ReviewDock(QWidget):
 
     review: Review
     split: Split
+    side_docks: SideDocks
     map: MapPanel
     navigation: Navigation
 
@@ -81,6 +83,15 @@ class ReviewDock(QWidget):
         self.viewer = viewer
         self.review = Review(viewer)
         self.split = Split(viewer, self.review.scene, self.review.state)
+        self.side_docks = SideDocks(
+            self,
+            {
+                "gallery": SideDock(
+                    "Top and bottom patches", Qt.DockWidgetArea.BottomDockWidgetArea, self._gallery
+                ),
+                "work_list": SideDock("Work list", Qt.DockWidgetArea.LeftDockWidgetArea, self._work_list),
+            },
+        )
         self._help: HelpPanel | None = None
         self._welcome: Welcome | None = None
         self._build()
@@ -90,6 +101,7 @@ class ReviewDock(QWidget):
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a dropped slide is no text
         self.setAcceptDrops(True)
+        self.destroyed.connect(self.side_docks.close)
         self.destroyed.connect(self.split.close)  # before the slide that it shows is closed
         self.destroyed.connect(self.review.close)
         self.destroyed.connect(self._keys.close)
@@ -251,6 +263,18 @@ class ReviewDock(QWidget):
                 self._drops.watch(window)
         self.compare.set_split(self.split.view is not None)
 
+    # Docks beside the slide, loaded when they are first asked for
+
+    def _gallery(self) -> QWidget:
+        from napari_aln.widgets.gallery import Gallery
+
+        return Gallery(self.review)
+
+    def _work_list(self) -> QWidget:
+        from napari_aln.widgets.reading import Reading
+
+        return Reading(self.review)
+
     # napari's own docks
 
     def show_layers(self, shown: bool) -> None:
@@ -274,6 +298,7 @@ class ReviewDock(QWidget):
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.show_split(False)
+            self.side_docks.close()
             self.deleteLater()
 
     # Drops

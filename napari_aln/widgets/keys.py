@@ -45,6 +45,8 @@ KEYS = (
     Key(",", ",", "Map more transparent", lambda dock: _change_opacity(dock, -OPACITY_STEP)),
     Key(".", ".", "Map less transparent", lambda dock: _change_opacity(dock, OPACITY_STEP)),
     Key("Shift-S", "Shift+S", "Split view: ROI beside whole slide", lambda dock: dock.toggle_split()),
+    Key("Shift-G", "Shift+G", "Top and bottom patches", lambda dock: dock.side_docks.toggle("gallery")),
+    Key("Shift-W", "Shift+W", "Work list", lambda dock: dock.side_docks.toggle("work_list")),
     Key(UNDO_KEY, "Ctrl+Z", "Take the last change of the ROI back", lambda dock: dock.review.roi.undo()),
     Key(REDO_KEY, "Ctrl+Shift+Z", "Make it again", lambda dock: dock.review.roi.redo()),
     Key("F1", "F1", "All keys", lambda dock: dock.show_help()),

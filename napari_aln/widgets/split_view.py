@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.widgets.layers import MapLayer, SlideLayer
-from napari_aln.widgets.result_card import MODE_PLACES
+from napari_aln.widgets.panels.result_card import MODE_PLACES
 from napari_aln.widgets.scene import MAP_RANK, SLIDE_RANK, SURROUND
 from napari_aln.widgets.shown import ShownMap, map_of
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from napari_aln.settings import PredictSettings
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.jobs import JobState
-from napari_aln.widgets.labels import show_if
+from napari_aln.widgets.panels.labels import show_if
 from napari_aln.widgets.state import SHOWN_MAPS
 from napari_aln.workflows.compare import COMPARED_MAPS
 from napari_aln.workflows.maps import scale_extent
@@ -54,6 +54,7 @@ class Wiring:
         dock.navigation.fit_requested.connect(scene.fit)
         dock.navigation.overview.moved.connect(scene.centre_on)
         dock.navigation.layers_toggled.connect(dock.show_layers)
+        dock.navigation.side_dock_toggled.connect(dock.side_docks.show)
         dock.navigation.help_requested.connect(dock.show_help)
         dock.slide_card.open_requested.connect(dock.ask_for_slide)
         dock.slide_card.recent_requested.connect(review.open_slide)
@@ -114,6 +115,7 @@ class Wiring:
         review.saving.state_changed.connect(self._on_saving_state)
         review.saved.connect(self._on_saved)
         review.running.progressed.connect(self._on_progress)
+        dock.side_docks.shown.connect(dock.navigation.set_side_dock_shown)
         review.scene.cursor_value.connect(dock.map.set_cursor_value)
         review.scene.view_changed.connect(self._on_view)
         review.scene.map.look_changed.connect(self._on_map_look)

@@ -82,7 +82,7 @@ class Walk:
         """A picture without µm/px."""
         if not self.wants("asking"):
             return
-        from napari_aln.widgets.mpp_dialog import MppDialog
+        from napari_aln.widgets.panels.mpp_dialog import MppDialog
 
         self.dock.review.open_files([self.files / "351899.jpg"])
         self.wait(lambda: self.dock.findChild(MppDialog) is not None)
@@ -97,7 +97,7 @@ class Walk:
         """Label and macro, after their click."""
         if self.slide is None or not self.wants("associated"):
             return
-        from napari_aln.widgets.associated_dialog import AssociatedDialog
+        from napari_aln.widgets.panels.associated_dialog import AssociatedDialog
 
         self.dock.review.open_files([self.slide])
         self.wait(lambda: self.idle() and self.dock.slide_card.associated_button.isVisible())

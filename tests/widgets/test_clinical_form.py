@@ -3,7 +3,7 @@ from qtpy.QtCore import Qt
 from widget_records import child
 
 from napari_aln.records import Clinical
-from napari_aln.widgets.clinical_form import ClinicalForm
+from napari_aln.widgets.panels.clinical_form import ClinicalForm
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QApplication
 from widget_records import child
 
 from napari_aln.settings import BagSettings, EngineSettings, PatchSettings, PredictSettings
-from napari_aln.widgets.forms import SettingsForm
+from napari_aln.widgets.panels.forms import SettingsForm
 
 
 @pytest.fixture

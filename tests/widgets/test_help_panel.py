@@ -2,7 +2,7 @@ from qtpy.QtCore import Qt
 from widget_records import all_texts
 
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.widgets.help_panel import HelpPanel
+from napari_aln.widgets.panels.help_panel import HelpPanel
 
 GROUPS = [
     ("View", [("Alt+1", "5x"), (", .", "less, more opacity")]),

@@ -1,7 +1,7 @@
 import matplotlib
 import pytest
 
-from napari_aln.widgets.legend import BAR_HEIGHT, MARKER_HEIGHT, SIDE_MARGIN, Legend, Scale, nice_ticks
+from napari_aln.widgets.panels.legend import BAR_HEIGHT, MARKER_HEIGHT, SIDE_MARGIN, Legend, Scale, nice_ticks
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 from widget_records import LONG_NAME, child
 
-from napari_aln.widgets.log_panel import Banner, LogPanel
+from napari_aln.widgets.panels.log_panel import Banner, LogPanel
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from qtpy.QtCore import Qt
 from widget_records import all_texts, child
 
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
-from napari_aln.widgets.map_panel import MapPanel
+from napari_aln.widgets.panels.map_panel import MapPanel
 
 RUNS = [("dlcnbc-ws", "DLCNBC-WS"), ("dlcnbc", "DLCNBC")]
 MAPS = ["attention_slide", "contribution", "probability", "entropy"]

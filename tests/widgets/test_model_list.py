@@ -4,7 +4,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 from widget_records import LONG_NAME, all_texts, child, model_card
 
 from napari_aln.mil.card import Metric, Threshold
-from napari_aln.widgets.model_list import ModelList
+from napari_aln.widgets.panels.model_list import ModelList
 
 
 @pytest.fixture

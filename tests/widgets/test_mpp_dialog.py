@@ -2,7 +2,7 @@ import pytest
 from qtpy.QtCore import Qt
 from widget_records import LONG_NAME, all_texts, child
 
-from napari_aln.widgets.mpp_dialog import MppDialog
+from napari_aln.widgets.panels.mpp_dialog import MppDialog
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_aln.widgets.navigation import Navigation
-from napari_aln.widgets.overview_map import HEIGHT, MOST_WIDTH, OverviewMap
+from napari_aln.widgets.panels.navigation import Navigation
+from napari_aln.widgets.panels.overview_map import HEIGHT, MOST_WIDTH, OverviewMap
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from qtpy.QtWidgets import QApplication
 from widget_records import LONG_NAME, all_texts, child, run_record
 
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.widgets.result_card import ResultCard
+from napari_aln.widgets.panels.result_card import ResultCard
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from qtpy.QtCore import Qt
 from widget_records import child
 
 from napari_aln.widgets.jobs import JobState
-from napari_aln.widgets.run_panel import RunPanel, duration, progress_line
+from napari_aln.widgets.panels.run_panel import RunPanel, duration, progress_line
 
 
 @pytest.fixture

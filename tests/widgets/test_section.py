@@ -1,8 +1,8 @@
 from qtpy.QtCore import Qt
 from widget_records import LONG_NAME, child
 
-from napari_aln.widgets.labels import TextLabel, breakable
-from napari_aln.widgets.section import Section
+from napari_aln.widgets.panels.labels import TextLabel, breakable
+from napari_aln.widgets.panels.section import Section
 
 
 def test_title_folds_and_opens_by_mouse_and_key(qtbot):

@@ -5,7 +5,7 @@ from qtpy.QtCore import QPoint, Qt
 from widget_records import LONG_NAME, all_texts, child, slide_info
 
 from napari_aln.geometry import Mpp
-from napari_aln.widgets.slide_card import SlideCard
+from napari_aln.widgets.panels.slide_card import SlideCard
 
 
 @pytest.fixture

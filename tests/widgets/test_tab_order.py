@@ -2,8 +2,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
 from widget_records import model_card
 
-from napari_aln.widgets.model_list import ModelList
-from napari_aln.widgets.section import Section
+from napari_aln.widgets.panels.model_list import ModelList
+from napari_aln.widgets.panels.section import Section
 
 
 def test_models_loaded_later_are_reached_between_their_neighbours(qtbot):

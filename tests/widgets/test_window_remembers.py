@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox
 from tests_shared import draw_tissue
 from window_hands import Hands
 
-from napari_aln.widgets.mpp_dialog import MppDialog
+from napari_aln.widgets.panels.mpp_dialog import MppDialog
 
 
 @pytest.fixture

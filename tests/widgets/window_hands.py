@@ -14,8 +14,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QCheckBox, QLabel, QLineEdit, QRadioButton, QWidget
 from shiboken6 import isValid
 
-from napari_aln.widgets.labels import TextLabel
-from napari_aln.widgets.mpp_dialog import MppDialog
+from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.mpp_dialog import MppDialog
 
 LONG_MS = 120_000  # for a machine under load; whoever waits goes on as soon as it can
 _DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_aln.records import RESEARCH_NOTICE, Mode
-from napari_aln.widgets.labels import TextLabel
-from napari_aln.widgets.tab_order import put_in_place
+from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.tab_order import put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

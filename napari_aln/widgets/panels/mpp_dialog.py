@@ -10,7 +10,7 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_aln.geometry import MPP_LIMITS_UM
-from napari_aln.widgets.labels import TextLabel
+from napari_aln.widgets.panels.labels import TextLabel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
-from napari_aln.widgets.labels import TextLabel, WarningNote, count
-from napari_aln.widgets.result_card import MODE_PLACES
+from napari_aln.widgets.panels.labels import TextLabel, WarningNote, count
+from napari_aln.widgets.panels.result_card import MODE_PLACES
 from napari_aln.workflows.maps import MAP_STYLES
 
 if TYPE_CHECKING:

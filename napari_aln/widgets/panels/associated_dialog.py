@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_aln.widgets.labels import TextLabel
+from napari_aln.widgets.panels.labels import TextLabel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,14 @@ from functools import partial
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
-from napari_aln.widgets.overview_map import OverviewMap
+from napari_aln.widgets.panels.overview_map import OverviewMap
 
 POWERS = (5, 10, 20, 40)
+SIDE_DOCKS = {
+    "gallery": ("Gallery", "Patches of highest and lowest value, at full resolution (Shift+G)"),
+    "work_list": ("Work list", "Slides to be read, one after another (Shift+W)"),
+}
+"""Docks that open beside the slide: name -> button and tooltip."""
 
 
 class Navigation(QWidget):
@@ -18,6 +23,7 @@ class Navigation(QWidget):
     magnify_requested = Signal(float)
     fit_requested = Signal()
     layers_toggled = Signal(bool)
+    side_dock_toggled = Signal(str, bool)  # a key of `SIDE_DOCKS`
     help_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -52,11 +58,20 @@ class Navigation(QWidget):
         self.help_button.setToolTip("All keys (F1)")
         self.help_button.setSizePolicy(self.layers_button.sizePolicy())
         self.help_button.clicked.connect(self.help_requested)
-        buttons.addWidget(self.help_button, 2, 3)
+        buttons.addWidget(self.help_button, 3, 3)
+        self.side_buttons: dict[str, QPushButton] = {}
+        for place, (name, (title, tip)) in enumerate(SIDE_DOCKS.items()):
+            side_button = QPushButton(title)
+            side_button.setObjectName(f"show_{name}")
+            side_button.setCheckable(True)
+            side_button.setToolTip(tip)
+            side_button.toggled.connect(partial(self.side_dock_toggled.emit, name))
+            buttons.addWidget(side_button, 2, 2 * place, 1, 2)
+            self.side_buttons[name] = side_button
         self.zoom_text = QLabel()
         self.zoom_text.setObjectName("magnification")
-        buttons.addWidget(self.zoom_text, 2, 0, 1, 3)
-        buttons.setRowStretch(3, 1)
+        buttons.addWidget(self.zoom_text, 3, 0, 1, 3)
+        buttons.setRowStretch(4, 1)
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 4, 4, 0)
         row.setSpacing(8)
@@ -81,3 +96,8 @@ class Navigation(QWidget):
         """Show whether napari's layer list is open. Does not emit."""
         with QSignalBlocker(self.layers_button):
             self.layers_button.setChecked(shown)
+
+    def set_side_dock_shown(self, name: str, shown: bool) -> None:
+        """Show whether a side dock is in view. Does not emit."""
+        with QSignalBlocker(self.side_buttons[name]):
+            self.side_buttons[name].setChecked(shown)

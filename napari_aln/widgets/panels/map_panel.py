@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
-from napari_aln.widgets.labels import TextLabel
-from napari_aln.widgets.legend import Legend, Scale
-from napari_aln.widgets.wheel import guard_wheel, leave_keys
+from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.legend import Legend, Scale
+from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
 from napari_aln.workflows.maps import MAP_STYLES, SCALING_NAMES
 
 if TYPE_CHECKING:

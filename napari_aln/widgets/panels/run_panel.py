@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.widgets.jobs import JobState
-from napari_aln.widgets.labels import NARROW_SPACE, TextLabel, count
+from napari_aln.widgets.panels.labels import NARROW_SPACE, TextLabel, count
 
 TITLES = {"whole-slide": "Run whole &slide (DLCNBC-WS)", "roi": "Run &ROI (DLCNBC)"}
 SHORT_TITLES = {"whole-slide": "Whole slide", "roi": "ROI"}

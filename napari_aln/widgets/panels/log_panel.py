@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_aln.widgets.labels import ERROR_COLOUR, INFO_COLOUR, StripedFrame, TextLabel
+from napari_aln.widgets.panels.labels import ERROR_COLOUR, INFO_COLOUR, StripedFrame, TextLabel
 
 Kind = Literal["info", "warning", "error"]
 

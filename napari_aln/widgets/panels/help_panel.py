@@ -9,7 +9,7 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.widgets.labels import TextLabel
+from napari_aln.widgets.panels.labels import TextLabel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_aln.widgets.labels import TextLabel
-from napari_aln.widgets.result_card import ResultCard
+from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.result_card import ResultCard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.widgets.labels import TextLabel
+from napari_aln.widgets.panels.labels import TextLabel
 
 TITLE = "Drop a slide here"
 MORE = "Model bundles and annotation files may be dropped too, all at once."

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.widgets.labels import INFO_COLOUR, TextLabel, WarningNote, count
+from napari_aln.widgets.panels.labels import INFO_COLOUR, TextLabel, WarningNote, count
 
 if TYPE_CHECKING:
     from napari_aln.records import RunRecord

@@ -7,7 +7,7 @@ from functools import partial
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_aln.widgets.labels import TextLabel, count
+from napari_aln.widgets.panels.labels import TextLabel, count
 
 NO_ROI = "No tumour ROI yet."
 NO_TOOL = "none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_aln.widgets.labels import INFO_COLOUR
+from napari_aln.widgets.panels.labels import INFO_COLOUR
 
 OPEN_SIGN, FOLDED_SIGN = "▾", "▸"
 # Open is the usual state: napari's colour of a pressed button would shout.

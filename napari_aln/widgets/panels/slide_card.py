@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
-from napari_aln.widgets.labels import TextLabel, WarningNote, count
+from napari_aln.widgets.panels.labels import TextLabel, WarningNote, count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QRadioButton, QWidget
 
 from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM, Clinical
-from napari_aln.widgets.labels import TextLabel
+from napari_aln.widgets.panels.labels import TextLabel
 
 STATUSES: tuple[tuple[bool | None, str, str], ...] = (
     (None, "unknown", "unknown"),

@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_aln.widgets.labels import TextLabel
-from napari_aln.widgets.wheel import guard_wheel
+from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.wheel import guard_wheel
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
