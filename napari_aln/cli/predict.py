@@ -208,8 +208,8 @@ def _run_one(path: Path, job: _Job) -> None:
     from napari_aln.store.result import shown_name
     from napari_aln.workflows.predict import Request, needs_whole_bags, predict_to_folder
 
-    with open_slide(path, mpp=job.mpp) as slide:
-        row = _row_of(path, job.clinical_table)
+    row = _row_of(path, job.clinical_table)
+    with open_slide(path, mpp=job.mpp or (row.mpp if row else None)) as slide:
         request = Request(
             job.bundles,
             regions=_regions_for(path, job) or (row.roi if row else None),

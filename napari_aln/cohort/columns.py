@@ -21,6 +21,8 @@ _FIELD_OF = {
     "patientid": "patient_id",
     "slide": "slide",
     "roi": "roi",
+    "mpp": "mpp",
+    "site": "site",
     "ageyears": "age_years",
     "tumorsizecm": "tumor_size_cm",
     "tumoursizecm": "tumor_size_cm",
@@ -35,6 +37,7 @@ _FIELD_OF = {
     "her2expression": "her2",
     "npositivenodes": "n_positive_nodes",
     "numberoflymphnodemetastases": "n_positive_nodes",
+    "alnclass": "aln_class",
     "label": "label",
     "alnstatus": "label",
     "split": "split",
@@ -54,7 +57,9 @@ _RECEPTOR = {
 _HER2_SCORE = {"0": "-", "1+": "-", "2+": "unknown", "3+": "+"}
 """Immunohistochemical score -> status (ASCO/CAP 2018): 2+ is equivocal until in situ hybridisation."""
 
-_LABEL = {"N+": "N(+)", "N+(1-2)": "N(+)", "N+(>2)": "N(+)"}
+_LABEL = {"N+": "N(+)", "N+(1~2)": "N+(1-2)", "N+(＞2)": "N+(>2)"}
+"""Other spellings of the classes, the data set's own among them."""
+
 _DECIMAL_COMMA = re.compile(r"\d{1,3},\d{1,2}")
 
 
@@ -123,9 +128,9 @@ def cell_of(column: Column, text: str) -> str:
         if column.field == "her2" and text in _HER2_SCORE:
             return _HER2_SCORE[text]
         return _RECEPTOR.get(text.casefold(), text)
-    if column.field == "label":
+    if column.field in ("label", "aln_class"):
         return _LABEL.get(text.replace(" ", ""), text)
-    if column.field in ("age_years", "tumor_size_cm", "tumor_size_mm"):
+    if column.field in ("age_years", "tumor_size_cm", "tumor_size_mm", "mpp"):
         return _number(column, text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
     return text
 

@@ -1,4 +1,4 @@
-"""Tables as text: CSV and XLSX, every cell as the file shows it, so that a patient's id 007 stays 007."""
+"""Tables as text: CSV, XLSX and Parquet, every cell as the file shows it, so that an id 007 stays 007."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import date, time, timedelta
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 
+from napari_aln.cohort.writing import PARQUET_SUFFIX, as_meant
 from napari_aln.errors import CohortError
 
 if TYPE_CHECKING:
@@ -34,19 +35,19 @@ class Table:
 
 
 def read_tables(path: Path) -> dict[str, Table]:
-    """Read a CSV file, or every sheet of a workbook.
+    """Read a CSV or Parquet file, or every sheet of a workbook.
 
     Parameters
     ----------
     path
-        CSV in UTF-8, separated by comma, semicolon or tab (what its first line uses most), or XLSX. Formulas
-        count with the value that was saved with them.
+        CSV in UTF-8, separated by comma, semicolon or tab (what its first line uses most), XLSX, or
+        Parquet. Formulas count with the value that was saved with them.
 
     Returns
     -------
     dict
-        Sheet name (empty for CSV) -> table; empty sheets are left out. The first line that is not empty is
-        the header; lines without any text are passed over.
+        Sheet name (empty where there are none) -> table; empty sheets are left out. The first line
+        that is not empty is the header; lines without any text are passed over.
 
     Raises
     ------
@@ -56,6 +57,8 @@ def read_tables(path: Path) -> dict[str, Table]:
     try:
         if path.suffix.lower() in XLSX_SUFFIXES:
             return _read_workbook(path)
+        if path.suffix.lower() == PARQUET_SUFFIX:
+            return {"": _read_parquet(path)}
         return {"": _read_csv(path)}
     except OSError as error:
         raise CohortError(
@@ -69,7 +72,11 @@ def _read_csv(path: Path) -> Table:
             header = stream.readline()
             stream.seek(0)
             reader = csv.reader(stream, delimiter=max(_DELIMITERS, key=header.count))
-            rows = [(reader.line_num, tuple(cells)) for cells in reader if any(map(str.strip, cells))]
+            rows = [
+                (reader.line_num, tuple(map(as_meant, cells)))
+                for cells in reader
+                if any(map(str.strip, cells))
+            ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise CohortError(
             f"{path} is no CSV table in UTF-8.",
@@ -85,6 +92,31 @@ def _read_csv(path: Path) -> Table:
                 "Give every column one cell.",
             )
     return Table(tuple(map(str.strip, columns)), tuple(rows[1:]))
+
+
+def _read_parquet(path: Path) -> Table:
+    """Read a Parquet file; its first row counts as line 2, as it would behind a header."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        found = parquet.read_table(path)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise CohortError(
+            f"{path} is no usable Parquet table ({type(error).__name__}).",
+            "Write it again, or give a CSV table.",
+        ) from error
+    rows = zip(*(map(_shown, column.to_pylist()) for column in found.columns), strict=True)
+    return Table(
+        tuple(found.column_names), tuple((line, row) for line, row in enumerate(rows, start=2) if any(row))
+    )
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    """Return a typed value as a person would write it: 7 for 7.0, nothing for none."""
+    if value is None or value != value:  # NaN is how pandas writes none
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 def _read_workbook(path: Path) -> dict[str, Table]:
@@ -144,7 +176,7 @@ def _text(path: Path, cell: Any) -> str:  # noqa: ANN401 - openpyxl has no types
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and _ZEROS.fullmatch(cell.number_format):
         return f"{value:0{len(cell.number_format)}d}"
-    return str(value)
+    return _shown(value)
 
 
 def _without_empty_end(cells: Sequence[str]) -> tuple[str, ...]:

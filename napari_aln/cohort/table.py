@@ -1,16 +1,26 @@
-"""The cohort table: one row a patient, as CSV or XLSX, checked field by field before anything is computed."""
+"""The cohort table: patients and slides as CSV, XLSX or Parquet, checked field by field before any work."""
 
 from __future__ import annotations
 
-import csv
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from napari_aln.cohort.columns import cell_of, recognise
 from napari_aln.cohort.spreadsheet import read_tables
+from napari_aln.cohort.writing import write_table
 from napari_aln.errors import ClinicalError, CohortError
+from napari_aln.geometry import MPP_LIMITS_UM
 from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM, Clinical
 
 if TYPE_CHECKING:
@@ -21,26 +31,38 @@ if TYPE_CHECKING:
 
 Receptor = Literal["+", "-", "unknown"]
 Split = Literal["train", "val", "test"]
+Label = Literal["N0", "N(+)"]
+AlnClass = Literal["N0", "N+(1-2)", "N+(>2)"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+_ALN_CLASSES = ("N0", "N+(1-2)", "N+(>2)")
 
 _POSITIVE: dict[str, bool | None] = {"+": True, "-": False, "unknown": None}
 _RECEPTOR: dict[bool | None, Receptor] = {True: "+", False: "-", None: "unknown"}
 
 
 class CohortRow(BaseModel):
-    """One patient. Empty cells of optional fields are unknown, never a guess."""
+    """One patient, or one slide of a patient. Empty cells of optional fields are unknown, never a guess.
+
+    Where their own cells are empty, `aln_class` follows from `n_positive_nodes`, and `label` from both. A
+    label of three classes, as in the BCNB workbook, fills both.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     patient_id: str = Field(min_length=1)
     slide: Path | None = None
     roi: Path | None = None
+    mpp: float | None = Field(None, ge=MPP_LIMITS_UM[0], le=MPP_LIMITS_UM[1])  # µm/px; wins over the file's
+    site: str | None = None
     age_years: float | None = Field(None, gt=0.0, le=AGE_LIMIT_YEARS)
     tumor_size_cm: float | None = Field(None, gt=0.0, le=TUMOR_SIZE_LIMIT_CM)
     er: Receptor = "unknown"
     pr: Receptor = "unknown"
     her2: Receptor = "unknown"
     n_positive_nodes: int | None = Field(None, ge=0, le=100)
-    label: Literal["N0", "N(+)"] | None = None
+    aln_class: AlnClass | None = Field(None, validate_default=True)
+    label: Label | None = Field(None, validate_default=True)
     split: Split | None = None
 
     @field_validator("*", mode="before")
@@ -48,12 +70,39 @@ class CohortRow(BaseModel):
     def _strip(cls, cell: object) -> object:
         return cell.strip() if isinstance(cell, str) else cell
 
+    @model_validator(mode="before")
+    @classmethod
+    def _three_classes_say_the_class(cls, cells: Any) -> Any:  # noqa: ANN401
+        if isinstance(cells, dict) and cells.get("label") in _ALN_CLASSES and not cells.get("aln_class"):
+            return cells | {"aln_class": cells["label"]}
+        return cells
+
     @field_validator(
-        "slide", "roi", "age_years", "tumor_size_cm", "n_positive_nodes", "label", "split", mode="before"
+        "slide",
+        "roi",
+        "mpp",
+        "site",
+        "age_years",
+        "tumor_size_cm",
+        "n_positive_nodes",
+        "split",
+        mode="before",
     )
     @classmethod
     def _empty_is_unknown(cls, cell: object) -> object:
         return None if cell == "" else cell
+
+    @field_validator("aln_class", mode="before")
+    @classmethod
+    def _class_by_nodes(cls, cell: object, others: ValidationInfo) -> object:
+        nodes = others.data.get("n_positive_nodes")
+        return cell or (None if nodes is None else class_of(nodes))
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _label_by_class(cls, cell: object, others: ValidationInfo) -> object:
+        known = cell or others.data.get("aln_class")
+        return "N(+)" if known in _ALN_CLASSES[1:] else known or None
 
     @field_validator("er", "pr", "her2", mode="before")
     @classmethod
@@ -78,17 +127,22 @@ class CohortRow(BaseModel):
             raise CohortError(f"Patient {self.patient_id} has no label.", "Fill its cell with N0 or N(+).")
         return self.label == "N(+)"
 
-    @property
-    def aln_class(self) -> str | None:
-        """The class among N0, N+(1-2) and N+(>2), or None where the number of nodes is not known."""
-        if self.n_positive_nodes is None:
-            return None
-        return "N0" if self.n_positive_nodes == 0 else "N+(1-2)" if self.n_positive_nodes <= 2 else "N+(>2)"
+
+def class_of(n_positive_nodes: int) -> AlnClass:
+    """Return the class among three of a number of metastatic lymph nodes."""
+    return "N0" if n_positive_nodes == 0 else "N+(1-2)" if n_positive_nodes <= 2 else "N+(>2)"
 
 
 def receptor_sign(positive: bool | None) -> Receptor:
     """Return how the table writes a receptor: `+`, `-` or `unknown`."""
     return _RECEPTOR[positive]
+
+
+class Line(NamedTuple):
+    """A row and the line of the file it stands in."""
+
+    number: int
+    row: CohortRow
 
 
 def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
@@ -97,10 +151,10 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
     Parameters
     ----------
     path
-        CSV (UTF-8) or XLSX with a header; `patient_id` is the one column that must be there. The BCNB
-        workbook's own columns are known, see `columns`. Ids are text: 007 is not 7.
+        CSV (UTF-8), XLSX or Parquet with a header; `patient_id` is the one column that must be there. The
+        BCNB workbook's own columns are known, see `columns`. Ids are text: 007 is not 7.
     several_slides
-        Whether a patient may stand in several lines that differ in slide and ROI alone.
+        Whether a patient may stand in several lines that differ in slide, ROI and µm/px alone.
 
     Returns
     -------
@@ -112,21 +166,51 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
     CohortError
         With the file, the line, the fact and the next step.
     """
-    table, columns = _patients_of(path)
-    rows = [_row(path, line, cells, columns) for line, cells in table.rows]
-    if not rows:
-        raise CohortError(f"{path} has a header but no patient.", "Add one line a patient.")
+    lines, unusable = read_lines(path)
+    if unusable:
+        raise unusable[0]
     seen: dict[str, CohortRow] = {}
-    for row in rows:
+    for _, row in lines:
         first = seen.setdefault(row.patient_id, row)
         if first is not row and not several_slides:
             raise CohortError(f"{path} names patient {row.patient_id} twice.", "Keep one line a patient.")
-        if row != first.model_copy(update={"slide": row.slide, "roi": row.roi}):
+        if differing := differences(first, row):
             raise CohortError(
-                f"{path} gives patient {row.patient_id} different values in different lines.",
+                f"{path} gives patient {row.patient_id} different values in different lines "
+                f"({', '.join(differing)}).",
                 "Give all slides of a patient the same clinical values, nodes, label and split.",
             )
-    return rows
+    return [row for _, row in lines]
+
+
+def read_lines(path: Path) -> tuple[list[Line], list[CohortError]]:
+    """Read every line that can be used, and say of each other one what is wrong.
+
+    Raises
+    ------
+    CohortError
+        The file cannot be read, or is no table of patients, or has none.
+    """
+    table, columns = _patients_of(path)
+    lines, unusable = [], []
+    for number, cells in table.rows:
+        try:
+            lines.append(Line(number, _row(path, number, cells, columns)))
+        except CohortError as error:
+            unusable.append(error)
+    if not table.rows:
+        raise CohortError(f"{path} has a header but no patient.", "Add one line a patient.")
+    return lines, unusable
+
+
+def differences(first: CohortRow, other: CohortRow) -> tuple[str, ...]:
+    """Return the fields in which two rows of one patient differ, but must not."""
+    of_slide = {"slide", "roi", "mpp"}
+    return tuple(
+        name
+        for name in CohortRow.model_fields
+        if name not in of_slide and getattr(first, name) != getattr(other, name)
+    )
 
 
 def _patients_of(path: Path) -> tuple[Table, dict[str, Column]]:
@@ -137,7 +221,8 @@ def _patients_of(path: Path) -> tuple[Table, dict[str, Column]]:
     if not found:
         raise CohortError(
             f"{path} has no column patient_id in its first line.",
-            f"Give a CSV or XLSX table whose first line names columns: {', '.join(CohortRow.model_fields)}.",
+            "Give a CSV, XLSX or Parquet table whose first line names columns: "
+            f"{', '.join(CohortRow.model_fields)}.",
         )
     if len(found) > 1:
         raise CohortError(
@@ -157,11 +242,7 @@ def _row(path: Path, line: int, cells: Sequence[str], columns: Mapping[str, Colu
             f"({error.errors()[0]['msg'].lower()}).",
             "Correct that cell.",
         ) from error
-    if row.label and row.n_positive_nodes is not None and row.is_positive != (row.n_positive_nodes > 0):
-        raise CohortError(
-            f"{path}, line {line}: {row.n_positive_nodes} positive nodes contradict the status {row.label}.",
-            "Correct one of the two cells.",
-        )
+    _refuse_contradictions(f"{path}, line {line}", row)
     folder = path.parent
     return row.model_copy(
         update={
@@ -171,14 +252,54 @@ def _row(path: Path, line: int, cells: Sequence[str], columns: Mapping[str, Colu
     )
 
 
-def write_cohort(path: Path, rows: Sequence[CohortRow]) -> None:
-    """Write a cohort table; paths are written as they stand in the rows, with forward slashes."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(CohortRow.model_fields))
-        writer.writeheader()
-        for row in rows:
-            cells = row.model_dump()
-            writer.writerow({name: c.as_posix() if isinstance(c, Path) else c for name, c in cells.items()})
+def _refuse_contradictions(where: str, row: CohortRow) -> None:
+    """Refuse a row whose nodes, class of three and label do not say the same."""
+    nodes, stated = row.n_positive_nodes, row.aln_class
+    by_nodes = None if nodes is None else class_of(nodes)
+    if by_nodes and row.is_positive != (nodes != 0):
+        fact = f"{nodes} positive nodes contradict the status {row.label}"
+    elif by_nodes and stated and stated != by_nodes:
+        fact = f"{nodes} positive nodes contradict the status {stated}"
+    elif stated and row.is_positive != (stated != "N0"):
+        fact = f"the class {stated} contradicts the label {row.label}"
+    else:
+        return
+    raise CohortError(f"{where}: {fact}.", "Correct one of the two cells.")
+
+
+def placed_beside(rows: Sequence[CohortRow], table: Path) -> list[CohortRow]:
+    """Return rows whose slide and ROI are written relative to a table, as far as one drive allows."""
+    folder = table.absolute().parent
+
+    def relative(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        try:
+            return Path(os.path.relpath(path.absolute(), folder))
+        except ValueError:  # another drive of Windows
+            return path.absolute()
+
+    return [row.model_copy(update={"slide": relative(row.slide), "roi": relative(row.roi)}) for row in rows]
+
+
+def write_cohort(path: Path, rows: Sequence[CohortRow], suffix: str | None = None) -> None:
+    """Write a cohort table; paths are written as they stand in the rows, with forward slashes.
+
+    Parameters
+    ----------
+    path, suffix
+        See `write_table`: CSV, XLSX or Parquet.
+    rows
+        See `placed_beside` where their paths are not relative to the table.
+    """
+    numbers: dict[str, type] = {
+        "mpp": float,
+        "age_years": float,
+        "tumor_size_cm": float,
+        "n_positive_nodes": int,
+    }
+    columns = {name: numbers.get(name, str) for name in CohortRow.model_fields}
+    write_table(path, columns, [row.model_dump() for row in rows], suffix)
 
 
 def find_patient(rows: Sequence[CohortRow], name: str) -> CohortRow:

@@ -105,7 +105,7 @@ class _Scorer:
         assert row.slide is not None  # checked when the table was read
         card, patches = self._bundle.card, self._settings.patches
         is_ws = card.mode == "dlcnbc-ws"
-        with open_slide(row.slide) as slide:
+        with open_slide(row.slide, mpp=row.mpp) as slide:
             regions, _ = usable_roi(slide, None if is_ws else row.roi)
             want = Want(
                 network=lambda: self._network,

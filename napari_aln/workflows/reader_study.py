@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_aln.cohort.writing import harmless
 from napari_aln.evaluation.metrics import confusion_metrics
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
@@ -41,8 +41,6 @@ METRICS = {
     "f1": "f1",
     "kappa": "kappa",
 }
-_FORMULA = re.compile(r"(^|[;,\t\r\n])(\s*[=+\-@＝＋－＠]|\s*[\t\r])")
-"""What a spreadsheet program may compute, at a cell's start or behind what it may take for a separator."""
 
 
 @dataclass(frozen=True)
@@ -249,12 +247,7 @@ def _case_cells(case: Case) -> dict[str, Any]:
 def _write(path: Path, rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> None:
     columns = list(dict.fromkeys([*header, *(name for row in rows for name in row)]))
     with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8-sig") as stream:
-        writer = csv.DictWriter(stream, [_harmless(name) for name in columns], restval="")
+        writer = csv.DictWriter(stream, [harmless(name) for name in columns], restval="")
         writer.writeheader()
         for row in rows:
-            writer.writerow({_harmless(name): _harmless(cell) for name, cell in row.items()})
-
-
-def _harmless(cell: Any) -> Any:  # noqa: ANN401
-    """Return a cell that no spreadsheet program computes; numbers are left alone."""
-    return _FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell
+            writer.writerow({harmless(name): harmless(cell) for name, cell in row.items()})

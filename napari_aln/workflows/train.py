@@ -200,7 +200,7 @@ def _read(row: CohortRow, card: ModelCard, settings: TrainSettings, whole_slide:
     assert row.slide is not None  # see `_checked`
     card = card.model_copy(update={"mode": "dlcnbc-ws"}) if whole_slide else card
     is_ws = card.mode == "dlcnbc-ws"
-    with open_slide(row.slide) as slide:
+    with open_slide(row.slide, mpp=row.mpp) as slide:
         seen = survey(slide)
         regions, _ = usable_roi(slide, None if is_ws else row.roi)
         table = patches_for(card, slide, seen, regions, settings.patches)

@@ -130,7 +130,8 @@ def test_closing_the_generator_leaves_no_bundle(table, tmp_path):
     ],
 )
 def test_a_table_that_lacks_something_is_refused(table, tmp_path, column, mode, told):
-    rows = [row.model_copy(update={column: None}) for row in read_cohort(table)]
+    empty = dict.fromkeys([column, "n_positive_nodes", "aln_class"] if column == "label" else [column])
+    rows = [row.model_copy(update=empty) for row in read_cohort(table)]
     write_cohort(tmp_path / "cohort.csv", rows)
     with pytest.raises(CohortError, match=told):
         collect(train(tmp_path / "cohort.csv", mode, tmp_path / "m.alnmodel", QUICK))
