@@ -32,6 +32,10 @@ class SlideError(AlnError, OSError):
     """A slide is missing, truncated, of a type no reader knows, or fails while being read."""
 
 
+class SlideMovedError(SlideError):
+    """A session's slide is not where it was, or another slide lies there now."""
+
+
 class MppError(AlnError, ValueError):
     """The slide has no µm/px, or an impossible one, where one is needed."""
 

@@ -72,9 +72,7 @@ class Autosave:
         self.folder = folder or autosave_folder()
         self._interval_s = interval_s
         self._clock = clock
-        started = int(psutil.Process().create_time())
-        name = f"{_OPEN}-{os.getpid()}-{started}-{uuid.uuid4().hex[:8]}{SESSION_SUFFIX}"
-        self.path = self.folder / name
+        self.path = self.folder / _own_name()
         self._slide: str | None = None  # hash of the slide under review
         self._unsaved: Callable[[], SavedReview] | None = None
         self._written_at: float | None = None
@@ -155,6 +153,34 @@ def recoverable(folder: Path) -> tuple[Path, ...]:
     """
     found = [path for path in folder.glob(f"{_OPEN}-*{SESSION_SUFFIX}") if not _runs(path)]
     return tuple(sorted(found, key=_age))
+
+
+def claim(path: Path) -> Path:
+    """Make a recoverable session this process's own, so that no other window offers it; return its new name.
+
+    Remove it once its content stands in the window's own autosave. Should this process be killed before, it
+    can be recovered again.
+
+    Raises
+    ------
+    StoreError
+        It is gone: another window has taken or dropped it.
+    """
+    own = path.with_name(_own_name())
+    try:
+        path.replace(own)
+    except OSError as error:
+        raise StoreError(
+            "This review is no longer there: another window has restored or discarded it.",
+            "Look for it in the other window.",
+        ) from error
+    return own
+
+
+def _own_name() -> str:
+    """Return a new name that tells which process writes the file, and nothing of the slide."""
+    started = int(psutil.Process().create_time())
+    return f"{_OPEN}-{os.getpid()}-{started}-{uuid.uuid4().hex[:8]}{SESSION_SUFFIX}"
 
 
 def _runs(path: Path) -> bool:

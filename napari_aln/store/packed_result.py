@@ -50,13 +50,18 @@ class SavedRegion(BaseModel):
     name: str
     classification: str
     color_rgb: tuple[int, int, int] | None
+    locked: bool = False
 
     @classmethod
     def of(cls, region: Region) -> SavedRegion:
         """Save a region."""
         wkb = base64.b64encode(shapely.to_wkb(region.geometry)).decode()
         return cls(
-            wkb=wkb, name=region.name, classification=region.classification, color_rgb=region.color_rgb
+            wkb=wkb,
+            name=region.name,
+            classification=region.classification,
+            color_rgb=region.color_rgb,
+            locked=region.locked,
         )
 
     def region(self) -> Region:
@@ -73,7 +78,7 @@ class SavedRegion(BaseModel):
             raise ValueError("a region's outline is damaged") from error
         if geometry.geom_type not in ("Polygon", "MultiPolygon") or not np.isfinite(geometry.bounds).all():
             raise ValueError("a region is no area")
-        return Region(geometry, self.name, self.classification, self.color_rgb)
+        return Region(geometry, self.name, self.classification, self.color_rgb, self.locked)
 
 
 def pack_result(result: SlideResult) -> bytes:

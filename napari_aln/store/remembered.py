@@ -6,11 +6,12 @@ hold paths, which never enter a result.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 from platformdirs import user_config_path
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from napari_aln.geometry import Mpp, plausible_mpp
 from napari_aln.store.atomic import atomic_file
@@ -25,6 +26,7 @@ class _Content(BaseModel):
     recent: list[Path] = []
     bundles: list[Path] = []
     hide_names: bool = False
+    reader_id: str = ""
 
 
 class Remembered:
@@ -41,8 +43,8 @@ class Remembered:
         folder = os.environ.get("NAPARI_ALN_CONFIG") or user_config_path("napari-aln", appauthor=False)
         self._path = path or Path(folder) / "remembered.json"
         try:
-            self._content = _Content.model_validate_json(self._path.read_bytes())
-        except (OSError, ValidationError):
+            self._content = _Content.model_validate(json.loads(self._path.read_bytes()))
+        except (OSError, ValueError):
             self._content = _Content()
 
     def mpp(self, slide_hash: str) -> Mpp | None:
@@ -91,6 +93,19 @@ class Remembered:
         self._content.hide_names = hide
         self._write()
 
+    @property
+    def reader_id(self) -> str:
+        """Who last made calls in a work list: initials or a number; empty while nobody was named."""
+        return self._content.reader_id
+
+    def remember_reader(self, reader_id: str) -> None:
+        """Keep who makes calls."""
+        self._content.reader_id = reader_id
+        self._write()
+
     def _write(self) -> None:
         with atomic_file(self._path) as temporary:
-            temporary.write_text(self._content.model_dump_json(indent=1), encoding="utf-8")
+            # Escaped to ASCII: a path need not be text that can be encoded.
+            temporary.write_text(
+                json.dumps(self._content.model_dump(mode="json"), indent=1), encoding="ascii"
+            )

@@ -100,7 +100,12 @@ class ResultDocument(_Frozen):
 
 def alias_of(info: SlideInfo, case_id: str | None = None) -> str:
     """Return the name of a slide that shows nothing of its file: the case id, else a short hash."""
-    return folder_safe(case_id) if case_id else f"slide-{info.quick_hash[:10]}"
+    return folder_safe(case_id) if case_id else alias_of_hash(info.quick_hash)
+
+
+def alias_of_hash(quick_hash: str) -> str:
+    """Return the alias of a slide of which only the content hash is at hand."""
+    return f"slide-{quick_hash[:10]}"
 
 
 def shown_name(path: Path) -> str:
@@ -178,7 +183,7 @@ def patches_table(result: SlideResult) -> pa.Table:
         width, height = table.grid.step_l0
         l0_xy = table.l0_xy
         columns = {
-            "run": pa.repeat(run, n),
+            "run": _repeated(run, n),
             "x": l0_xy[:, 0],
             "y": l0_xy[:, 1],
             "width": np.full(n, width),
@@ -198,6 +203,13 @@ def _arrow(values: NDArray[Any] | pa.Array) -> pa.Array:
     return pa.Array.from_buffers(dtype, len(values), [None, pa.py_buffer(bits)])
 
 
+def _repeated(text: str, n: int) -> pa.Array:
+    """Return a column of one text; ``pa.repeat`` would import pandas too."""
+    content = text.encode()
+    ends = np.arange(n + 1, dtype=np.int32) * len(content)
+    return pa.StringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(content * n))
+
+
 def bags_table(result: SlideResult) -> pa.Table:
     """Return one row a patch in a bag: run, bag and the patch's place among the run's patches."""
     parts = []
@@ -206,7 +218,7 @@ def bags_table(result: SlideResult) -> pa.Table:
         sizes = [len(bag) for bag in prediction.bags]
         bag = np.repeat(np.arange(len(sizes)), sizes)
         parts.append(
-            pa.table({"run": pa.repeat(run, len(patch)), "bag": _arrow(bag), "patch": _arrow(patch)})
+            pa.table({"run": _repeated(run, len(patch)), "bag": _arrow(bag), "patch": _arrow(patch)})
         )
     return pa.concat_tables(parts)
 

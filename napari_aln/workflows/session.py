@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from napari_aln.errors import BundleError, StoreError
+from napari_aln.errors import BundleError, SlideMovedError
 from napari_aln.geometry import Mpp
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Progress
@@ -23,6 +23,7 @@ from napari_aln.store.session import (
     SavedSlide,
     Session,
 )
+from napari_aln.workflows.kept_features import with_kept_features
 from napari_aln.workflows.predict import Request
 from napari_aln.workflows.prepare import survey
 
@@ -158,6 +159,10 @@ class Reopened:
     review: Review
     problems: tuple[str, ...]  # what could not be had again, one sentence each
 
+    def close(self) -> None:
+        """Close the slide: nobody wants the review any more."""
+        self.slide.close()
+
 
 def reopen(
     saved: SavedReview, *, slide_path: Path | None = None, cache: FeatureCache | None = None
@@ -175,19 +180,27 @@ def reopen(
 
     Raises
     ------
+    SlideMovedError
+        The slide is missing, or another one lies there now.
     SlideError
-        The slide is missing or cannot be read.
+        The slide cannot be read.
     StoreError
-        The file now holds another slide, or a result is damaged.
+        A result is damaged.
     """
     session = saved.session
     steps = len(session.bundles) + 3
     yield Progress("open", 0, steps)
     mpp = session.slide.mpp if session.slide.mpp_origin == "user" else None
-    slide = open_slide(slide_path or session.slide.path, Mpp(*mpp) if mpp else None)
+    path = slide_path or session.slide.path
+    if not path.exists():
+        raise SlideMovedError(
+            f"{path} does not exist: the session's slide was moved or renamed.",
+            "Put the slide back, or say where it lies now.",
+        )
+    slide = open_slide(path, Mpp(*mpp) if mpp else None)
     try:
         if slide.info.quick_hash != session.slide.quick_hash:
-            raise StoreError(
+            raise SlideMovedError(
                 f"{slide.info.path} is another slide than the one this session was saved of.",
                 "Put the slide back, or say where it lies now.",
             )
@@ -273,5 +286,7 @@ def _answers(
             cache=cache if asked.settings.cache.enabled else None,
         )
         result = unpack_result(saved.results[answer.result_sha256], info)
+        if request.cache is not None:
+            result = with_kept_features(result, own, info, request.cache)
         answers.append(Answered(request, seen if answer.mask_is_current else None, result))
     return tuple(answers)

@@ -1,6 +1,7 @@
 """A review saved and reopened is the review it was: same question, same numbers, same view."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,14 +9,18 @@ import shapely
 from tests_shared import drain
 
 from napari_aln import open_slide
-from napari_aln.errors import SlideError, StoreError
+from napari_aln.errors import SlideError, SlideMovedError, StoreError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Region
 from napari_aln.settings import BagSettings, PredictSettings
+from napari_aln.store.autosave import Autosave, claim
+from napari_aln.store.features import FeatureCache
 from napari_aln.store.session import SavedCamera, SavedMap, read_session, write_session
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.resume import open_session, unfinished
 from napari_aln.workflows.session import Answered, Review, SessionMaker, reopen
+from napari_aln.workflows.whatif import WhatIf
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 SETTINGS = PredictSettings(bags=BagSettings(seed=5))
@@ -99,7 +104,7 @@ def test_a_moved_slide_is_named_and_opened_where_it_lies_now(review, place):
     saved = saved_and_read(review, place)
     (place / "new").mkdir()
     shutil.move(place / "a.tif", place / "new" / "b.tif")
-    with pytest.raises(SlideError, match=r"a\.tif does not exist"):
+    with pytest.raises(SlideMovedError, match=r"a\.tif does not exist"):
         drain(reopen(saved))
     reopened = drain(reopen(saved, slide_path=place / "new" / "b.tif"))
     assert len(reopened.review.answers) == 2
@@ -110,7 +115,7 @@ def test_another_slide_in_its_place_is_refused(review, place):
     saved = saved_and_read(review, place)
     session = saved.session
     other = session.model_copy(update={"slide": session.slide.model_copy(update={"quick_hash": "other"})})
-    with pytest.raises(StoreError, match="another slide than the one"):
+    with pytest.raises(SlideMovedError, match="another slide than the one"):
         drain(reopen(type(saved)(other, saved.results)))
 
 
@@ -140,3 +145,53 @@ def test_results_are_packed_once(review, monkeypatch):
     first = maker.make(review)
     assert maker.make(review).results == first.results
     assert len(packed) == 2
+
+
+def test_live_answers_go_on_from_the_cache(review, place, tmp_path):
+    cache = FeatureCache(tmp_path / "cache")
+    with open_slide(place / "a.tif") as slide:
+        request = replace(review.answers[1].request, cache=cache)
+        answer = Answered(request, review.seen, drain(predict_slide(slide, request, review.seen)))
+    saved = saved_and_read(replace(review, answers=(answer,)), place)
+    for kept, expected in ((cache, {"dlcnbc"}), (FeatureCache(tmp_path / "empty"), set()), (None, set())):
+        reopened = drain(reopen(saved, cache=kept))
+        with reopened.slide as slide:
+            (again,) = reopened.review.answers
+            assert set(again.result.features) == expected
+            if expected:
+                np.testing.assert_array_equal(
+                    again.result.features["dlcnbc"].h, answer.result.features["dlcnbc"].h
+                )
+                what_if = WhatIf.of_result(again.result, review.bundles[1], slide, reopened.review.seen)
+                live = what_if.score(ROI, PATIENT)
+                assert len(live.pending) == 0
+                assert live.run.record.probabilities == answer.result.runs[0].probabilities
+
+
+def test_slide_and_session_that_were_moved_together_find_each_other(review, place):
+    saved_and_read(review, place)
+    (place / "new").mkdir()
+    shutil.move(place / "a.tif", place / "new" / "a.tif")
+    with pytest.raises(SlideMovedError):
+        drain(open_session(place / "s.alnsession"))
+    shutil.move(place / "s.alnsession", place / "new")
+    drain(open_session(place / "new" / "s.alnsession")).close()
+    (place / "new" / "a.tif").write_bytes(b"no slide")
+    with pytest.raises(SlideError):
+        drain(open_session(place / "new" / "s.alnsession"))
+
+
+def test_unfinished_reviews_are_listed_and_claimed_once(review, place):
+    folder = place / "sessions"
+    killed = folder / "open-1-1-abc.alnsession"
+    write_session(SessionMaker().make(replace(review, hide_names=True)), killed, embed=False)
+    (folder / "open-1-1-bad.alnsession").write_text("{")
+    Autosave(folder, interval_s=0.0).changed("h", lambda: SessionMaker().make(review))  # a window that runs
+    (found,), n_unreadable = drain(unfinished(folder))
+    assert (found.path, found.slide_path, found.hide_names) == (killed, place / "a.tif", True)
+    assert n_unreadable == 1
+    own = claim(killed)
+    assert drain(unfinished(folder))[0] == ()
+    with pytest.raises(StoreError, match="another window"):
+        claim(killed)
+    drain(open_session(own)).close()
