@@ -182,7 +182,7 @@ def difference_style(map_name: str) -> MapStyle:
     unit = "x uniform on shared patches" if style.unit == "x uniform" else style.unit
     if style.limits:
         reach = style.limits[1] - style.limits[0]
-        unit = f"{-reach:g} to {reach:g}"
+        unit = f"\N{MINUS SIGN}{reach:g} to {reach:g}"
     colours = MAP_STYLES["contribution"].colour_map
     return replace(
         style,

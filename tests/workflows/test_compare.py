@@ -160,4 +160,4 @@ def test_a_difference_is_shown_around_zero():
         "x uniform on shared patches",
     )
     assert colour_limits(style, [np.array([-1.0, 0.5])]) == pytest.approx((-0.995, 0.995))
-    assert difference_style("probability").unit == "-1 to 1"
+    assert difference_style("probability").unit == "\N{MINUS SIGN}1 to 1"
