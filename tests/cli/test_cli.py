@@ -298,6 +298,21 @@ def test_help_and_import_load_nothing_heavy(statement):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_run_from_the_cache_loads_neither_torch_nor_pandas(tissue_slide, ws_bundle, tmp_path):
+    call = ["napari-aln", "predict", str(tissue_slide), "--model", str(ws_bundle), *CLINICAL]
+    code = (
+        "import sys; from napari_aln.cli import main; sys.argv = {}\n"
+        "try: main()\n"
+        "finally: print([m for m in ('torch', 'pandas') if m in sys.modules])"
+    )
+    last = ""
+    for out in ("first", "again"):
+        script = code.format([*call, "--out", str(tmp_path / out)])
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        last = done.stdout.splitlines()[-1]
+    assert last == "[]"
+
+
 def test_the_main_job_opens_no_connection(tissue_slide, ws_bundle, tmp_path):
     blocked = (
         "import socket, sys\n"
