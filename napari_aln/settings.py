@@ -176,3 +176,58 @@ class TrainSettings(_Settings):
     )
     bags_per_epoch: int = _setting(8, "Bags", "Bags drawn from each patient in an epoch.", "bags", ge=1)
     patches: PatchSettings = PatchSettings()
+
+
+class EvaluateSettings(_Settings):
+    """How scores are judged."""
+
+    positive: str | None = _setting(
+        None, "Positive label", "Which label the score stands for. Left out: 1, or the one that is not N0."
+    )
+    sensitivity: float = _setting(
+        0.9,
+        "Fixed sensitivity",
+        "One operating point finds this share of N(+) on validation.",
+        gt=0.0,
+        le=1.0,
+    )
+    threshold: float | None = _setting(
+        None,
+        "Threshold",
+        "One more operating point, fixed beforehand, for example a model card's.",
+        ge=0.0,
+        le=1.0,
+    )
+    bootstraps: int = _setting(
+        2000, "Bootstraps", "Samples behind bands and bootstrapped intervals.", ge=100, le=100_000
+    )
+    bins: int = _setting(10, "Calibration bins", "Of equal width over 0 to 1.", ge=2, le=100)
+    seed: int = _setting(0, "Seed", "Draws the bootstrap samples.", ge=0)
+    subgroups: list[str] = _setting(
+        [],
+        "Subgroups",
+        "A further column to group patients by, besides age, T stage, ER, PR and HER2; may be repeated.",
+    )
+    published: bool = _setting(
+        False, "Published results", "Put the rows of Xu et al. and Shkembi et al. beside one's own."
+    )
+
+
+class SplitSettings(_Settings):
+    """How patients are divided. A patient is never divided: all slides of one go together."""
+
+    method: Literal["official", "holdout", "kfold"] = _setting(
+        "holdout",
+        "Method",
+        "official: keep the table's own split. holdout: test, then validation out of the rest. kfold: each "
+        "patient is tested once.",
+    )
+    folds: int = _setting(5, "Folds", "Of kfold; one table each.", ge=2, le=50)
+    test_share: float = _setting(0.2, "Test share", "Of all patients, for holdout.", gt=0.0, lt=1.0)
+    val_share: float = _setting(
+        0.25, "Validation share", "Of the patients that are not tested.", gt=0.0, lt=1.0
+    )
+    seed: int = _setting(0, "Seed", "The same seed divides the same way, on any machine.", ge=0)
+    stratify_by: Literal["label", "aln_class"] = _setting(
+        "label", "Stratify by", "label: N0 and N(+). aln_class: N0, N+(1-2) and N+(>2)."
+    )

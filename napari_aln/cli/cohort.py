@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from napari_aln.cli import progress
+from napari_aln.cli import BAD_INPUT, progress
 from napari_aln.cli.flags import takes
-from napari_aln.settings import SynthesizeSettings
+from napari_aln.settings import SplitSettings, SynthesizeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_aln.workflows.check_cohort import Checked
 
 app = typer.Typer(help="Cohort tables.", no_args_is_help=True)
-
-
-@app.callback()
-def _cohort() -> None:
-    """Keep ``synthesize`` a subcommand while it is the only one."""
 
 
 @app.command()
@@ -36,3 +40,119 @@ def synthesize(
 
     table = progress.run(draw(folder, patients, seed, settings), "synthesize")
     Console(soft_wrap=True).print(f"Wrote {table}: {patients} synthetic patients.", markup=False)
+
+
+@app.command("import-bcnb")
+def import_bcnb(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder BCNB was unpacked into.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The table to write: .csv, .xlsx or .parquet.")],
+    mpp: Annotated[float, typer.Option(help="µm/px of the slides: the files state none. Never guessed.")],
+    complete_only: Annotated[
+        bool,
+        typer.Option("--complete-only", help="Leave out who lacks a slide or a line in the workbook."),
+    ] = False,
+) -> None:
+    """Make a cohort table of the BCNB data set; slides stay where they are, and who lacks what is named."""
+    from napari_aln.cohort.checks import named
+    from napari_aln.workflows.import_bcnb import import_bcnb as import_workflow
+
+    imported = progress.run(import_workflow(folder, out, mpp, complete_only=complete_only), "import")
+    console = Console(soft_wrap=True)
+    for sentence in imported.absent:
+        console.print(f"[yellow]Not there:[/] {escape(sentence)}")
+    for gap in imported.gaps:
+        ids = gap.patient_ids
+        console.print(f"[yellow]{_count(len(ids), 'patient')}[/] {escape(gap.fact)}: {escape(named(ids))}")
+    console.print(
+        f"Wrote {out}: {_count(imported.n_patients, 'patient')}, {_count(imported.n_slides, 'slide')} at "
+        f"{mpp:g} µm/px, {imported.n_outlines} with outlines, {_count(imported.n_bags, 'reference bag')}, "
+        f"{_count(imported.n_patches, 'reference patch', 'reference patches')}. "
+        f"Check it with: napari-aln cohort check {out}",
+        markup=False,
+    )
+
+
+@app.command()
+def check(
+    table: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort table: .csv, .xlsx or .parquet.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Find what would stop or spoil a training; ends with code 2 where there is an error."""
+    from napari_aln.workflows.check_cohort import check_cohort
+
+    checked = progress.run(check_cohort(table), "check")
+    if as_json:
+        typer.echo(json.dumps(_as_json(checked), indent=1, ensure_ascii=False))
+    else:
+        _show(table, checked)
+    if checked.n_errors:
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command()
+@takes(settings=SplitSettings)
+def split(
+    table: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort table: .csv, .xlsx or .parquet.")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The table to write; kfold writes OUT-fold1 and so on beside it."),
+    ],
+    *,
+    settings: SplitSettings,
+) -> None:
+    """Divide the patients of a table into train, val and test, stratified by class."""
+    from napari_aln.cohort.checks import named
+    from napari_aln.workflows.split_cohort import split_cohort
+
+    divided = split_cohort(table, out, settings)
+    console = Console(soft_wrap=True)
+    for path, counts in zip(divided.tables, divided.counts, strict=True):
+        console.print(_patients_table(str(path), counts))
+    if ids := divided.without_class:
+        console.print(
+            f"[yellow]{_count(len(ids), 'patient')}[/] without a {settings.stratify_by}, and so in no split: "
+            f"{escape(named(ids))}"
+        )
+
+
+def _show(table: Path, checked: Checked) -> None:
+    console = Console()
+    console.print(_patients_table(str(table), checked.patients))
+    if checked.sites:
+        sites = ", ".join(f"{site} {number}" for site, number in sorted(checked.sites.items()))
+        console.print(f"Patients by site: {sites}", markup=False)
+    if checked.findings:
+        found = Table("", "where", "what", "what to do", show_lines=True)
+        for finding in checked.findings:
+            color = "red" if finding.severity == "error" else "yellow"
+            cells = (finding.where, finding.fact, finding.next_step)
+            found.add_row(f"[{color}]{finding.severity}[/]", *map(escape, cells))
+        console.print(found)
+    errors = checked.n_errors
+    console.print(
+        f"{_count(checked.n_patients, 'patient')}, {_count(checked.n_slides, 'slide')} opened: "
+        f"{_count(errors, 'error')}, {_count(len(checked.findings) - errors, 'warning')}.",
+        markup=False,
+    )
+
+
+def _as_json(checked: Checked) -> dict[str, object]:
+    patients = [{"split": s, "class": c, "patients": n} for (s, c), n in sorted(checked.patients.items())]
+    return asdict(checked) | {"patients": patients, "n_errors": checked.n_errors}
+
+
+def _patients_table(title: str, counts: Mapping[tuple[str, str], int]) -> Table:
+    """Return patients by split and class."""
+    order = ["train", "val", "test", ""]
+    splits = sorted({split for split, _ in counts}, key=order.index)
+    table = Table(title=escape(title), title_justify="left")
+    for name in ("patients", *(split or "no split" for split in splits)):
+        table.add_column(name, justify="left" if name == "patients" else "right")
+    for label in sorted({label for _, label in counts}):
+        cells = (str(counts.get((split, label), 0)) for split in splits)
+        table.add_row(escape(label or "no label"), *cells)
+    return table
+
+
+def _count(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one}" if number == 1 else f"{number} {several or one + 's'}"

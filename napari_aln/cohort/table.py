@@ -53,16 +53,18 @@ class CohortRow(BaseModel):
     patient_id: str = Field(min_length=1)
     slide: Path | None = None
     roi: Path | None = None
-    mpp: float | None = Field(None, ge=MPP_LIMITS_UM[0], le=MPP_LIMITS_UM[1])  # µm/px; wins over the file's
+    mpp: float | None = Field(
+        default=None, ge=MPP_LIMITS_UM[0], le=MPP_LIMITS_UM[1]
+    )  # µm/px; wins over the file's
     site: str | None = None
-    age_years: float | None = Field(None, gt=0.0, le=AGE_LIMIT_YEARS)
-    tumor_size_cm: float | None = Field(None, gt=0.0, le=TUMOR_SIZE_LIMIT_CM)
+    age_years: float | None = Field(default=None, gt=0.0, le=AGE_LIMIT_YEARS)
+    tumor_size_cm: float | None = Field(default=None, gt=0.0, le=TUMOR_SIZE_LIMIT_CM)
     er: Receptor = "unknown"
     pr: Receptor = "unknown"
     her2: Receptor = "unknown"
-    n_positive_nodes: int | None = Field(None, ge=0, le=100)
-    aln_class: AlnClass | None = Field(None, validate_default=True)
-    label: Label | None = Field(None, validate_default=True)
+    n_positive_nodes: int | None = Field(default=None, ge=0, le=100)
+    aln_class: AlnClass | None = Field(default=None, validate_default=True)
+    label: Label | None = Field(default=None, validate_default=True)
     split: Split | None = None
 
     @field_validator("*", mode="before")
@@ -269,17 +271,21 @@ def _refuse_contradictions(where: str, row: CohortRow) -> None:
 
 def placed_beside(rows: Sequence[CohortRow], table: Path) -> list[CohortRow]:
     """Return rows whose slide and ROI are written relative to a table, as far as one drive allows."""
-    folder = table.absolute().parent
+    placed = []
+    for row in rows:
+        paths = {"slide": row.slide, "roi": row.roi}
+        placed.append(
+            row.model_copy(update={k: path and relative_to(table, path) for k, path in paths.items()})
+        )
+    return placed
 
-    def relative(path: Path | None) -> Path | None:
-        if path is None:
-            return None
-        try:
-            return Path(os.path.relpath(path.absolute(), folder))
-        except ValueError:  # another drive of Windows
-            return path.absolute()
 
-    return [row.model_copy(update={"slide": relative(row.slide), "roi": relative(row.roi)}) for row in rows]
+def relative_to(table: Path, path: Path) -> Path:
+    """Return how a table names a path: relative to its own folder, as far as one drive allows."""
+    try:
+        return Path(os.path.relpath(path.absolute(), table.absolute().parent))
+    except ValueError:  # another drive of Windows
+        return path.absolute()
 
 
 def write_cohort(path: Path, rows: Sequence[CohortRow], suffix: str | None = None) -> None:
