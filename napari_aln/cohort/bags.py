@@ -8,12 +8,12 @@ row a bag; `<table>-patches.parquet` all patch files, in bags or not.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pandas as pd
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from napari_aln.cohort.table import SPLITS
 from napari_aln.errors import CohortError
@@ -35,6 +35,15 @@ TASKS: dict[str, tuple[str, ...]] = {
 _LIST_NAME = re.compile(r"(train|val|test)(?:-(.+))?")
 _PATCH_NAME = re.compile(r"(.+)_(\d+)_(\d+)_(\d+)")
 _PATCHES = "patches"
+
+
+class _Entry(BaseModel):
+    id: str = Field(min_length=1, coerce_numbers_to_str=True)
+    label: int
+    patch_paths: list[str] = Field(min_length=1)
+
+
+_ENTRIES = TypeAdapter(list[_Entry])
 
 
 class ReferenceBag(NamedTuple):
@@ -78,26 +87,21 @@ def read_bag_list(path: Path) -> list[ReferenceBag]:
         )
     split, task = cast("Split", named[1]), named[2] or path.parent.name
     try:
-        entries = json.loads(path.read_bytes())
         return [
-            ReferenceBag(
-                task,
-                split,
-                number,
-                str(entry["id"]),
-                int(entry["label"]),
-                tuple(_below_patches(p) for p in entry["patch_paths"]),
-            )
-            for number, entry in enumerate(entries)
+            ReferenceBag(task, split, number, entry.id, entry.label, tuple(map(_below, entry.patch_paths)))
+            for number, entry in enumerate(_ENTRIES.validate_json(path.read_bytes()))
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:  # pydantic's errors are ValueErrors
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        where = " > ".join(map(str, first["loc"])) if first else ""
+        reason = f"{where}: {first['msg']}".removeprefix(": ") if first else str(error)
         raise CohortError(
-            f"{path} is no list of bags ({type(error).__name__}: {error}).",
+            f"{path} is no list of bags ({reason}).",
             'It should hold [{"id": ..., "label": ..., "patch_paths": [...]}, ...]: fetch it again.',
         ) from error
 
 
-def _below_patches(name: str) -> Path:
+def _below(name: str) -> Path:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts:
         fact = f"the patch path {name!r} leaves the folder"
