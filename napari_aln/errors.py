@@ -6,6 +6,11 @@ them for its own reasons.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 class AlnError(Exception):
     """Root of all errors of this program.
@@ -33,7 +38,19 @@ class SlideError(AlnError, OSError):
 
 
 class SlideMovedError(SlideError):
-    """A session's slide is not where it was, or another slide lies there now."""
+    """A session's slide is not where it was, or another slide lies there now.
+
+    Parameters
+    ----------
+    path
+        Where it was looked for; `fact` names it too.
+    fact, next_step
+        As of every error.
+    """
+
+    def __init__(self, path: Path, fact: str, next_step: str) -> None:
+        super().__init__(fact, next_step)
+        self.path = path
 
 
 class MppError(AlnError, ValueError):

@@ -141,14 +141,10 @@ def _bundle(bundle: Bundle) -> SavedBundle:
     return SavedBundle(
         path=bundle.path.absolute(),
         sha256=bundle.sha256,
-        card_sha256=_card_sha256(bundle),
+        card_sha256=bundle.card_sha256,
         mode=bundle.card.mode,
         name=bundle.card.name,
     )
-
-
-def _card_sha256(bundle: Bundle) -> str:
-    return hashlib.sha256(bundle.card.model_dump_json().encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -194,6 +190,7 @@ def reopen(
     path = slide_path or session.slide.path
     if not path.exists():
         raise SlideMovedError(
+            path,
             f"{path} does not exist: the session's slide was moved or renamed.",
             "Put the slide back, or say where it lies now.",
         )
@@ -201,6 +198,7 @@ def reopen(
     try:
         if slide.info.quick_hash != session.slide.quick_hash:
             raise SlideMovedError(
+                slide.info.path,
                 f"{slide.info.path} is another slide than the one this session was saved of.",
                 "Put the slide back, or say where it lies now.",
             )
@@ -244,7 +242,7 @@ def _reopened_bundle(saved: SavedBundle, problems: list[str]) -> Bundle | None:
     except BundleError:
         problems.append(f"The model {saved.name} is no longer where it was, or is damaged: load it again.")
         return None
-    if (bundle.sha256, _card_sha256(bundle)) != (saved.sha256, saved.card_sha256):
+    if (bundle.sha256, bundle.card_sha256) != (saved.sha256, saved.card_sha256):
         problems.append(f"The model {saved.name} was changed since the session was saved.")
         return None
     return bundle

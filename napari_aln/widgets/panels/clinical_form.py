@@ -88,7 +88,7 @@ class _NumberLine:
         return number if number is not None and 0 < number <= self._high else None
 
     def show_value(self, value: float | None) -> None:
-        self.line.setText("" if value is None else f"{value:g}")
+        self.line.setText("" if value is None else repr(float(value)).removesuffix(".0"))  # every digit
 
     def problem(self) -> str | None:
         if not self.line.text().strip() or self.value() is not None:

@@ -76,6 +76,19 @@ class SettingsForm(QWidget):
         chosen |= {name: group for name, group in groups.items() if group.model_fields_set}
         return type(self._settings)(**(chosen | self._touched))
 
+    def set_values(self, settings: BaseModel) -> None:
+        """Show settings; those set in them count as chosen. Does not emit `changed`."""
+        self._touched.clear()
+        for name, editor in self._editors.items():
+            value = getattr(settings, name)
+            with QSignalBlocker(editor.control):
+                editor.show(value)
+            if name in settings.model_fields_set:
+                self._touched[name] = value
+        for name, form in self._groups.items():
+            form.set_values(getattr(settings, name))
+        self.reset_button.setEnabled(settings != self._settings)
+
     def editor(self, name: str) -> QWidget:
         """Return the control of a field."""
         return self._editors[name].control

@@ -27,6 +27,8 @@ class SlideCard(QWidget):
     open_requested = Signal()
     mpp_requested = Signal()
     associated_requested = Signal()
+    session_open_requested = Signal()
+    session_save_requested = Signal()
     recent_requested = Signal(object)  # pathlib.Path
     icc_toggled = Signal(bool)
     hide_names_toggled = Signal(bool)
@@ -47,6 +49,15 @@ class SlideCard(QWidget):
         self.icc_box = QCheckBox("Colour &profile of the scanner (display only)")
         self.icc_box.setObjectName("slide_icc")
         self.icc_box.toggled.connect(self.icc_toggled)
+        self.open_session_button = _button("Open session…", "session_open", "Open a saved session")
+        self.open_session_button.setToolTip("Go on with a saved review: slide, ROI, results and view")
+        self.open_session_button.clicked.connect(self.session_open_requested)
+        self.save_session_button = _button("Sav&e session…", "session_save", "Save the review as a session")
+        self.save_session_button.setToolTip(
+            "Keep slide, ROI, results and view, to go on later (Alt+E). The file names the slide and holds"
+            " the clinical values: it is yours, not for others."
+        )
+        self.save_session_button.clicked.connect(self.session_save_requested)
         self.hide_names_box = QCheckBox("Hide &names")
         self.hide_names_box.setObjectName("slide_hide_names")
         self.hide_names_box.setAccessibleName("Hide file names")
@@ -72,10 +83,15 @@ class SlideCard(QWidget):
         layout.addWidget(self.mpp_button)
         layout.addLayout(self.warnings)
         layout.addLayout(opening)
+        sessions = QHBoxLayout()
+        sessions.addWidget(self.open_session_button, 1)
+        sessions.addWidget(self.save_session_button, 1)
+        layout.addLayout(sessions)
         layout.addWidget(self.icc_box)
         layout.addWidget(self.associated_button)
         layout.addWidget(self.associated_note)
-        self._opening = False
+        self._opening = self._saving = False
+        self._info: SlideInfo | None = None
         self.set_recent(())
         self.set_icc_available(False)
         self.set_slide(None, "")
@@ -111,6 +127,11 @@ class SlideCard(QWidget):
             self.title.set_text(EMPTY if self._info is None else self._name)
         self._enable()
 
+    def set_saving_session(self, saving: bool) -> None:
+        """Say that a session is being saved."""
+        self._saving = saving
+        self._enable()
+
     def set_recent(self, slides: Sequence[tuple[str, Path]]) -> None:
         """Offer recent slides as (shown name, path); only the name is shown."""
         menu = self.recent_button.menu()
@@ -140,6 +161,8 @@ class SlideCard(QWidget):
         for control in (self.open_button, self.mpp_button, self.associated_button, self.icc_box):
             control.setEnabled(not self._opening)
         self.recent_button.setEnabled(not self._opening and self._has_recent)
+        self.open_session_button.setEnabled(not self._opening)
+        self.save_session_button.setEnabled(not self._opening and not self._saving and self._info is not None)
 
 
 def slide_facts(info: SlideInfo) -> list[str]:
