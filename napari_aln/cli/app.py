@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from napari_aln.cli import annotation_files, cache, cohort, demo, doctor, model, predict, train, view
+from napari_aln.cli import (
+    annotation_files,
+    cache,
+    cohort,
+    demo,
+    doctor,
+    evaluate,
+    model,
+    predict,
+    train,
+    view,
+)
 
 app = typer.Typer(
     name="napari-aln",
@@ -18,6 +29,7 @@ app.command("view")(view.view)
 app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(model.app, name="model")
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(annotation_files.app, name="annotations")

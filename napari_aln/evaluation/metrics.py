@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-_UNDEFINED = Estimate(math.nan, math.nan, math.nan)
+UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 
 
 def confusion_metrics(tp: int, fp: int, fn: int, tn: int) -> dict[str, Estimate]:
@@ -68,10 +68,13 @@ def confusion_metrics(tp: int, fp: int, fn: int, tn: int) -> dict[str, Estimate]
     }
 
 
-def binomial_interval(successes: int, n: int) -> Estimate:
-    """Return a share with its exact binomial interval (Clopper and Pearson 1934)."""
+def binomial_interval(successes: float, n: int) -> Estimate:
+    """Return a share with its exact binomial interval (Clopper and Pearson 1934).
+
+    `successes` need not be whole: an AUC counts as AUC x n of n, see `auc_interval`.
+    """
     if n == 0:
-        return _UNDEFINED
+        return UNDEFINED
     tail = (1.0 - CONFIDENCE) / 2.0
     low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))
     high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1.0 - tail))
@@ -94,7 +97,7 @@ def _predictive(right: int, wrong: int, missed: int, others: int) -> Estimate:
 
 def _f1(tp: int, fp: int, fn: int, tn: int) -> Estimate:
     if tp + fp + fn == 0:
-        return _UNDEFINED
+        return UNDEFINED
     n = tp + fp + fn + tn
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     drawn = rng.multinomial(n, np.array([tp, fp, fn, tn]) / n, size=BOOTSTRAPS)
@@ -110,7 +113,7 @@ def _kappa(tp: int, fp: int, fn: int, tn: int) -> Estimate:
     shares = np.array([[tp, fp], [fn, tn]]) / (tp + fp + fn + tn)
     by_chance = float(shares.sum(axis=1) @ shares.sum(axis=0))
     if by_chance == 1.0:  # all cases in one cell: agreement beyond chance has no meaning
-        return _UNDEFINED
+        return UNDEFINED
     value = float((np.trace(shares) - by_chance) / (1.0 - by_chance))
     spread = Z * kappa_standard_error(tp, fp, fn, tn)
     return Estimate(value, max(-1.0, value - spread), min(1.0, value + spread))

@@ -1,0 +1,57 @@
+"""``napari-aln evaluate``: scores in, the papers' tables and figures out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from napari_aln.cli import progress
+from napari_aln.cli.flags import takes
+from napari_aln.settings import EvaluateSettings
+
+
+@takes({"subgroups": "--subgroup", "published": "--published"}, settings=EvaluateSettings)
+def evaluate(
+    scores: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, XLSX or Parquet, one line a patient: patient, label, score (of N(+), 0 to 1) or one "
+            "column a class (score_N0 ...); split (train, val, test) and clinical columns where they are.",
+            readable=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Scores of another model on the same patients, for DeLong's test; may be repeated.",
+            readable=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            help="Scores on validation patients, to choose thresholds on, where SCORES has no split.",
+            readable=False,
+        ),
+    ] = None,
+    *,
+    settings: EvaluateSettings,
+) -> None:
+    """Judge scores as the papers do: AUC, accuracy and the rest with intervals, tests, curves, subgroups."""
+    from napari_aln.records import RESEARCH_NOTICE
+    from napari_aln.workflows.evaluate import evaluate as evaluate_workflow
+
+    work = evaluate_workflow(scores, out, settings, compare or (), validation)
+    found = progress.run(work, "evaluate")
+    console = Console(soft_wrap=True)
+    for note in found.notes:
+        console.print(note, markup=False, highlight=False)
+    console.print(
+        f"Wrote {out}: evaluation.html, {len(found.tables)} tables, {len(found.figures)} figures. "
+        f"{RESEARCH_NOTICE}",
+        markup=False,
+    )

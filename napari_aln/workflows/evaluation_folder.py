@@ -1,0 +1,100 @@
+"""What an evaluation leaves on disk: tables, figures, one page, and the record of the run.
+
+``evaluation.html`` and ``evaluation.md`` hold every table; each also stands alone as CSV and Markdown.
+Figures are SVG and PNG.
+``evaluation.json`` holds the numbers in full precision, settings, seed, versions and the inputs' SHA-256.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import platform
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from napari_aln.cohort.writing import write_table
+from napari_aln.evaluation import plots
+from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.store.atomic import atomic_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jinja2 import Template
+    from matplotlib.figure import Figure
+
+    from napari_aln.settings import EvaluateSettings
+    from napari_aln.workflows.evaluate import Evaluation
+
+RECORD = "evaluation.json"
+SCHEMA = 1
+
+_PACKAGES = ("napari-aln", "numpy", "scipy", "matplotlib")
+
+
+def write_evaluation(found: Evaluation, out: Path, settings: EvaluateSettings) -> None:
+    """Write the folder, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written, or holds something that is no evaluation.
+    """
+    record = _record(found, settings)
+    with atomic_folder(out, known_by=RECORD) as folder:
+        for table in found.tables:
+            rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+            notice = {table.columns[0]: RESEARCH_NOTICE}
+            write_table(folder / f"{table.name}.csv", dict.fromkeys(table.columns, str), [*rows, notice])
+            (folder / f"{table.name}.md").write_text(table.markdown(), encoding="utf-8")
+        pictures = {stem: _drawn(figure, folder, stem) for stem, figure in found.figures.items()}
+        (folder / "evaluation.md").write_text(_markdown(found), encoding="utf-8")
+        page = _template().render(found=found, pictures=pictures, record=record, notice=RESEARCH_NOTICE)
+        (folder / "evaluation.html").write_text(page, encoding="utf-8")
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / RECORD).write_text(text, encoding="utf-8")
+
+
+def _record(found: Evaluation, settings: EvaluateSettings) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "notice": RESEARCH_NOTICE,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "settings": settings.model_dump(mode="json"),
+        "inputs": found.inputs,
+        "notes": found.notes,
+        "tables": {table.name: [dict(row) for row in table.numbers] for table in found.tables},
+    }
+
+
+def _drawn(figure: Figure, folder: Path, stem: str) -> str:
+    """Write a figure as SVG and PNG; return the SVG as base64."""
+    figure.savefig(folder / f"{stem}.png", dpi=plots.DPI)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    (folder / f"{stem}.svg").write_bytes(buffer.getvalue())
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _markdown(found: Evaluation) -> str:
+    parts = ["# Evaluation", RESEARCH_NOTICE, *found.notes, *(table.markdown() for table in found.tables)]
+    return "\n\n".join([*parts, *(f"![{stem}]({stem}.svg)" for stem in found.figures), ""])
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("napari_aln.workflows"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("evaluation.html.j2")
