@@ -63,6 +63,11 @@ class Bundle:
     tensors: Mapping[str, NDArray[Any]] = field(repr=False)
 
     @property
+    def card_sha256(self) -> str:
+        """Return the card's hash: thresholds and clinical statistics stand there, not in the weights."""
+        return hashlib.sha256(self.card.model_dump_json().encode()).hexdigest()
+
+    @property
     def head(self) -> HeadWeights:
         """Return the classifier's weights, enough to score cached features without torch."""
         return HeadWeights.from_tensors(self.tensors, self.card.n_clinical)

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from napari_aln.errors import WorkListError
 from napari_aln.records import Clinical
-from napari_aln.store.worklist_file import BUSY_S, create_file, open_file, stored_path, translated, writing
+from napari_aln.store.worklist_file import (
+    BUSY_S,
+    SCHEMA_VERSION,
+    create_file,
+    open_file,
+    stored_path,
+    translated,
+    writing,
+)
 from napari_aln.store.worklist_records import (
     BINARY,
     Call,
@@ -31,12 +39,12 @@ from napari_aln.store.worklist_records import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from napari_aln.errors import AlnError
-    from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary, WorkItem
+    from napari_aln.store.worklist_records import Limits, Model, NewSlide, Patient, RunSummary, WorkItem
 
 _ITEM = "SELECT id, path, quick_hash, patient, roi, state, failure, next_step, opened_at, read_at FROM slide"
 _CALL = "SELECT slide, reader, aln_class, confidence, comment, made_at, model_seen_at FROM call"
@@ -311,6 +319,7 @@ class WorkList:
         with self._writing() as db:
             self.item(item_id)
             stamp = self._stamp()
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             for run in runs:
                 summary = asdict(run)
                 del summary["folder"], summary["recorded_at"]
@@ -361,19 +370,46 @@ class WorkList:
             The list is blinded and the reader's call is not stored yet.
         """
         with self._writing() as db:
-            newest = {
-                run.model: run
-                for row in self._rows(
-                    "SELECT folder, recorded_at, summary FROM run WHERE slide = ? ORDER BY id", item_id
-                )
-                for run in [run_of(row, self.path.parent)]
-            }
+            newest = self._newest(item_id)
             self._release(db, item_id, reader_id, note=bool(newest))
-        return tuple(newest.values())
+        return newest
+
+    def _newest(self, item_id: int) -> tuple[RunSummary, ...]:
+        columns = "folder, recorded_at, summary"
+        found = self._rows(f"SELECT {columns} FROM run WHERE slide = ? ORDER BY id", item_id)
+        runs = (run_of(row, self.path.parent) for row in found)
+        return tuple({run.model: run for run in runs}.values())
 
     def has_results(self, item_id: int) -> bool:
         """Whether any model was run on a slide; says nothing of what it said."""
         return bool(self._rows("SELECT 1 FROM run WHERE slide = ? LIMIT 1", item_id))
+
+    def map_limits(self, map_name: str, models: Container[Model], reader_id: str) -> tuple[Limits, ...]:
+        """Return the colour scale that a map has on each slide, for a scale that all slides share.
+
+        Parameters
+        ----------
+        map_name
+            As in `RunSummary.map_limits`.
+        models
+            Whose runs count; of each slide the newest.
+        reader_id
+            In a blinded list only slides count whose numbers this reader may see.
+
+        Returns
+        -------
+        tuple of (float, float)
+            One for each slide that has such a map, over its models.
+        """
+        limits = []
+        for (item_id,) in self._rows("SELECT DISTINCT slide FROM run ORDER BY slide"):
+            if not self.may_see(item_id, reader_id):
+                continue
+            runs = [run for run in self._newest(item_id) if run.model in models]
+            own = [run.map_limits[map_name] for run in runs if map_name in run.map_limits]
+            if own:
+                limits.append((min(low for low, _ in own), max(high for _, high in own)))
+        return tuple(limits)
 
     def reference(self, item_id: int, reader_id: str) -> str | None:
         """Hand out the class of a slide's patient by the reference standard, where known.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 knew no colour scales of a run's maps; it becomes 2 with the next run that is recorded
 APPLICATION_ID = 0x414C4E31  # "ALN1", in the file's header
 BUSY_S = 5.0
 """How long a writer waits for another window."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,12 +11,18 @@ from napari_aln.errors import WorkListError
 from napari_aln.records import Clinical
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from napari_aln.records import Mode, RunRecord
 
 State = Literal["new", "open", "read", "failed"]
+
+Limits = tuple[float, float]
+"""Values at both ends of a map's colours."""
+
+Model = tuple[str, str, str]
+"""What tells models apart: mode, hash of the weights and of the card."""
 
 BINARY = ("N0", "N(+)")
 THREE_CLASSES = ("N0", "N+(1-2)", "N+(>2)")
@@ -86,17 +92,19 @@ class RunSummary:
     threshold: float | None
     operating_point: str
     seed: int
+    map_limits: dict[str, Limits] = field(default_factory=dict)  # map -> the colour scale of this slide alone
     folder: Path | None = None  # the result folder, with result.json
     recorded_at: datetime | None = None
 
     @classmethod
-    def of(cls, record: RunRecord) -> Self:
+    def of(cls, record: RunRecord, map_limits: Mapping[str, Limits] | None = None) -> Self:
         """Take the summary from a run."""
-        own = [name for name in cls.__dataclass_fields__ if name not in ("folder", "recorded_at")]
-        return cls(**{name: getattr(record, name) for name in own})
+        elsewhere = ("map_limits", "folder", "recorded_at")
+        own = [name for name in cls.__dataclass_fields__ if name not in elsewhere]
+        return cls(**{name: getattr(record, name) for name in own}, map_limits=dict(map_limits or {}))
 
     @property
-    def model(self) -> tuple[str, str, str]:
+    def model(self) -> Model:
         """What tells models apart: mode, weights and card."""
         return self.mode, self.model_sha256, self.card_sha256
 
@@ -123,6 +131,7 @@ def run_of(row: tuple[Any, ...], home: Path) -> RunSummary:
     folder, recorded_at, summary = row
     fields = json.loads(summary)
     fields["classes"] = tuple(fields["classes"])
+    fields["map_limits"] = {name: tuple(ends) for name, ends in fields.get("map_limits", {}).items()}
     return RunSummary(**fields, folder=home / folder if folder else None, recorded_at=time_of(recorded_at))
 
 

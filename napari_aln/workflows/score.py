@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -162,7 +161,7 @@ def record(
         mode=card.mode,
         model_name=card.name,
         model_sha256=bundle.sha256,
-        card_sha256=hashlib.sha256(card.model_dump_json().encode()).hexdigest(),
+        card_sha256=bundle.card_sha256,
         classes=card.classes,
         probabilities=dict(zip(card.classes, probabilities.tolist(), strict=True)),
         bag_spread=dict(zip(card.classes, spread.tolist(), strict=True)),

@@ -224,7 +224,7 @@ def test_a_newer_list_is_left_as_it_is(tmp_path, blinded):
     blinded.close()
     path = tmp_path / "study.alnlist"
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     db.close()
     before = path.read_bytes()
     with pytest.raises(WorkListError, match=r"newer version \(schema 2") as caught:
