@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -24,8 +24,10 @@ from qtpy.QtWidgets import (
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.result import shown_name
+from napari_aln.store.session import SESSION_SUFFIX
 from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES
 from napari_aln.widgets.drops import CanvasDrops, paths_of
+from napari_aln.widgets.keeping import Keeping
 from napari_aln.widgets.keys import Keys, help_groups
 from napari_aln.widgets.panels.associated_dialog import AssociatedDialog
 from napari_aln.widgets.panels.clinical_form import ClinicalForm
@@ -37,6 +39,7 @@ from napari_aln.widgets.panels.map_panel import MapPanel
 from napari_aln.widgets.panels.model_list import ModelList
 from napari_aln.widgets.panels.mpp_dialog import MppDialog
 from napari_aln.widgets.panels.navigation import Navigation
+from napari_aln.widgets.panels.offer_bar import OfferBar
 from napari_aln.widgets.panels.results import Results
 from napari_aln.widgets.panels.roi_panel import RoiPanel
 from napari_aln.widgets.panels.run_panel import RunPanel
@@ -46,6 +49,7 @@ from napari_aln.widgets.panels.welcome import Welcome
 from napari_aln.widgets.review import Review
 from napari_aln.widgets.side_docks import SideDock, SideDocks
 from napari_aln.widgets.split_view import Split
+from napari_aln.widgets.window_look import WindowLook
 from napari_aln.widgets.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -71,6 +75,7 @@ class ReviewDock(QWidget):
 
     review: Review
     split: Split
+    keeping: Keeping
     side_docks: SideDocks
     map: MapPanel
     navigation: Navigation
@@ -95,12 +100,15 @@ class ReviewDock(QWidget):
         self._help: HelpPanel | None = None
         self._welcome: Welcome | None = None
         self._build()
+        self.window_look = WindowLook(self)
+        self.keeping = Keeping(self.review, self.window_look)
         self._drops = CanvasDrops(self.review.open_files)
         self._keys = Keys(viewer, self)
         self._wiring = Wiring(self)
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a dropped slide is no text
         self.setAcceptDrops(True)
+        self.destroyed.connect(self.keeping.close)  # first: it notes the last state
         self.destroyed.connect(self.side_docks.close)
         self.destroyed.connect(self.split.close)  # before the slide that it shows is closed
         self.destroyed.connect(self.review.close)
@@ -108,6 +116,8 @@ class ReviewDock(QWidget):
 
     def _build(self) -> None:
         self.banner = Banner()
+        self.recovery = OfferBar("recovery")
+        self.moved = OfferBar("moved_slide")
         self.navigation = Navigation()
         self.slide_card = SlideCard()
         self.models = ModelList()
@@ -155,6 +165,8 @@ class ReviewDock(QWidget):
         layout.setContentsMargins(2, 2, 2, 2)
         layout.addWidget(self.navigation)
         layout.addWidget(self.banner)
+        layout.addWidget(self.recovery)
+        layout.addWidget(self.moved)
         layout.addWidget(self.scroll_area, 1)
         layout.addWidget(run_frame)
         layout.addWidget(notice)
@@ -193,6 +205,34 @@ class ReviewDock(QWidget):
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.setOption(QFileDialog.Option.ShowDirsOnly)
         dialog.fileSelected.connect(lambda name: self.review.save_results(Path(name)))
+        dialog.open()
+
+    def ask_for_session(self) -> None:
+        """Let the user pick a session file."""
+        self._ask_for_files("Open a session", f"Sessions (*{SESSION_SUFFIX});;All files (*)")
+
+    def ask_where_to_save_session(self) -> None:
+        """Let the user name the session file."""
+        if self.review.state.slide is None:
+            return
+        dialog = QFileDialog(self, "Save the session", "", f"Sessions (*{SESSION_SUFFIX})")
+        dialog.setObjectName("ask_where_to_save_session")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(SESSION_SUFFIX.removeprefix("."))
+        dialog.selectFile(f"{Path(self.review.state.name).stem}{SESSION_SUFFIX}")
+        dialog.fileSelected.connect(lambda name: self.keeping.save(Path(name)))
+        dialog.open()
+
+    def ask_where_slide_is(self) -> None:
+        """Let the user say where the slide of a session lies now."""
+        patterns = " ".join(f"*{suffix}" for suffix in SLIDE_SUFFIXES)
+        dialog = QFileDialog(self, "Where is the session's slide?", "", f"Slides ({patterns});;All files (*)")
+        dialog.setObjectName("ask_where_slide_is")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(lambda name: self.keeping.find_slide(Path(name)))
+        dialog.rejected.connect(self.keeping.let_go)
         dialog.open()
 
     def _ask_for_files(self, title: str, patterns: str) -> None:
@@ -274,6 +314,19 @@ class ReviewDock(QWidget):
         from napari_aln.widgets.reading import Reading
 
         return Reading(self.review)
+
+    def open_work_list(self, path: Path) -> None:
+        """Open a work list in its dock."""
+        self.side_docks.show("work_list")
+        reading: Any = self.side_docks.held("work_list")
+        if reading is not None:
+            reading.open_list(path)
+
+    def step_in_list(self, by: int, *, unread: bool = False) -> None:
+        """Open the next slide of the work list, or the one before; `unread`: only such that need a call."""
+        reading: Any = self.side_docks.held("work_list")
+        if reading is not None:
+            reading.step(by, unread=unread)
 
     # napari's own docks
 

@@ -1,4 +1,4 @@
-"""What kind of file was dropped: slide, model bundle or annotations."""
+"""What kind of file was dropped: slide, model bundle, annotations, work list, session or table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_aln.slides import FORMATS
+from napari_aln.store.session import SESSION_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
+LIST_SUFFIX = ".alnlist"
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm")
 SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
 SLIDE_PATH = "napari_aln_slide"
 """Key in a layer's metadata: the slide's path, by which the review takes such a layer as its slide."""
@@ -27,6 +30,9 @@ class Files:
     slides: list[Path] = field(default_factory=list)
     bundles: list[Path] = field(default_factory=list)
     regions: list[Path] = field(default_factory=list)
+    lists: list[Path] = field(default_factory=list)
+    sessions: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
 
 
 def sort_files(paths: Sequence[Path]) -> Files:
@@ -35,6 +41,12 @@ def sort_files(paths: Sequence[Path]) -> Files:
     for path in paths:
         if path.suffix.lower() == BUNDLE_SUFFIX or (path / "card.json").is_file():
             files.bundles.append(path)
+        elif path.suffix.lower() == LIST_SUFFIX:
+            files.lists.append(path)
+        elif path.suffix.lower() == SESSION_SUFFIX:
+            files.sessions.append(path)
+        elif path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
+            files.tables.append(path)
         elif path.suffix.lower() in REGION_SUFFIXES and not path.is_dir():
             files.regions.append(path)
         else:
@@ -45,7 +57,7 @@ def sort_files(paths: Sequence[Path]) -> Files:
 def is_ours(path: Path) -> bool:
     """Whether a file dropped on the canvas is certainly for the review, not for napari."""
     files = sort_files([path])
-    if files.bundles or files.regions:
+    if files.bundles or files.regions or files.lists or files.sessions or files.tables:
         return True
     name = path.name.lower()
     return name.endswith(SLIDE_SUFFIXES) and not name.endswith((*VIEWER_SUFFIXES, ".tif", ".tiff"))

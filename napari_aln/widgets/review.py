@@ -18,6 +18,7 @@ from napari_aln.store.features import FeatureCache
 from napari_aln.store.remembered import Remembered
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
+from napari_aln.widgets.hotspots import Hotspots
 from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.layers import slide_layer
 from napari_aln.widgets.live import Live
@@ -58,12 +59,17 @@ class Review(QObject):
     failed = Signal(str, str)  # fact and next step, for the user
     told = Signal(str, str)  # "info" or "warning", and a line for the log
     slide_asked = Signal(object)  # pathlib.Path: it is being opened
+    answered = Signal(object)  # SlideResult: a run ended; said before anything of it is shown
+    list_asked = Signal(object)  # pathlib.Path: a work list
+    session_asked = Signal(object)  # pathlib.Path: a session file
+    table_asked = Signal(object)  # pathlib.Path: a table of patients
     mpp_wanted = Signal()  # the slide does not say its µm/px
     saved = Signal(object)  # pathlib.Path: the result folder
     associated_ready = Signal(object)  # dict name -> (H, W, 3) uint8
     _offered = Signal(object)  # napari.layers.Layer
     scene: Scene
     roi: RoiEditing
+    hotspots: Hotspots
 
     def __init__(self, viewer: ViewerModel, remembered: Remembered | None = None) -> None:
         super().__init__()
@@ -72,22 +78,24 @@ class Review(QObject):
         self.state.hide_names = self.remembered.hide_names
         self.scene = Scene(viewer, self.state)
         self.roi = RoiEditing(viewer, self.scene, self.state)
-        self.live = Live(self.state, self._cache)
-        self.live.failed.connect(self._on_error)
+        self.hotspots = Hotspots(self.scene)
+        self.live = Live(self.state, self.cache)
+        self.live.failed.connect(self.on_error)
         self.scene.slide_removed.connect(self._on_slide_removed)
-        self.scene.trouble.connect(self._on_error)
+        self.scene.trouble.connect(self.on_error)
         self.scene.noted.connect(self._on_noted)
         # Later: napari must not lose a layer that it is just inserting.
         self._offered.connect(self._on_offered, Qt.ConnectionType.QueuedConnection)
         self.scene.slide_offered.connect(self._offer)
-        self.opening = self._job("open", self._on_opened)
-        self.surveying = self._job("survey", self._on_surveyed)
-        self.loading = self._job("load", self._on_loaded)
-        self.importing = self._job("import", self._on_imported)
-        self.peeking = self._job("peek", self.associated_ready.emit)
-        self.running = self._job("run", self._on_result)
-        self.saving = self._job("save", self.saved.emit)
-        self.warming = self._job("warm", lambda _: None)
+        self.jobs: list[Job] = []
+        self.opening = self.new_job("open", self._on_opened)
+        self.surveying = self.new_job("survey", self._on_surveyed)
+        self.loading = self.new_job("load", self._on_loaded)
+        self.importing = self.new_job("import", self._on_imported)
+        self.peeking = self.new_job("peek", self.associated_ready.emit)
+        self.running = self.new_job("run", self._on_result)
+        self.saving = self.new_job("save", self.saved.emit)
+        self.warming = self.new_job("warm", lambda _: None)
         QTimer.singleShot(WARM_UP_AFTER_MS, self._on_idle)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
         self._loading_paths: list[Path] = []
@@ -97,25 +105,13 @@ class Review(QObject):
         self._clinical_to_come: Clinical | None = None
         self._runs_to_come: list[Kind] = []
 
-    def _job(self, name: str, on_done: Callable[[Any], None]) -> Job:
+    def new_job(self, name: str, on_done: Callable[[Any], None]) -> Job:
+        """Return a job whose errors are shown, and which ends with the review."""
         job = Job(name, self)
         job.done.connect(on_done)
-        job.failed.connect(self._on_error)
+        job.failed.connect(self.on_error)
+        self.jobs.append(job)
         return job
-
-    @property
-    def jobs(self) -> list[Job]:
-        """All jobs."""
-        return [
-            self.opening,
-            self.surveying,
-            self.loading,
-            self.importing,
-            self.peeking,
-            self.running,
-            self.saving,
-            self.warming,
-        ]
 
     # What the panels ask
 
@@ -124,6 +120,12 @@ class Review(QObject):
         files = sort_files(paths)
         if files.bundles:
             self.load_bundles(files.bundles)
+        if files.lists:
+            self.list_asked.emit(files.lists[0])
+        if files.tables:
+            self.table_asked.emit(files.tables[0])
+        if files.sessions:
+            self.session_asked.emit(files.sessions[0])
         if len(files.slides) > 1:
             self.told.emit("warning", f"{len(files.slides)} slides were given: the first one is opened.")
         if files.slides:
@@ -136,22 +138,40 @@ class Review(QObject):
         from napari_aln.workflows.demo import ROI, SLIDE, demo_clinical, sample_path
 
         self._runs_to_come = ["whole-slide", "roi"] if and_run else []
-        self.open_slide(sample_path(SLIDE))
-        self.import_regions(sample_path(ROI))
-        self._clinical_to_come = demo_clinical()
+        self.open_case(sample_path(SLIDE), sample_path(ROI), demo_clinical())
         self.load_demo_bundles()
+
+    def open_case(self, path: Path, roi: Path | None, clinical: Clinical | None) -> None:
+        """Open a slide with its ROI file and its patient's clinical values, where they are known."""
+        self.open_slide(path)
+        self._clinical_to_come = clinical
+        if roi is not None:
+            self.import_regions(roi)
 
     def open_slide(self, path: Path, mpp: Mpp | None = None) -> None:
         """Open a slide in place of the one before."""
+        self._leave_slide()
+        self._regions_to_come = self._clinical_to_come = None  # of a slide that did not open
+        self._slide_path = path
+        self.slide_asked.emit(path)
+        self.opening.start(partial(steps.open_for_review, path, mpp, self.remembered))
+
+    def _leave_slide(self) -> None:
         if self.running.is_running:
             self.running.cancel()
             self.told.emit("warning", "The run was cancelled, because another slide is opened.")
         else:
             self.running.reset()  # how the last one ended says nothing of this slide
         self.surveying.reset()
-        self._slide_path = path
-        self.slide_asked.emit(path)
-        self.opening.start(partial(steps.open_for_review, path, mpp, self.remembered))
+
+    def take_slide(self, slide: Slide) -> None:
+        """Put an open slide of a session under review: what was on its way for the one before is dropped."""
+        self._leave_slide()
+        for job in (self.opening, self.loading, self.importing):
+            job.reset()
+        self._runs_to_come = []
+        self._slide_path = slide.info.path
+        self._show_slide(slide)
 
     def take_layer(self, layer: Layer) -> None:
         """Open the file that a layer was read from, in the layer's place."""
@@ -203,7 +223,7 @@ class Review(QObject):
             self._regions_to_come = path
         elif self.state.slide is None:
             fact = f"{path.name} holds regions, but no slide is open."
-            self.failed.emit(self._without_paths(fact), "Open its slide first.")
+            self.failed.emit(self.without_paths(fact), "Open its slide first.")
         else:
             self.importing.start(partial(steps.load_regions, self.state.slide.info, path))
 
@@ -223,7 +243,7 @@ class Review(QObject):
         if missing or slide is None:
             self.failed.emit(missing or "", "Then press the button again.")
             return
-        request = self.state.request(kind, self._cache())
+        request = self.state.request(kind, self.cache())
         self._asked = request, self.state.seen
         self.running.start(partial(steps.predict_file, slide.info, request, self.state.seen))
 
@@ -270,6 +290,17 @@ class Review(QObject):
     # What the jobs answer
 
     def _on_opened(self, slide: Slide) -> None:
+        self._show_slide(slide)
+        if slide.info.mpp is not None:
+            self.surveying.start(partial(steps.survey_file, slide.info))
+        clinical, self._clinical_to_come = self._clinical_to_come, None
+        if clinical is not None:
+            self.state.set_clinical(clinical)
+        path, self._regions_to_come = self._regions_to_come, None
+        if path is not None:
+            self.import_regions(path)
+
+    def _show_slide(self, slide: Slide) -> None:
         before = self.state.slide
         self._remember(partial(self.remembered.remember_slide, slide.info.path))
         self.scene.show_slide(slide)
@@ -280,14 +311,6 @@ class Review(QObject):
             self.told.emit("warning", warning)
         if slide.info.mpp is None:
             self.mpp_wanted.emit()
-        else:
-            self.surveying.start(partial(steps.survey_file, slide.info))
-        clinical, self._clinical_to_come = self._clinical_to_come, None
-        if clinical is not None:
-            self.state.set_clinical(clinical)
-        path, self._regions_to_come = self._regions_to_come, None
-        if path is not None:
-            self.import_regions(path)
 
     def _offer(self, layer: Layer) -> None:
         self._offered.emit(layer)
@@ -307,7 +330,7 @@ class Review(QObject):
             names = ", ".join(bundle.card.name for bundle in bundles)
             self.told.emit("info", f"Loaded: {names}.")
         for error in errors:
-            self._on_error(error)
+            self.on_error(error)
         self._run_next()
 
     def _on_imported(self, answer: tuple[tuple[Region, ...], tuple[str, ...]]) -> None:
@@ -320,8 +343,10 @@ class Review(QObject):
     def _on_result(self, result: SlideResult) -> None:
         if self._asked is None:
             return
+        self.answered.emit(result)
         self.state.add_result(*self._asked, result)
-        for warning in dict.fromkeys([*result.warnings, *(w for r in result.runs for w in r.warnings)]):
+        warnings = [*result.warnings, *(w for r in result.runs for w in r.warnings)]
+        for warning in () if self.state.withheld else dict.fromkeys(warnings):
             self.told.emit("warning", warning)
         self._run_next()
 
@@ -344,16 +369,17 @@ class Review(QObject):
     def _on_noted(self, line: str) -> None:
         self.told.emit("warning", line)
 
-    def _on_error(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
+        """Show what went wrong."""
         if isinstance(error, AlnError):
-            self.failed.emit(self._without_paths(error.fact), error.next_step)
+            self.failed.emit(self.without_paths(error.fact), error.next_step)
         else:
             self.failed.emit(f"Something went wrong: {type(error).__name__}: {error}.", REPORT)
 
     def _on_idle(self) -> None:
         self.warming.start(warm_up)
 
-    def _without_paths(self, text: str) -> str:
+    def without_paths(self, text: str) -> str:
         """Name files without their folders, and slides and ROI not at all where names are hidden."""
         for path in self._loading_paths:
             text = text.replace(str(path), shown_name(path))
@@ -366,7 +392,8 @@ class Review(QObject):
 
     # What is kept
 
-    def _cache(self) -> FeatureCache | None:
+    def cache(self) -> FeatureCache | None:
+        """Return where features are kept; None, with a line in the log, where that is not possible."""
         try:
             return FeatureCache()
         except StoreError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_aln.widgets.state import ListScale
 from napari_aln.workflows.compare import COMPARED_MAPS, difference_style
 from napari_aln.workflows.maps import (
     MAP_STYLES,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_aln.workflows.maps import MapStyle
 
 MINUS = "\N{MINUS SIGN}"
+NO_FIXED_DIFFERENCE = "not fixed: a work list keeps no scale of differences"
 NO_PAIR = "A difference needs a run inside the ROI and one of the whole slide."
 
 
@@ -48,6 +50,8 @@ class ShownMap:
         Scaling and threshold in words, or nothing.
     source
         Whose map it is.
+    all_values
+        (n,) as `values`, with those too that lie below the threshold.
     """
 
     table: PatchTable
@@ -57,6 +61,7 @@ class ShownMap:
     colour_map: str
     how: str
     source: str
+    all_values: NDArray[np.float64]
 
 
 def shown_map(state: ReviewState) -> ShownMap | str | None:
@@ -72,8 +77,13 @@ def map_of(state: ReviewState, run: str, name: str) -> ShownMap:
     scores = state.scores_of(run)
     record = state.answers[run].record
     values, style = getattr(scores, name), MAP_STYLES[name]
-    limits = state.colour_limits(name)
-    return _dressed(state, scores.table, values, style, limits, state.colour_map_of(name), record.model_name)
+    limits, fixed = state.colour_limits(name), state.list_scale(name) if state.scaling == "fixed" else ""
+    if isinstance(fixed, ListScale):
+        limits, fixed = fixed.limits, f"fixed across {fixed.n_slides} slide{'s' * (fixed.n_slides != 1)}"
+    elif fixed:
+        fixed = f"not fixed: {fixed}"
+    colours, source = state.colour_map_of(name), record.model_name
+    return _dressed(state, scores.table, values, style, limits, colours, source, fixed)
 
 
 def difference_of(state: ReviewState, name: str) -> ShownMap | str:
@@ -89,10 +99,11 @@ def difference_of(state: ReviewState, name: str) -> ShownMap | str:
     style, values = difference_style(name), compared.shared.difference
     limits = colour_limits(style, [values])
     source = f" {MINUS} ".join(run.upper() for run in compared.runs)
-    return _dressed(state, compared.shared.table, values, style, limits, style.colour_map, source)
+    table, colours = compared.shared.table, style.colour_map
+    return _dressed(state, table, values, style, limits, colours, source, NO_FIXED_DIFFERENCE)
 
 
-def _dressed(
+def _dressed(  # noqa: PLR0913
     state: ReviewState,
     table: PatchTable,
     values: NDArray[np.floating],
@@ -100,11 +111,14 @@ def _dressed(
     limits: tuple[float, float],
     colour_map: str,
     source: str,
+    fixed: str,
 ) -> ShownMap:
     how = []
-    shown = scaled(values, state.scaling, signed=style.signed)
-    style = scaled_style(style, state.scaling)
-    if state.scaling != "unscaled":
+    shown = all_values = scaled(values, state.scaling, signed=style.signed)
+    if state.scaling == "fixed":
+        how.append(fixed)
+    elif state.scaling != "unscaled":
+        style = scaled_style(style, state.scaling)
         how.append(SCALING_NAMES[state.scaling])
         limits = style.limits or limits
     if state.threshold:
@@ -112,4 +126,4 @@ def _dressed(
         least = low + state.threshold * (high - low)
         shown = np.where(at_least(shown, least, signed=style.signed), shown, np.nan)
         how.append(f"from {'±' if style.signed else ''}{least:.3g}".replace("-", MINUS))
-    return ShownMap(table, shown, style, limits, colour_map, ", ".join(how), source)
+    return ShownMap(table, shown, style, limits, colour_map, ", ".join(how), source, all_values)

@@ -5,7 +5,7 @@ What only a run needs is imported where it is needed: the window opens sooner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -18,7 +18,7 @@ from napari_aln.workflows.compare import compare
 from napari_aln.workflows.maps import MAP_STYLES, colour_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Literal
 
     from napari_aln.mil.bundle import Bundle
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from napari_aln.workflows.whatif import WhatIfAnswer
 
     Kind = Literal["whole-slide", "roi"]
+    Gate = Callable[[bool], str]
+    """Says why no answer may be shown, or nothing; asked with True when one is about to be."""
 
 MODES_OF: dict[str, tuple[Mode, ...]] = {"whole-slide": ("dlcnbc-ws",), "roi": ("dlcnbc", "dlcnb")}
 """The modes that each of the two buttons runs."""
@@ -45,7 +47,28 @@ MODEL, ROI, MASK, CLINICAL, SETTINGS = (
 )
 """What may have changed since a run."""
 
+NO_FEATURES = "No live answer: this run's features are no longer kept. Run it again, and it answers at once."
+
 SHOWN_MAPS = ("attention_slide", "attention_bag", "contribution", "probability", "entropy")
+
+
+NO_LIST = "no work list is open"
+
+
+@dataclass(frozen=True)
+class ListScale:
+    """A colour scale that the slides of a work list share.
+
+    Attributes
+    ----------
+    limits
+        Values at both ends of the colours.
+    n_slides
+        How many slides it spans.
+    """
+
+    limits: tuple[float, float]
+    n_slides: int
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,11 @@ class ReviewState:
         self.colour_map: str | None = None  # the user's choice for unsigned maps; None: each map's own
         self.hide_names = False
         self._compared: tuple[tuple[object, ...], Comparison] | None = None  # what was compared, and how
+        self.gate: Gate = lambda _showing: ""
+        self.list_scale: Callable[[str], ListScale | str] = lambda _map_name: NO_LIST
+        self.withheld = ""  # why answers are kept back, as the gate said last
+        self._kept_back: list[tuple[Request, Overview | None, SlideResult]] = []
+        self._passed = "", 0  # why answers were kept back, and how many, when that was told last
 
     @property
     def name(self) -> str:
@@ -117,6 +145,7 @@ class ReviewState:
         self.seen = None
         self.answers, self.live, self.live_problems = {}, {}, {}
         self.shown, self.difference, self._compared = None, False, None
+        self.withheld, self._kept_back, self._passed = "", [], ("", 0)
         if not same:
             self.regions = ()
             self.clinical, self.clinical_problem = Clinical(), None
@@ -137,6 +166,12 @@ class ReviewState:
             key = key_of(bundle)
             self.bundles[key] = bundle
             self.chosen[bundle.card.mode] = key
+        self.bundles_changed.emit()
+
+    def load_exactly(self, bundles: Sequence[Bundle], chosen: Sequence[Bundle]) -> None:
+        """Put these models in place of all that are loaded; of each mode the one in `chosen` is chosen."""
+        self.bundles = {key_of(bundle): bundle for bundle in bundles}
+        self.chosen = {bundle.card.mode: key_of(bundle) for bundle in chosen}
         self.bundles_changed.emit()
 
     def remove_bundle(self, key: str) -> None:
@@ -208,13 +243,43 @@ class ReviewState:
         )
 
     def add_result(self, request: Request, seen: Overview | None, result: SlideResult) -> None:
-        """Note what a run answered, and show its map."""
-        for record in result.runs:
-            self.answers[record.run] = Answer(request, seen, result, record)
-            self.live[record.run], self.live_problems[record.run] = None, ""
+        """Note what a run answered, and show its map, unless the gate keeps it back."""
+        self._kept_back.append((request, seen, result))
+        self.pass_gate()
+
+    @property
+    def n_kept_back(self) -> int:
+        """How many results are there and not shown."""
+        return len(self._kept_back)
+
+    def pass_gate(self) -> None:
+        """Show what is kept back, or keep back what is shown: as the gate says now.
+
+        Nothing else makes an answer one of `answers`, which is all that panels, maps and files know.
+        """
+        self.withheld = self.gate(bool(self._kept_back or self.answers))
+        newest = None
+        if self.withheld:
+            shown = [(a.request, a.seen, replace(a.result, runs=(a.record,))) for a in self.answers.values()]
+            self._kept_back = [*shown, *self._kept_back]
+            self.answers, self.live, self.live_problems = {}, {}, {}
+            self.shown, self.difference, self._compared = None, False, None
+        else:
+            for request, seen, result in self._kept_back:
+                for record in result.runs:
+                    self.answers[record.run] = Answer(request, seen, result, record)
+                    self.live[record.run], self.live_problems[record.run] = None, ""
+                newest = result.runs[0]
+            self._kept_back = []
+        before, self._passed = self._passed, (self.withheld, len(self._kept_back))
+        if newest is None and self._passed == before:
+            return
         self.answers_changed.emit()
-        newest, self.difference = result.runs[0], False
-        self.show(newest.run, newest.default_map if newest.default_map in SHOWN_MAPS else SHOWN_MAPS[0])
+        if newest is not None:
+            self.difference = False
+            self.show(newest.run, newest.default_map if newest.default_map in SHOWN_MAPS else SHOWN_MAPS[0])
+        else:
+            self.shown_changed.emit()
 
     def show(self, run: str, map_name: str) -> None:
         """Choose the map that lies on the slide; the difference of another map is shown as one too."""
@@ -293,30 +358,8 @@ class ReviewState:
             return None
         if CLINICAL in changed and self.clinical_problem:
             return self.clinical_problem
-        return why_not(answer.bundle.card, answer.request.settings)
-
-    def n_roi_patches(self, regions: tuple[Region, ...]) -> int | None:
-        """Return how many patches a run inside these regions takes; None where that cannot be said.
-
-        As long as no run has read them, patches that are too plain count as well.
-        """
-        from napari_aln.errors import RegionError
-        from napari_aln.workflows.prepare import patches_for
-
-        bundles, patches = self.bundles_for("roi"), self.settings.patches
-        if not bundles or patches.roi_patching != "grid" or self.slide is None or self.seen is None:
-            return None
-        run = bundles[0].card.mode
-        if regions is self.regions and run in self.answers:
-            live = self.live.get(run)
-            if live is not None:
-                return len(live.pending) + (live.run.record.n_patches if live.run else 0)
-            if not self.changes(run):
-                return self.answers[run].record.n_patches
-        try:
-            return len(patches_for(bundles[0].card, self.slide, self.seen, regions, patches))
-        except RegionError:
-            return 0
+        why = why_not(answer.bundle.card, answer.request.settings)
+        return NO_FEATURES if why is None and run not in answer.result.features else why
 
     def set_live(self, run: str, live: WhatIfAnswer | None, problem: str = "") -> None:
         """Note what a run would answer now; None: the same, or `problem` says why it cannot be said."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import shapely
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_aln.records import Progress, Region
     from napari_aln.widgets.dock import ReviewDock
+    from napari_aln.workflows.resume import Unfinished
 
 CANCELLED = "Cancelled. What was extracted so far is kept: the same run goes on from there."
 
@@ -63,6 +65,12 @@ class Wiring:
         dock.slide_card.icc_toggled.connect(scene.slide.set_icc)
         dock.slide_card.hide_names_toggled.connect(review.set_hide_names)
         dock.slide_card.forget_requested.connect(review.forget_recent)
+        dock.slide_card.session_open_requested.connect(dock.ask_for_session)
+        dock.slide_card.session_save_requested.connect(dock.ask_where_to_save_session)
+        dock.recovery.chosen.connect(self._on_recovery)
+        dock.recovery.dismissed.connect(dock.keeping.later)
+        dock.moved.chosen.connect(lambda _: dock.ask_where_slide_is())
+        dock.moved.dismissed.connect(dock.keeping.let_go)
         dock.models.add_requested.connect(dock.ask_for_models)
         dock.models.demo_requested.connect(review.load_demo_bundles)
         dock.models.remove_requested.connect(review.remove_bundle)
@@ -75,6 +83,7 @@ class Wiring:
         dock.roi.simplify_requested.connect(review.roi.simplify)
         dock.roi.undo_requested.connect(review.roi.undo)
         dock.roi.redo_requested.connect(review.roi.redo)
+        dock.roi.outlines_toggled.connect(review.roi.outlines.set_wanted)
         dock.roi.import_requested.connect(dock.ask_for_regions)
         dock.roi.clear_requested.connect(review.clear_regions)
         dock.run.run_requested.connect(review.run)
@@ -108,6 +117,13 @@ class Wiring:
         review.failed.connect(self._on_failed)
         review.told.connect(dock.log.add)
         review.mpp_wanted.connect(dock.ask_for_mpp)
+        review.session_asked.connect(dock.keeping.open)
+        dock.keeping.offered.connect(self._on_unfinished)
+        dock.keeping.slide_moved.connect(self._on_slide_moved)
+        dock.keeping.told.connect(self._on_kept)
+        dock.keeping.opening_changed.connect(self._on_session_opening)
+        dock.keeping.saving_changed.connect(dock.slide_card.set_saving_session)
+        review.list_asked.connect(dock.open_work_list)
         review.associated_ready.connect(dock.show_associated)
         review.slide_asked.connect(self._on_opening)
         review.opening.state_changed.connect(self._on_opening_state)
@@ -118,6 +134,8 @@ class Wiring:
         dock.side_docks.shown.connect(dock.navigation.set_side_dock_shown)
         review.scene.cursor_value.connect(dock.map.set_cursor_value)
         review.scene.view_changed.connect(self._on_view)
+        review.scene.framed_changed.connect(self._show_power)
+        review.hotspots.told.connect(self._on_no_hotspot)
         review.scene.map.look_changed.connect(self._on_map_look)
 
     def _on_slide(self) -> None:
@@ -153,6 +171,8 @@ class Wiring:
 
     def _on_case(self) -> None:
         self._show_regions()
+        if self.dock.settings.values() != self.state.settings:
+            self.dock.settings.set_values(self.state.settings)
         if self.state.clinical_problem is None and self.dock.clinical.clinical() != self.state.clinical:
             self.dock.clinical.set_clinical(self.state.clinical)
         self._show_readiness()
@@ -165,8 +185,8 @@ class Wiring:
         if mpp is not None:
             area_px = shapely.area(shapely.union_all([region.geometry for region in shown]))
             area_mm2 = float(area_px) * mpp.x * mpp.y * 1e-6
-        n_patches = self.state.n_roi_patches(shown) if shown else None
-        self.dock.roi.set_regions(len(shown), area_mm2, n_patches)
+        patches = self.review.roi.show_patches(shown)
+        self.dock.roi.set_regions(len(shown), area_mm2, None if patches is None else len(patches))
 
     def _on_roi_tools(self) -> None:
         roi = self.review.roi
@@ -175,9 +195,10 @@ class Wiring:
     def _on_answers(self) -> None:
         answers = self.state.answers
         self.dock.results.set_records({run: answer.record for run, answer in answers.items()})
+        self.dock.results.set_withheld(self.state.withheld, self.state.n_kept_back)
         runs = [(run, f"{run.upper()}, {answer.record.model_name}") for run, answer in answers.items()]
         self.dock.map.set_runs(runs, SHOWN_MAPS)
-        if answers:
+        if answers or self.state.n_kept_back:
             self.dock.reveal("Results")
         self._on_live()  # what was told of a run before it had its card
         self._show_stale()
@@ -197,6 +218,8 @@ class Wiring:
         if self.state.shown is None or shown is None:
             return
         self.dock.map.set_current(*self.state.shown)
+        scale = self.state.list_scale(self.state.shown[1])
+        self.dock.map.set_fixed_offered(scale if isinstance(scale, str) else "")
         self.dock.map.set_scaling(self.state.scaling)
         self.dock.map.set_threshold(self.state.threshold)
         if isinstance(shown, str):
@@ -226,7 +249,14 @@ class Wiring:
 
     def _on_view(self) -> None:
         self.dock.navigation.overview.set_view(self.review.scene.view())
-        self.dock.navigation.set_power(self.review.scene.power())
+        self._show_power()
+
+    def _show_power(self) -> None:
+        self.dock.navigation.set_power(self.review.scene.power(), self.review.hotspots.text())
+
+    def _on_no_hotspot(self, why: str) -> None:
+        self.dock.navigation.set_power(self.review.scene.power(), why)
+        self.dock.log.add("info", why)
 
     def _on_map_look(self, visible: bool, opacity: float) -> None:
         self.dock.map.set_visible(visible)
@@ -279,6 +309,37 @@ class Wiring:
         text = f"Saved as {place.name}, with report.html."
         self.dock.results.set_saving(False, text)
         self.dock.log.add("info", text)
+
+    def _on_unfinished(self, offered: Unfinished | None) -> None:
+        if offered is None:
+            self.dock.recovery.hide()
+            return
+        when = datetime.fromisoformat(offered.saved_at).astimezone()
+        name = self.dock.keeping.name_of(offered)
+        self.dock.recovery.offer(
+            f"The review of {name} from {when:%Y-%m-%d %H:%M} was not closed. Restore it?",
+            (
+                ("restore", "Restore", "Open it again as it stood"),
+                ("discard", "Discard", "Drop what was kept of it"),
+            ),
+        )
+
+    def _on_recovery(self, choice: str) -> None:
+        {"restore": self.dock.keeping.restore, "discard": self.dock.keeping.discard}[choice]()
+
+    def _on_slide_moved(self, fact: str) -> None:
+        self.dock.log.add("error", fact, "Say where the slide lies now.")
+        self.dock.moved.offer(fact, (("find", "Where is it now?…", "Choose the slide's file"),))
+
+    def _on_kept(self, text: str) -> None:
+        self.dock.banner.show_info(text)
+        self.dock.log.add("info", text)
+
+    def _on_session_opening(self, opening: bool) -> None:
+        if opening:
+            self.dock.banner.hide()
+            self.dock.moved.hide()
+        self.dock.slide_card.set_opening("the session" if opening else None)
 
     def _on_progress(self, step: Progress) -> None:
         self.dock.run.show_progress(step.step, step.done, step.total, step.per_second, step.eta_s)

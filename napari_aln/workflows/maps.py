@@ -55,6 +55,21 @@ def colour_limits(style: MapStyle, values: Sequence[NDArray[np.floating]]) -> tu
     return low, high if high > low else low + 1.0
 
 
+def limits_of_maps(scores: PatchScores) -> dict[str, tuple[float, float]]:
+    """Return the colour scale of each map of a run by itself; maps without any value are left out."""
+    maps = {name: getattr(scores, name) for name in MAP_STYLES}
+    return {
+        name: colour_limits(MAP_STYLES[name], [values])
+        for name, values in maps.items()
+        if np.isfinite(values).any()
+    }
+
+
+def widest(limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the colour scale that holds those of all slides: nowhere is more saturated than on its own."""
+    return min(low for low, _ in limits), max(high for _, high in limits)
+
+
 def scale_extent(style: MapStyle) -> str:
     """Return on which sides of the colour scale values may lie beyond it: neither, max or both."""
     return "neither" if style.limits else "both" if style.signed else "max"
@@ -180,6 +195,11 @@ def from_the_top(values: Values) -> NDArray[np.int64]:
     return order
 
 
+def from_the_bottom(values: Values) -> NDArray[np.int64]:
+    """Return patch indices by rising value; equal ones in the table's order, those not finite left out."""
+    return from_the_top(-np.asarray(values))
+
+
 def hotspots(scores: PatchScores, map_name: str, n: int) -> NDArray[np.int64]:
     """Return up to n patches to look at one after the other, the most conspicuous first.
 
@@ -197,5 +217,9 @@ def hotspots(scores: PatchScores, map_name: str, n: int) -> NDArray[np.int64]:
     int64 (at most n,)
         Indices into the run's patches; see `from_the_top` for their order.
     """
-    values = getattr(scores, map_name)
-    return from_the_top(np.abs(values) if MAP_STYLES[map_name].signed else values)[: max(n, 0)]
+    return hotspots_of(getattr(scores, map_name), n, signed=MAP_STYLES[map_name].signed)
+
+
+def hotspots_of(values: Values, n: int, *, signed: bool = False) -> NDArray[np.int64]:
+    """Return the hotspots among (n_patches,) values, such as those of a difference; see `hotspots`."""
+    return from_the_top(np.abs(values) if signed else values)[: max(n, 0)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_aln.workflows.maps import Scaling
 
-SCALINGS: tuple[Scaling, ...] = ("unscaled", "rank", "min-max")
+SCALINGS: tuple[Scaling, ...] = ("unscaled", "rank", "min-max", "fixed")
 COLOUR_MAPS = ("viridis", "cividis", "magma", "inferno", "PuOr_r")
 """Readable with every common colour blindness; the last for signed maps."""
 
@@ -219,6 +220,16 @@ class MapPanel(QWidget):
         """Show how values become colours. Does not emit."""
         with QSignalBlocker(self.scaling_combo):
             self.scaling_combo.setCurrentIndex(self.scaling_combo.findData(scaling))
+
+    def set_fixed_offered(self, why_not: str) -> None:
+        """Offer one scale for all slides of the work list, or say why not."""
+        model, index = self.scaling_combo.model(), self.scaling_combo.findData("fixed")
+        item = model.item(index) if isinstance(model, QStandardItemModel) else None
+        if item is not None:
+            text = _capital(SCALING_NAMES["fixed"]) + (f": {why_not}" if why_not else "")
+            item.setText(text)
+            item.setToolTip(text)
+            item.setEnabled(not why_not)
 
     def set_threshold(self, threshold: float) -> None:
         """Show from which share of the colour scale on patches are shown. Does not emit."""

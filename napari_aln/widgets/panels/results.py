@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.labels import TextLabel, WarningNote
 from napari_aln.widgets.panels.result_card import ResultCard
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class Results(QWidget):
         layout.setSpacing(4)
         self.empty = TextLabel(NO_RESULTS)
         layout.addWidget(self.empty)
+        self.withheld_note = WarningNote()
+        self.withheld_note.setObjectName("results_withheld")
+        layout.addWidget(self.withheld_note)
         self.save_button = QPushButton("Save result…")
         self.save_button.setObjectName("results_save")
         self.save_button.setToolTip(
@@ -62,6 +65,12 @@ class Results(QWidget):
         self._records = dict(records)
         self.empty.setVisible(not records)
         self.save_button.setVisible(bool(records))
+
+    def set_withheld(self, reason: str, n_kept_back: int) -> None:
+        """Say why no result is shown, and how many wait; no reason: nothing is kept back."""
+        done = "1 run is done. " if n_kept_back == 1 else f"{n_kept_back} runs are done. "
+        self.withheld_note.set_text(f"{done if n_kept_back else ''}{reason}" if reason else "")
+        self.empty.setVisible(not self._records and not reason)
 
     def set_saving(self, busy: bool, note: str = "") -> None:
         """Say that the result is being saved, or where it was."""

@@ -1,0 +1,231 @@
+"""The work list by mouse and keys: read blinded, call first, numbers after; and lists in trouble."""
+
+import csv
+import shutil
+import sqlite3
+import sys
+
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QDialogButtonBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QRadioButton,
+    QTableView,
+)
+
+from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.store.worklist import WorkList
+from napari_aln.widgets.panels.labels import WarningNote
+from napari_aln.widgets.panels.new_list_dialog import NewListDialog
+from napari_aln.workflows.demo import SLIDE, sample_path
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the system's own file dialog takes no keys of ours"
+)
+
+COHORT = """patient_id,slide,label,age_years,tumor_size_cm,er,pr,her2
+007,{first},N(+),58,2.1,+,+,-
+008,{second},N0,44,1.2,-,-,+
+"""
+
+
+class ListHands:
+    """Hands at the work list's dock."""
+
+    def __init__(self, hands):
+        self.hands, self.qtbot = hands, hands.qtbot
+        self.qtbot.keyClick(hands.canvas, Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)
+        self.dock = hands.dock.side_docks.held("work_list")
+        hands.until(self.dock.isVisible)
+        self.table = self.part(QTableView, "list_table", shown=False)
+
+    def part(self, kind, name, *, shown=True):
+        found = [w for w in self.dock.findChildren(kind, name) if w.isVisible() or not shown]
+        assert len(found) == 1, f"{len(found)} parts named {name} are to be seen"
+        return found[0]
+
+    def press(self, name, kind=QPushButton):
+        self.hands.click(self.part(kind, name))
+
+    def answer_files(self, path):
+        """Paste a path into the file dialog and confirm."""
+        self.hands.until(lambda: any(d.isVisible() for d in self.dock.findChildren(QFileDialog)))
+        dialog = next(d for d in self.dock.findChildren(QFileDialog) if d.isVisible())
+        line = dialog.findChild(QLineEdit, "fileNameEdit")
+        QApplication.clipboard().setText(str(path))
+        self.qtbot.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        self.qtbot.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+        roles = QDialogButtonBox.StandardButton
+        saving = dialog.acceptMode() == QFileDialog.AcceptMode.AcceptSave
+        button = dialog.findChild(QDialogButtonBox).button(roles.Save if saving else roles.Open)
+        self.qtbot.mouseClick(button, self.hands.left)
+        assert not dialog.isVisible()
+
+    def make(self, path, *, blinded):
+        self.press("list_new")
+        dialog = next(d for d in self.dock.findChildren(NewListDialog) if d.isVisible())
+        if blinded:
+            box = dialog.findChild(QCheckBox)
+            self.qtbot.mouseClick(box, self.hands.left, pos=QPoint(12, box.height() // 2))
+        self.qtbot.mouseClick(dialog.ok_button, self.hands.left)
+        self.answer_files(path)
+
+    def rows(self):
+        model = self.table.model()
+        return [
+            [model.index(row, column).data() for column in range(model.columnCount())]
+            for row in range(model.rowCount())
+        ]
+
+    def open_row(self, row, path):
+        index = self.table.model().index(row, 1)
+        spot = self.table.visualRect(index).center()
+        QTest.mouseClick(self.table.viewport(), self.hands.left, pos=spot)
+        QTest.mouseDClick(self.table.viewport(), self.hands.left, pos=spot)
+        self.wait_open(path)
+
+    def wait_open(self, path):
+        hands = self.hands
+        hands.until(lambda: hands.is_open(path) and not hands.review.surveying.is_running)
+
+    def call(self, number, comment=""):
+        self.press(f"call_class_{number}", QRadioButton)
+        if comment:
+            self.hands.write(self.part(QLineEdit, "call_comment"), comment)
+        self.press("call_store")
+
+    def said(self, name):
+        QApplication.processEvents()  # shows what was added last
+        return [w.shown_text() for w in self.dock.findChildren(QLabel, name) if w.isVisible()]
+
+
+@pytest.fixture
+def folder(tmp_path, tissue_slide):
+    """Return a folder with two slides, a file that is none, and a table of their patients."""
+    place = tmp_path / "slides"
+    place.mkdir()
+    shutil.copy(tissue_slide, place / "a.tif")
+    shutil.copy(sample_path(SLIDE), place / "b.tif")
+    (place / "c.svs").write_bytes(b"no slide")
+    (tmp_path / "cohort.csv").write_text(
+        COHORT.format(first=place / "a.tif", second=place / "b.tif"), encoding="utf-8"
+    )
+    return place
+
+
+def nothing_is_shown(hands):
+    """Whether neither card nor map nor comparison nor a file to be saved says what a model said."""
+    dock = hands.dock
+    return (
+        hands.state.answers == {}
+        and dock.results.cards == {}
+        and "map" not in hands.viewer.layers
+        and not dock.results.save_button.isVisible()
+        and dock.map.run_combo.count() == 0
+        and not dock.sections["Comparison"].isVisible()
+    )
+
+
+def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle, tmp_path):
+    own = ListHands(hands)
+    own.make(tmp_path / "study", blinded=True)
+    path = tmp_path / "study.alnlist"
+    hands.until(path.exists)
+    assert "blinded first read · 0 of 0 called" in own.said("list_title")[0]
+    own.press("list_add_folder")
+    own.answer_files(folder)
+    hands.until(lambda: len(own.rows()) == 3)
+    hands.drop(tmp_path / "cohort.csv", onto=own.dock)
+    hands.until(lambda: own.rows()[0][2] == "007")
+    assert own.rows() == [
+        ["1", "a.tif", "007", "new", ""],
+        ["2", "b.tif", "008", "new", ""],
+        ["3", "c.svs", "", "new", ""],
+    ]
+    assert hands.errors() == []
+
+    own.open_row(0, folder / "a.tif")
+    assert own.rows()[0][3] == "open"
+    assert hands.part(QLineEdit, "clinical_age").text() == "58"
+    assert own.said("call_hint") == ["Give your reader id above first."]
+    own.hands.write(own.part(QLineEdit, "list_reader"), "r1")
+    hands.qtbot.keyClick(own.part(QLineEdit, "list_reader"), Qt.Key.Key_Return)
+    hands.load(ws_bundle)
+    hands.start("whole-slide")
+    hands.until(lambda: not hands.review.running.is_running)
+    note = hands.dock.findChild(WarningNote, "results_withheld")
+    hands.until(note.isVisible)
+    assert note.label.shown_text().startswith("1 run is done. Withheld until your call")
+    assert nothing_is_shown(hands)
+    assert hands.warnings() == []
+
+    own.call(1, "dense")
+    hands.until(lambda: "dlcnbc-ws" in hands.dock.results.cards)
+    assert not note.isVisible()
+    assert "map" in hands.viewer.layers
+    assert own.rows()[0][3:] == ["read", "N(+)"]
+    assert "N(+), “dense”" in own.said("call_former")[0]
+    assert "numbers known" not in own.said("call_former")[0]
+    own.call(0)
+    assert [("numbers known" in line) for line in own.said("call_former")] == [True, False]
+
+    # Another reader has not called yet: what is shown for the first is taken away.
+    hands.write(own.part(QLineEdit, "list_reader"), "r2")
+    hands.qtbot.keyClick(own.part(QLineEdit, "list_reader"), Qt.Key.Key_Return)
+    assert nothing_is_shown(hands)
+    assert own.said("call_former") == []
+    hands.write(own.part(QLineEdit, "list_reader"), "r1")
+    hands.qtbot.keyClick(own.part(QLineEdit, "list_reader"), Qt.Key.Key_Return)
+    assert "dlcnbc-ws" in hands.dock.results.cards
+
+    # The next one without a call, by key; its result waits, however the slide was opened.
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
+    own.wait_open(folder / "b.tif")
+    assert hands.part(QLineEdit, "clinical_age").text() == "44"
+    hands.open(folder / "b.tif")
+    hands.start("whole-slide")
+    hands.until(lambda: not hands.review.running.is_running)
+    assert nothing_is_shown(hands)
+    own.call(0)
+    hands.until(lambda: "dlcnbc-ws" in hands.dock.results.cards)
+
+    # One colour scale for both slides.
+    combo = hands.dock.map.scaling_combo
+    hands.dock.reveal("Map")
+    hands.click(combo)
+    hands.qtbot.keyClick(combo.view(), Qt.Key.Key_End)
+    hands.qtbot.keyClick(combo.view(), Qt.Key.Key_Return)
+    hands.until(lambda: "fixed across 2 slides" in hands.dock.map.quantity.shown_text())
+    layer = hands.viewer.layers["map"]
+    on_b = tuple(layer.contrast_limits)
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_PageUp, Qt.KeyboardModifier.AltModifier)
+    own.wait_open(folder / "a.tif")
+    hands.run("whole-slide")
+    assert tuple(hands.viewer.layers["map"].contrast_limits) == pytest.approx(on_b)
+
+    # What cannot be opened says why and is no longer waited for.
+    own.press("list_unread")
+    hands.until(lambda: own.rows()[2][3] == "failed")
+    assert hands.banner() != ""
+    assert str(folder) not in hands.banner()
+
+    own.press("list_export")
+    own.answer_files(tmp_path / "out.csv")
+    hands.until((tmp_path / "out-cases.csv").exists)
+    with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["rater"] for row in rows][:2] == ["reader r1, first read (blind)", "reader r1, final read"]
+    assert rows[2]["rater"].startswith("model DLCNBC-WS, random dlcnbc-ws")
+    assert (rows[0]["accuracy"], rows[1]["accuracy"]) == ("1.0", "0.5")
+    assert rows[0]["notice"] == RESEARCH_NOTICE
+    text = (tmp_path / "out-cases.csv").read_text(encoding="utf-8-sig")
+    assert "dense" in text
+    assert "a.tif" not in text
+    assert len(hands.errors()) == 1
