@@ -9,19 +9,21 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_aln.annotations import edit
 from napari_aln.widgets.history import History
 from napari_aln.widgets.layers.brush_layer import BrushLayer
+from napari_aln.widgets.roi_patches import PatchOutlines, RoiPatches
+from napari_aln.widgets.scene import PATCHES_RANK, REGIONS_RANK
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from shapely.geometry.base import BaseGeometry
 
-    from napari_aln.records import Region
+    from napari_aln.records import PatchTable, Region
     from napari_aln.widgets.scene import Scene
     from napari_aln.widgets.state import ReviewState
 
 POLYGON, LASSO, BRUSH, VERTICES, NO_TOOL = "polygon", "lasso", "brush", "vertices", "none"
 MODES = {POLYGON: "add_polygon", LASSO: "add_polygon_lasso", VERTICES: "direct"}
 CHANGES = {"add": edit.added, "subtract": edit.subtracted, "intersect": edit.intersected}
-BRUSH_RANK = 4
+BRUSH_RANK = REGIONS_RANK + 1
 SIMPLIFY_UM = 4.0
 
 
@@ -44,9 +46,11 @@ class RoiEditing(QObject):
 
     def __init__(self, viewer: ViewerModel, scene: Scene, state: ReviewState) -> None:
         super().__init__()
-        self._scene, self._state = scene, state
+        self._viewer, self._scene, self._state = viewer, scene, state
         self._history: History[tuple[Region, ...]] = History(())
         self._brush = BrushLayer(viewer, BRUSH_RANK)
+        self._patches = RoiPatches(state)
+        self.outlines = PatchOutlines(viewer, PATCHES_RANK)
         self.tool = NO_TOOL
         self.change = "add"
         # Later: napari is still finishing the shape, and the layer is made anew.
@@ -62,6 +66,7 @@ class RoiEditing(QObject):
         self._brush.redo_wanted.connect(self.redo)
         self._brush.removed.connect(self._on_layer_removed)
         state.slide_changed.connect(self._on_slide)
+        scene.view_changed.connect(self._on_view)
 
     @property
     def can_undo(self) -> bool:
@@ -105,18 +110,35 @@ class RoiEditing(QObject):
         """Replace all regions, as an import does; can be undone."""
         self._set(regions)
 
+    def start_from(self, regions: tuple[Region, ...]) -> None:
+        """Show regions that a review goes on from: there is nothing to take back."""
+        self._history.reset(regions)
+        self._show(regions)
+
     def undo(self) -> None:
-        """Take the last change back."""
-        self._show(self._history.undo())
+        """Take the last change back; a shape that is half drawn is all that goes."""
+        if self._scene.regions.is_drawing:
+            self._drop_half_drawn()
+        else:
+            self._show(self._history.undo())
 
     def redo(self) -> None:
-        """Make a change again that was taken back."""
-        self._show(self._history.redo())
+        """Make a change again that was taken back; a shape that is half drawn stays."""
+        if not self._scene.regions.is_drawing:
+            self._show(self._history.redo())
+
+    def show_patches(self, regions: tuple[Region, ...]) -> PatchTable | None:
+        """Outline the patches that a run inside these regions takes, and return them; see `RoiPatches`."""
+        table = self._patches.of(regions)
+        self.outlines.show(table, self._scene.frame)
+        return table
 
     def close(self) -> None:
         """Put the tools away and stop listening."""
         self._state.slide_changed.disconnect(self._on_slide)
+        self._scene.view_changed.disconnect(self._on_view)
         self._brush.close()
+        self.outlines.layer.close()
 
     def _set(self, regions: tuple[Region, ...]) -> None:
         self._history.add(regions)
@@ -126,6 +148,13 @@ class RoiEditing(QObject):
         self._state.set_regions(regions)
         self._scene.show_regions()
         self.changed.emit()
+
+    def _drop_half_drawn(self) -> None:
+        self._scene.show_regions()
+        self.previewed.emit(self._state.regions)
+
+    def _on_view(self) -> None:
+        self.outlines.set_zoom(self._viewer.scene.camera.zoom)
 
     def _later(self, area: BaseGeometry) -> None:
         self._outlined.emit(area)

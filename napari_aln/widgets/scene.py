@@ -8,7 +8,15 @@ import numpy as np
 from psygnal import Signal
 
 from napari_aln.widgets.dropped import SLIDE_PATH
-from napari_aln.widgets.layers import Frame, MapLayer, MaskLayer, RegionsLayer, SlideLayer, UnitsGuard
+from napari_aln.widgets.layers import (
+    Frame,
+    MapLayer,
+    MaskLayer,
+    PatchFrame,
+    RegionsLayer,
+    SlideLayer,
+    UnitsGuard,
+)
 from napari_aln.widgets.shown import ShownMap, shown_map
 
 if TYPE_CHECKING:
@@ -17,11 +25,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.errors import AlnError
+    from napari_aln.geometry import Rect
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import ReviewState
 
-SLIDE_RANK, MASK_RANK, MAP_RANK, REGIONS_RANK = range(4)
+SLIDE_RANK, MASK_RANK, MAP_RANK, PATCHES_RANK, REGIONS_RANK = range(5)
+PATCH_RANK = 6  # above the ROI's brush
 SURROUND = "#dcdcdc"  # light as glass is, neutral, and told apart from it: the eye need not adapt
+PATCH_SHARE = 0.5  # of the view's shorter side that a patch takes when it is flown to
+PATCH_SHARES = 0.06, 0.9  # between these a patch can be made out, and the magnification may stay
 UM_PER_PX_AT_1X = 10.0  # of the eye's picture: 10x shows 1 µm on a pixel, 40x 0.25 µm
 
 
@@ -41,6 +53,7 @@ class Scene:
     noted = Signal(str)  # a line for the log
     slide_offered = Signal(object)  # a layer that napari made of a slide, while none is under review
     view_changed = Signal()  # another part of the slide, or another magnification
+    framed_changed = Signal()  # another patch is framed, or none
     cursor_value = Signal(object)  # the map's value under the cursor, None where no patch lies
 
     def __init__(self, viewer: ViewerModel, state: ReviewState) -> None:
@@ -53,6 +66,9 @@ class Scene:
         self.mask = MaskLayer(viewer, MASK_RANK)
         self.map = MapLayer(viewer, MAP_RANK)
         self.regions = RegionsLayer(viewer, REGIONS_RANK)
+        self.patch = PatchFrame(viewer, PATCH_RANK)
+        self.framed: Rect | None = None  # the current patch, in level-0 pixels
+        self._framed_map: object = None  # in which it was chosen
         self.guard.mended.connect(self._on_mended)
         self.slide.removed.connect(self._on_slide_removed)
         self.slide.failed.connect(self._on_failed)
@@ -67,7 +83,8 @@ class Scene:
 
     def show_slide(self, slide: Slide) -> None:
         """Show a slide alone; what lay on the one before goes with it."""
-        for layer in (self.map, self.mask, self.regions):
+        self.unframe()
+        for layer in (self.map, self.mask, self.regions, self.patch):
             layer.clear()
         self.frame = Frame(slide.info.mpp)
         self.slide.clear()
@@ -84,6 +101,7 @@ class Scene:
     def show_map(self) -> None:
         """Show the map that the state names, or none."""
         self.shown = shown = shown_map(self._state)
+        self._check_frame()
         if not isinstance(shown, ShownMap):
             self.map.clear()
             return
@@ -126,6 +144,53 @@ class Scene:
         if size_l0 is not None:
             self._viewer.scene.camera.center = tuple(self.frame.world_yx(np.array([x, y]) * size_l0))
 
+    def look_at(self, l0_rect: Rect, *, keep_zoom: bool = False) -> None:
+        """Move to a patch and frame it; `keep_zoom`: as long as the patch can be made out."""
+        if self.slide.layer is None:
+            return
+        camera = self._viewer.scene.camera
+        corners_um = self.frame.world_yx([l0_rect[:2], np.add(l0_rect[:2], l0_rect[2:])])
+        room_px = float(min(self._viewer.canvas.size))
+        share = float(max(corners_um[1] - corners_um[0])) * camera.zoom / room_px
+        if not (keep_zoom and PATCH_SHARES[0] <= share <= PATCH_SHARES[1]):
+            camera.zoom = camera.zoom * PATCH_SHARE / share
+        camera.center = tuple(corners_um.mean(axis=0))
+        self.framed = l0_rect
+        self._framed_map = self._state.shown, self._state.difference
+        self.patch.show(l0_rect, self.frame, camera.zoom)
+        self.framed_changed.emit()
+
+    def unframe(self) -> None:
+        """Frame no patch any longer."""
+        if self.framed is not None:
+            self.framed = None
+            self.patch.hide()
+            self.framed_changed.emit()
+
+    def _check_frame(self) -> None:
+        """Let go of a patch that is none of the shown map's, or was chosen in another map."""
+        if self.framed is None:
+            return
+        shown, known = self.shown, (self._state.shown, self._state.difference)
+        corner, l0_xy = (
+            self.framed[:2],
+            shown.table.l0_xy if isinstance(shown, ShownMap) else np.empty((0, 2)),
+        )
+        if known != self._framed_map or not (l0_xy == corner).all(axis=1).any():
+            self.unframe()
+
+    def camera(self) -> tuple[tuple[float, float], float]:
+        """Return the view's middle in level-0 pixels, and the camera's zoom."""
+        camera = self._viewer.scene.camera
+        x, y = self.frame.l0_xy(camera.center[-2:])
+        return (float(x), float(y)), float(camera.zoom)
+
+    def set_camera(self, centre_l0_xy: tuple[float, float], zoom: float) -> None:
+        """Show what a camera showed; see `camera`."""
+        camera = self._viewer.scene.camera
+        camera.center = tuple(self.frame.world_yx(centre_l0_xy))
+        camera.zoom = zoom
+
     def _size_l0(self) -> NDArray[np.float64] | None:
         slide = self._state.slide
         return None if slide is None or self.slide.layer is None else np.array(slide.info.size_px, float)
@@ -145,7 +210,7 @@ class Scene:
         self._viewer.scene.camera.events.center.disconnect(self._on_view)
         self._viewer.canvas.events.size.disconnect(self._on_view)
         self.guard.close()
-        for layer in (self.map, self.mask, self.regions, self.slide):
+        for layer in (self.map, self.mask, self.regions, self.patch, self.slide):
             layer.close()
 
     def take_out(self, layer: Layer) -> None:
@@ -165,7 +230,8 @@ class Scene:
 
     def _on_slide_removed(self) -> None:
         self._viewer.canvas.background_color_override = None
-        for layer in (self.map, self.mask, self.regions):
+        self.unframe()
+        for layer in (self.map, self.mask, self.regions, self.patch):
             layer.clear()
         self.slide_removed.emit()
 
@@ -175,6 +241,7 @@ class Scene:
 
     def _on_zoom(self, _event: Any) -> None:  # noqa: ANN401 - napari's untyped event
         self.regions.set_zoom(self._viewer.scene.camera.zoom)
+        self.patch.set_zoom(self._viewer.scene.camera.zoom)
         self.view_changed.emit()
 
     def _on_view(self, _event: Any) -> None:  # noqa: ANN401 - napari's untyped event

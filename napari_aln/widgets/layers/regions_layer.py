@@ -103,6 +103,11 @@ class RegionsLayer(HeldLayer):
         if self._layer is not None:
             self._layer.mode = "pan_zoom"
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether a shape is half drawn."""
+        return self._layer is not None and self._layer.nshapes > self._n_shown
+
     def set_zoom(self, zoom: float) -> None:
         """Keep outlines as wide on the screen as they are; `zoom` is screen pixels on a unit of the world."""
         if abs(zoom / self._zoom - 1) < LEAST_CHANGE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.widgets.panels.labels import TextLabel, count
 
@@ -38,6 +38,7 @@ class RoiPanel(QWidget):
     redo_requested = Signal()
     import_requested = Signal()
     clear_requested = Signal()
+    outlines_toggled = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -80,6 +81,12 @@ class RoiPanel(QWidget):
             grid.addWidget(button, 3, column)
         self.import_button.clicked.connect(self.import_requested)
         grid.addWidget(self.import_button, 4, 0, 1, 4)
+        self.outlines_box = QCheckBox("Patch outlines")
+        self.outlines_box.setObjectName("roi_outlines")
+        self.outlines_box.setToolTip("Outline the patches that a run inside the ROI takes")
+        self.outlines_box.setChecked(True)
+        self.outlines_box.toggled.connect(self.outlines_toggled)
+        layout.addWidget(self.outlines_box)
         self.summary = TextLabel(NO_ROI)
         self.summary.setObjectName("roi_summary")
         layout.addWidget(self.summary)
