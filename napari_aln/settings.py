@@ -137,8 +137,8 @@ class PredictSettings(_Settings):
     )
 
 
-class TrainSettings(_Settings):
-    """The small trainer of demonstration models."""
+class TrainingSettings(_Settings):
+    """What every trainer must know."""
 
     seed: int = _setting(0, "Seed", "Draws starting weights, patches and bags.", ge=0)
     encoder: str = _setting("squeezenet1_1", "Encoder", "A torchvision CNN that ends in global pooling.")
@@ -147,6 +147,12 @@ class TrainSettings(_Settings):
     )
     name: str = _setting("", "Name", "Name of the model on its card. Left out: made from mode and encoder.")
     threads: int = _setting(1, "Threads", "Processor threads to train with.", ge=1, le=64)
+    patches: PatchSettings = PatchSettings()
+
+
+class TrainSettings(TrainingSettings):
+    """The small trainer of demonstration models."""
+
     patches_per_slide: int = _setting(
         64, "Patches a slide", "At most this many patches of a slide train the encoder.", "patches", ge=1
     )
@@ -175,7 +181,50 @@ class TrainSettings(_Settings):
         lt=1.0,
     )
     bags_per_epoch: int = _setting(8, "Bags", "Bags drawn from each patient in an epoch.", "bags", ge=1)
-    patches: PatchSettings = PatchSettings()
+
+
+class RecipeSettings(TrainingSettings):
+    """How a head learns on frozen features. The papers' own: SGD, 1e-4, momentum 0.3, batch 1."""
+
+    encoder_weights: Path | None = _setting(
+        None, "Encoder weights", "A safetensors file with the encoder's weights by torchvision's names."
+    )
+    download: bool = _setting(False, "Download", "Fetch the encoder's ImageNet weights from torchvision.")
+    n_classes: Literal[2, 3] = _setting(2, "Classes", "2: N0, N(+). 3: N0, N+(1-2), N+(>2).")
+    image_only: bool = _setting(
+        False, "Image only", "Baseline: leave the clinical values out of a whole-slide model."
+    )
+    pooling: Literal["attention", "mean", "max", "random"] = _setting(
+        "attention",
+        "Pooling",
+        "Baselines beside attention: mean or max over the bag's patches, or an attention that is drawn and "
+        "never trained.",
+    )
+    attention_width: int = _setting(16, "Attention width", "1 in the reference.", ge=1, le=1024)
+    optimiser: Literal["adam", "sgd"] = _setting("adam", "Optimiser", "Both as in torch.")
+    learning_rate: float = _setting(5e-4, "Learning rate", "At the start of each cosine.", gt=0.0, le=1.0)
+    momentum: float = _setting(0.3, "Momentum", "Of SGD.", ge=0.0, lt=1.0)
+    weight_decay: float = _setting(1e-3, "Weight decay", "L2 penalty.", ge=0.0, le=1.0)
+    l1: float = _setting(0.0, "L1", "L1 penalty on all weights; 1e-6 in Shkembi et al.", ge=0.0, le=1.0)
+    restart_epochs: int = _setting(
+        20, "First restart", "Cosine annealing starts anew after this long.", "epochs", ge=1
+    )
+    restart_factor: int = _setting(2, "Restart factor", "Each cosine is this much longer.", ge=1, le=10)
+    dropout: float = _setting(
+        0.25, "Dropout", "Share of values dropped while training; 0.5 in the reference.", ge=0.0, lt=1.0
+    )
+    class_weights: bool = _setting(
+        True, "Class weights", "Let classes weigh the same, however many patients."
+    )
+    batch: int = _setting(16, "Batch", "Bags a step; 1 in the papers.", "bags", ge=1, le=4096)
+    bags_per_epoch: int = _setting(
+        8, "Bags", "Bags drawn from each patient in an epoch, anew in each.", "bags", ge=1, le=1000
+    )
+    epochs: int = _setting(100, "Epochs", "At most.", "epochs", ge=1)
+    patience: int = _setting(
+        30, "Patience", "Stop when the validation AUC has not risen for this long.", "epochs", ge=1
+    )
+    restart: bool = _setting(False, "Restart", "Begin anew where an unfinished training could go on.")
 
 
 class EvaluateSettings(_Settings):

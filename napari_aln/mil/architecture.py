@@ -105,4 +105,5 @@ def _head(card: ModelCard, dropout: float = 0.5) -> AttentionHead:
         attention_width=card.attention_width,
         classifier_hidden=card.classifier_hidden,
         dropout=dropout,
+        pooling=card.pooling,
     )

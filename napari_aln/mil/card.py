@@ -33,6 +33,9 @@ CLINICAL_REPEATS = 10
 EncoderPool = Literal["7x7", "6x6", "gap"]
 """How the last feature map becomes a vector: averaged to a grid and flattened, or to one value a channel."""
 
+Pooling = Literal["attention", "mean", "max", "random"]
+"""How a bag's embeddings become one; all but attention are baselines to compare with."""
+
 MapName = Literal["attention_slide", "attention_bag", "attention_logit", "contribution", "probability"]
 
 
@@ -135,7 +138,9 @@ class ModelCard(_Part):
     hidden: int = Field(default=256, ge=1, le=8192)
     attention_width: int = Field(default=1, ge=1, le=8192)
     classifier_hidden: int = Field(default=64, ge=1, le=8192)
+    pooling: Pooling = "attention"
     reduction: Literal["mean", "max"] = "mean"
+    temperature: float | None = Field(default=None, gt=0)  # of the calibration; already in the weights
     default_map: MapName = "attention_slide"
     thresholds: tuple[Threshold, ...] = ()
     precision_check: PrecisionCheck = PrecisionCheck()
@@ -152,8 +157,10 @@ class ModelCard(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:
-        if (self.mode == "dlcnb") != (self.clinical is None):
-            raise ValueError("clinical fields belong to the modes dlcnbc and dlcnbc-ws, and only to them")
+        if self.mode == "dlcnb" and self.clinical is not None:
+            raise ValueError("the mode dlcnb takes no clinical fields")
+        if self.mode == "dlcnbc" and self.clinical is None:
+            raise ValueError("the mode dlcnbc needs clinical fields")  # without: dlcnb, or the WS baseline
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
         if len(set(self.classes)) != len(self.classes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from napari_aln.mil.card import CLINICAL_REPEATS
+from napari_aln.mil.card import CLINICAL_REPEATS, Pooling
 
 
 class AttentionHead(nn.Module):
@@ -27,6 +27,9 @@ class AttentionHead(nn.Module):
         Width of the classifier's hidden layer.
     dropout
         Probability of dropping a value while training; the reference uses 0.5 everywhere.
+    pooling
+        "attention"; or a baseline. "random": attention that is drawn and never trained. "mean": attention
+        that is the same for all, its weights are 0. "max": the largest of each of the bag's values.
     """
 
     def __init__(
@@ -39,9 +42,11 @@ class AttentionHead(nn.Module):
         attention_width: int = 1,
         classifier_hidden: int = 64,
         dropout: float = 0.5,
+        pooling: Pooling = "attention",
     ) -> None:
         super().__init__()
         self.n_clinical = n_clinical
+        self.pooling = pooling
         # Layers stand at the reference's indices, so that its keys map one to one.
         self.fc1 = nn.Sequential(nn.Linear(n_features, hidden), nn.Dropout(dropout), nn.ReLU())
         self.attention = nn.Sequential(
@@ -56,6 +61,18 @@ class AttentionHead(nn.Module):
             nn.ReLU(),
             nn.Linear(classifier_hidden, n_classes),
         )
+        if pooling != "attention":
+            self._set_attention(random=pooling == "random")
+
+    @torch.no_grad()
+    def _set_attention(self, *, random: bool) -> None:
+        """Give the attention weights that rest: 0, or random ones under which e varies by about 1."""
+        for parameter in self.attention.parameters():
+            if not random or parameter.ndim == 1:
+                parameter.zero_()
+            else:
+                parameter.normal_(std=2.0 / parameter.shape[1] ** 0.5)
+            parameter.requires_grad_(False)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Turn (n, n_features) encoder features into (n, hidden) instance embeddings h."""
@@ -72,8 +89,14 @@ class AttentionHead(nn.Module):
         return last_dropout(e)  # type: ignore[no-any-return]
 
     def pool(self, h: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
-        """Return z, the (hidden,) mean of the bag's (n, hidden) embeddings weighted by softmax(e)."""
-        return torch.softmax(e, dim=0) @ h
+        """Return z (hidden,) of a bag's embeddings (n, hidden): their mean weighted by softmax(e), or their max."""
+        return self.pool_bags(h[None], e[None])[0]
+
+    def pool_bags(self, h: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """Return z (b, hidden) of b bags at once, from h (b, n, hidden) and e (b, n)."""
+        if self.pooling == "max":
+            return h.amax(dim=1)
+        return (torch.softmax(e, dim=1)[:, :, None] * h).sum(dim=1)
 
     def classify(self, z: torch.Tensor, clinical: torch.Tensor | None = None) -> torch.Tensor:
         """Turn z (hidden,) and the clinical vector (5,), or None, into (n_classes,) logits."""

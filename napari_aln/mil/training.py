@@ -256,8 +256,7 @@ def bag_logits(head: AttentionHead, bags: torch.Tensor, clinical: torch.Tensor) 
     """Turn bags (b, n, F) and clinical vectors (b, 5 or 0) into logits (b, classes): many at once."""
     b, n, _ = bags.shape
     h = head.embed(bags.flatten(0, 1))  # (b * n, hidden)
-    a = torch.softmax(head.attention_logit(h).view(b, n), dim=1)  # after softmax
-    z = (a[:, :, None] * h.view(b, n, -1)).sum(dim=1)  # (b, hidden)
+    z = head.pool_bags(h.view(b, n, -1), head.attention_logit(h).view(b, n))  # (b, hidden)
     logits: torch.Tensor = head.classifier(torch.cat([z, clinical.repeat(1, CLINICAL_REPEATS)], dim=1))
     return logits
 

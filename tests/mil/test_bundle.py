@@ -196,7 +196,7 @@ def test_a_newer_schema_asks_for_an_update(folder):
         ({"mpp": True}, "mpp"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
         ({"encoder": 3}, "encoder"),
-        ({"mode": "dlcnbc"}, "clinical fields belong to the modes"),
+        ({"mode": "dlcnbc"}, "the mode dlcnbc needs clinical fields"),
         ({"classes": ["N0"]}, "classes"),
         ({"classes": ["N0", "N0"]}, "class names must differ"),
         ({"std": [0.2, 0.0, 0.2]}, "std must be above 0"),
