@@ -110,14 +110,14 @@ def _below(name: str) -> Path:
 
 
 def patches_in(folder: Path) -> list[PatchFile]:
-    """Return the patches in one patient's folder, by name; other files are passed over."""
+    """Return the patches in one patient's folder, by outline and row by row; other files are passed over."""
     found = []
-    for path in sorted(folder.iterdir()):
+    for path in folder.iterdir():
         named = _PATCH_NAME.fullmatch(path.stem)
         if named and path.suffix.lower() == ".jpg":
             place = int(named[3]), int(named[4])
             found.append(PatchFile(named[1], int(named[2]), place, path))
-    return found
+    return sorted(found, key=lambda patch: (patch.region, *reversed(patch.box_xy_px)))
 
 
 def bags_beside(table: Path) -> Path:

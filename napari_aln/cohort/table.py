@@ -170,7 +170,7 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
     """
     lines, unusable = read_lines(path)
     if unusable:
-        raise unusable[0]
+        raise next(iter(unusable.values()))
     seen: dict[str, CohortRow] = {}
     for _, row in lines:
         first = seen.setdefault(row.patient_id, row)
@@ -185,8 +185,8 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
     return [row for _, row in lines]
 
 
-def read_lines(path: Path) -> tuple[list[Line], list[CohortError]]:
-    """Read every line that can be used, and say of each other one what is wrong.
+def read_lines(path: Path) -> tuple[list[Line], dict[int, CohortError]]:
+    """Read every line that can be used, and say of each other one, by its number, what is wrong.
 
     Raises
     ------
@@ -194,12 +194,13 @@ def read_lines(path: Path) -> tuple[list[Line], list[CohortError]]:
         The file cannot be read, or is no table of patients, or has none.
     """
     table, columns = _patients_of(path)
-    lines, unusable = [], []
+    lines: list[Line] = []
+    unusable: dict[int, CohortError] = {}
     for number, cells in table.rows:
         try:
             lines.append(Line(number, _row(path, number, cells, columns)))
         except CohortError as error:
-            unusable.append(error)
+            unusable[number] = error
     if not table.rows:
         raise CohortError(f"{path} has a header but no patient.", "Add one line a patient.")
     return lines, unusable

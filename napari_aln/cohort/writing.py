@@ -38,6 +38,22 @@ def as_meant(cell: str) -> str:
     return _DISARMED.sub(r"\1\2", cell)
 
 
+def table_suffix(path: Path) -> str:
+    """Return the suffix that says in which format a table is written.
+
+    Raises
+    ------
+    UsageError
+        It says none of `TABLE_SUFFIXES`.
+    """
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise UsageError(
+            f"{path.name} names no format a table can be written in.",
+            f"Let its name end in {', '.join(TABLE_SUFFIXES)}.",
+        )
+    return path.suffix.lower()
+
+
 def write_table(
     path: Path, columns: Mapping[str, type], rows: Sequence[Mapping[str, Any]], suffix: str | None = None
 ) -> None:
@@ -61,19 +77,14 @@ def write_table(
     OSError
         The file cannot be written.
     """
-    kind = (suffix or path.suffix).lower()
+    kind = (suffix or table_suffix(path)).lower()
     plain = [{name: _plain(row.get(name)) for name in columns} for row in rows]
     if kind == ".csv":
         _write_csv(path, columns, plain)
     elif kind == ".xlsx":
         _write_workbook(path, columns, plain)
-    elif kind == PARQUET_SUFFIX:
-        _write_parquet(path, columns, plain)
     else:
-        raise UsageError(
-            f"{path.name} names no format a table can be written in.",
-            f"Let its name end in {', '.join(TABLE_SUFFIXES)}.",
-        )
+        _write_parquet(path, columns, plain)
 
 
 def _plain(cell: Any) -> Any:  # noqa: ANN401

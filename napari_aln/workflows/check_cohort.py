@@ -53,7 +53,9 @@ def check_cohort(table: Path) -> Generator[Progress, None, Checked]:
         The file cannot be read, or is no table of patients. All else is a finding.
     """
     lines, unusable = read_lines(table)
-    findings = [Finding("error", "cell", error.fact, error.next_step) for error in unusable]
+    findings = [
+        Finding("error", f"line {number}", error.fact, error.next_step) for number, error in unusable.items()
+    ]
     findings += check_lines(lines)
     rows = [line.row for line in lines]
     with_slide = [line for line in lines if line.row.slide is not None]

@@ -17,6 +17,7 @@ from napari_aln.cohort.bags import (
 )
 from napari_aln.cohort.bcnb import SLIDES, WORKBOOK, find_parts
 from napari_aln.cohort.table import CohortRow, placed_beside, read_cohort, relative_to, write_cohort
+from napari_aln.cohort.writing import table_suffix
 from napari_aln.records import Progress
 from napari_aln.slides.facts import user_mpp
 from napari_aln.store.atomic import atomic_file
@@ -74,12 +75,15 @@ def import_bcnb(
     ------
     MppError
         The µm/px is impossible.
+    UsageError
+        The table's name says no format.
     CohortError
         A part is damaged or contradicts another one; names file, line and fact.
     StoreError
         The table cannot be written.
     """
     user_mpp(mpp)
+    suffix = table_suffix(table)
     yield Progress("look at the download", 0, 1)
     parts = find_parts(folder)
     known = {row.patient_id: row for row in read_cohort(parts.workbook)} if parts.workbook else {}
@@ -90,7 +94,9 @@ def import_bcnb(
         rows = [row for row in rows if row.slide is not None and row.patient_id in known]
     patches = yield from _patches(parts.patches)
     bags = yield from _bags(parts, patches, gaps, {*patient_ids})
-    _write(table, rows, bags, patches)
+    _write_companions(table, bags, patches)
+    with atomic_file(table) as temporary:
+        write_cohort(temporary, placed_beside(rows, table), suffix)
     imported = Imported(
         table=table,
         n_patients=len(rows),
@@ -174,8 +180,8 @@ def _bags(
     return bags
 
 
-def _write(table: Path, rows: list[CohortRow], bags: list[ReferenceBag], patches: list[PatchFile]) -> None:
-    """Write the companions first, so that a table never stands without them."""
+def _write_companions(table: Path, bags: list[ReferenceBag], patches: list[PatchFile]) -> None:
+    """Write what stands beside a table; before it, so that it never stands without them."""
     beside = partial(relative_to, table)
     for place, there in ((bags_beside(table), bags), (patches_beside(table), patches)):
         if not there:
@@ -186,8 +192,6 @@ def _write(table: Path, rows: list[CohortRow], bags: list[ReferenceBag], patches
     if patches:
         with atomic_file(patches_beside(table)) as temporary:
             write_patches(temporary, [patch._replace(path=beside(patch.path)) for patch in patches])
-    with atomic_file(table) as temporary:
-        write_cohort(temporary, placed_beside(rows, table), table.suffix)
 
 
 def _write_record(imported: Imported, mpp: float, *, complete_only: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.cohort.splits import split_patients
 from napari_aln.cohort.table import placed_beside, read_cohort, write_cohort
+from napari_aln.cohort.writing import table_suffix
 from napari_aln.store.atomic import atomic_file
 
 if TYPE_CHECKING:
@@ -40,11 +41,14 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
 
     Raises
     ------
+    UsageError
+        The name of `out` says no format.
     CohortError
         The table cannot be used or divided so.
     StoreError
         The table cannot be written.
     """
+    suffix = table_suffix(out)
     rows = read_cohort(table, several_slides=True)
     divided = split_patients(rows, settings)
     folds = range(1, len(divided) + 1)
@@ -56,7 +60,7 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
             row.model_copy(update={"split": splits.get(row.patient_id)}) for row in placed_beside(rows, place)
         ]
         with atomic_file(place) as temporary:
-            write_cohort(temporary, placed, place.suffix)
+            write_cohort(temporary, placed, suffix)
         classes = {row.patient_id: getattr(row, settings.stratify_by) for row in rows}
         counts.append(Counter((split, str(classes[patient_id])) for patient_id, split in splits.items()))
     without = dict.fromkeys(row.patient_id for row in rows if row.patient_id not in divided[0])
