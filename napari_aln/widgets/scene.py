@@ -212,6 +212,7 @@ class Scene:
         self.guard.close()
         for layer in (self.map, self.mask, self.regions, self.patch, self.slide):
             layer.close()
+        self._viewer.canvas.background_color_override = None  # the viewer may go on without us
 
     def take_out(self, layer: Layer) -> None:
         """Remove a layer that napari made of a slide: the slide takes its place."""

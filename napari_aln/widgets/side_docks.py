@@ -62,6 +62,16 @@ class SideDocks(QObject):
         if on:
             dock.raise_()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The docks that can be shown."""
+        return tuple(self._docks)
+
+    def is_shown(self, name: str) -> bool:
+        """Whether a dock is open, be its window in view or not."""
+        dock = self._made.get(name)
+        return dock is not None and not dock.isHidden()
+
     def toggle(self, name: str) -> None:
         """Show a dock that is hidden, hide one that is shown."""
         dock = self._made.get(name)
@@ -84,6 +94,8 @@ class SideDocks(QObject):
         dock = QDockWidget(title, window)
         dock.setObjectName(f"aln_{name}")
         dock.setWidget(make())
+        # The panels at the right keep their whole height: what lies below lies below the slide alone.
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         window.addDockWidget(area, dock)
         dock.visibilityChanged.connect(partial(self.shown.emit, name))
         return dock

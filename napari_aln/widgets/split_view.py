@@ -13,9 +13,9 @@ from qtpy.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.widgets.layers import MapLayer, SlideLayer
+from napari_aln.widgets.layers import MapLayer, PatchFrame, SlideLayer
 from napari_aln.widgets.panels.result_card import MODE_PLACES
-from napari_aln.widgets.scene import MAP_RANK, SLIDE_RANK, SURROUND
+from napari_aln.widgets.scene import MAP_RANK, PATCH_RANK, SLIDE_RANK, SURROUND
 from napari_aln.widgets.shown import ShownMap, map_of
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ class SplitView:
         self._part(self.handle.share)
         self.slide = SlideLayer(self.model, SLIDE_RANK)
         self.map = MapLayer(self.model, MAP_RANK)
+        self.patch = PatchFrame(self.model, PATCH_RANK)
         self.map.set_visible(scene.map.visible)
         self.map.set_opacity(scene.map.opacity)
         self.slide.failed.connect(self._on_failed)
@@ -152,6 +153,7 @@ class SplitView:
         assert state.slide is not None
         self.slide.show(state.slide, scene.frame)
         self.show_maps()
+        self._show_frame()
         for camera in (first.scene.camera, self.model.scene.camera):
             camera.events.center.connect(self._on_camera)
             camera.events.zoom.connect(self._on_camera)
@@ -159,6 +161,7 @@ class SplitView:
         state.shown_changed.connect(self.show_maps)
         state.live_changed.connect(self.show_maps)
         scene.map.look_changed.connect(self._on_look)
+        scene.framed_changed.connect(self._show_frame)
 
     def other_run(self) -> str | None:
         """Return the run whose map lies on the second canvas: the one of the pair that the first has not."""
@@ -187,11 +190,12 @@ class SplitView:
         self._state.shown_changed.disconnect(self.show_maps)
         self._state.live_changed.disconnect(self.show_maps)
         self._scene.map.look_changed.disconnect(self._on_look)
+        self._scene.framed_changed.disconnect(self._show_frame)
         for camera in (self._first.scene.camera, self.model.scene.camera):
             camera.events.center.disconnect(self._on_camera)
             camera.events.zoom.disconnect(self._on_camera)
-        self.map.close()
-        self.slide.close()
+        for layer in (self.patch, self.map, self.slide):
+            layer.close()
         for part in (*self.titles, self.handle):
             if _is_alive(part):
                 part.hide()
@@ -200,6 +204,12 @@ class SplitView:
             self.widget.close()  # it deletes itself
         if _is_alive(self._first_widget):
             self._room.setStretchFactor(self._first_widget, 0)
+
+    def _show_frame(self) -> None:
+        if self._scene.framed is None:
+            self.patch.hide()
+        else:
+            self.patch.show(self._scene.framed, self._scene.frame, self.model.scene.camera.zoom)
 
     def _title_of(self, run: str, shown: ShownMap | str | None) -> str:
         if not isinstance(shown, ShownMap):
@@ -216,6 +226,7 @@ class SplitView:
         self._room.setStretchFactor(self.widget, round((1 - share) * FULL))
 
     def _on_camera(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        self.patch.set_zoom(self.model.scene.camera.zoom)
         cameras = self._first.scene.camera, self.model.scene.camera
         source = event.source
         self._follow(source, cameras[1] if source is cameras[0] else cameras[0])

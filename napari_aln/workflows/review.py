@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_aln.geometry import Mpp
+    from napari_aln.geometry import Mpp, Rect
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import PatchTable, Region, SlideInfo, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.remembered import Remembered
+    from napari_aln.workflows.gallery import RankedPatch, Ranking
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
+    from napari_aln.workflows.top_patches import PatchRead
     from napari_aln.workflows.whatif import Extracted, WhatIf
 
 
@@ -130,6 +132,25 @@ def save_review(
     yield Progress("write", 0, 1)
     with _reopened(info) as slide:
         return deliver(slide, joined(results), out, cards=cards, private=private)
+
+
+def read_patches(info: SlideInfo, l0_rects: Sequence[Rect]) -> Generator[PatchRead, None, None]:
+    """Yield patches of a slide one by one, at full resolution."""
+    from napari_aln.workflows import top_patches
+
+    with _reopened(info) as slide:
+        yield from top_patches.read_patches(slide, l0_rects)
+
+
+def save_patches(
+    info: SlideInfo, patches: Sequence[RankedPatch], ranking: Ranking, out: Path
+) -> Generator[Progress, None, Path]:
+    """Yield for each patch, return the folder that pictures and table were written to."""
+    from napari_aln.workflows.gallery import export_patches
+    from napari_aln.workflows.prepare import require_mpp
+
+    with _reopened(info) as slide:
+        return (yield from export_patches(slide, require_mpp(info), patches, ranking, out))
 
 
 def _reopened(info: SlideInfo) -> Slide:

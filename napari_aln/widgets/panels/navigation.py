@@ -87,9 +87,10 @@ class Navigation(QWidget):
         for button in self.power_buttons:
             button.setEnabled(slide_open and scaled)
 
-    def set_power(self, power: float | None) -> None:
-        """Say what objective the view looks through; None: that is not known."""
-        self.zoom_text.setText("" if power is None else f"Now {power:.2g}x")
+    def set_power(self, power: float | None, hotspot: str = "") -> None:
+        """Say what objective the view looks through; None: that is not known. And at which hotspot."""
+        now = "" if power is None else f"Now {power:.2g}x"
+        self.zoom_text.setText(f"{now} · {hotspot}" if hotspot else now)
         self.zoom_text.setToolTip("" if power is None else f"{10 / power:.2g} µm on a pixel of the screen")
 
     def set_layers_shown(self, shown: bool) -> None:

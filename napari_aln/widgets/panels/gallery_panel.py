@@ -1,0 +1,361 @@
+"""Patches of highest and lowest value side by side, as tiles that can be clicked, chosen and exported."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtGui import QIcon, QKeyEvent, QMouseEvent, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
+from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
+from napari_aln.workflows.maps import MAP_STYLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtpy.QtGui import QFocusEvent
+
+    from napari_aln.geometry import Mpp, Rect
+    from napari_aln.workflows.gallery import End, RankedPatch
+
+SIZES_PX = {"Small": 72, "Medium": 104, "Large": 256}
+"""Sides of a tile's picture on the screen."""
+MOST_PATCHES = 100
+TITLES: dict[End, str] = {"highest": "Highest", "lowest": "Lowest"}
+NO_MAP = "No map yet: run a model, then its patches of highest and lowest value are shown here."
+MINUS = "\N{MINUS SIGN}"
+MOVES = (
+    Qt.Key.Key_Left,
+    Qt.Key.Key_Right,
+    Qt.Key.Key_Up,
+    Qt.Key.Key_Down,
+    Qt.Key.Key_Home,
+    Qt.Key.Key_End,
+    Qt.Key.Key_PageUp,
+    Qt.Key.Key_PageDown,
+    Qt.Key.Key_Return,
+    Qt.Key.Key_Enter,
+    Qt.Key.Key_Space,
+)
+SEVERAL = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+PATCH_ROLE = int(Qt.ItemDataRole.UserRole)
+TILE_STYLE = """
+QListWidget::item { border: 2px solid transparent; }
+QListWidget::item:selected { border: 2px solid palette(highlight); }
+"""
+
+
+class Strip(QListWidget):
+    """The tiles of one end of the map."""
+
+    visited = Signal(object)  # RankedPatch: by click, by arrow keys, by Return
+    left = Signal()  # the mouse chose no tile, or Esc was pressed
+
+    def __init__(self, end: End, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName(f"gallery_{end}")
+        self.setAccessibleName(f"Patches of {end} value")
+        self.setViewMode(QListWidget.ViewMode.IconMode)
+        self.setMovement(QListWidget.Movement.Static)
+        self.setResizeMode(QListWidget.ResizeMode.Adjust)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setUniformItemSizes(True)
+        self.setWordWrap(False)
+        self.setSpacing(1)
+        leave_keys(self)  # writing keys are the window's
+
+    def patch_of(self, item: QListWidgetItem) -> RankedPatch:
+        """Return the patch of a tile."""
+        patch: RankedPatch = item.data(PATCH_ROLE)
+        return patch
+
+    def items(self) -> list[QListWidgetItem]:
+        """Return all tiles, in their order."""
+        return [self.item(row) for row in range(self.count())]
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Visit a tile that was clicked without Ctrl or Shift."""
+        super().mouseReleaseEvent(event)
+        if event.button() != Qt.MouseButton.LeftButton or event.modifiers() & SEVERAL:
+            return
+        item = self.itemAt(event.position().toPoint())
+        if item is None:
+            self.left.emit()
+        elif item.isSelected():
+            self.visited.emit(self.patch_of(item))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Visit the tile that an arrow key leads to; Esc leaves the patch."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
+            return
+        super().keyPressEvent(event)
+        if event.key() in MOVES and not event.modifiers() & SEVERAL and self.currentItem() is not None:
+            self.visited.emit(self.patch_of(self.currentItem()))
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Start at the first tile, so that arrow keys have where to go from."""
+        super().focusInEvent(event)
+        if self.currentRow() < 0 and self.count():
+            with QSignalBlocker(self):
+                self.setCurrentRow(0, QItemSelectionModel.SelectionFlag.NoUpdate)
+
+
+class GalleryPanel(QWidget):
+    """Shows patches; asks to visit one, for another number of them, and for an export."""
+
+    visited = Signal(object)  # RankedPatch
+    left = Signal()
+    number_changed = Signal(int)
+    size_changed = Signal()
+    export_requested = Signal()
+
+    def __init__(self, number: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("gallery_panel")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 2, 4, 2)
+        column.setSpacing(2)
+        column.addLayout(self._head(number))
+        both = QHBoxLayout()
+        both.setSpacing(8)
+        self.strips: dict[End, Strip] = {}
+        self.headings: dict[End, QLabel] = {}
+        for end, title in TITLES.items():
+            strip, heading = Strip(end), QLabel(title)
+            heading.setObjectName(f"gallery_{end}_title")
+            heading.setStyleSheet("font-weight: bold;")
+            heading.setBuddy(strip)
+            strip.visited.connect(self._on_visited)
+            strip.left.connect(self._on_left)
+            strip.itemSelectionChanged.connect(self._show_export)
+            half = QVBoxLayout()
+            half.setSpacing(1)
+            half.addWidget(heading)
+            half.addWidget(strip, 1)
+            both.addLayout(half, 1)
+            self.strips[end], self.headings[end] = strip, heading
+        column.addLayout(both, 1)
+        self.notice = QLabel(RESEARCH_NOTICE)
+        self.notice.setObjectName("gallery_notice")
+        self.notice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        column.addWidget(self.notice)
+        self._pictures: dict[Rect, QPixmap] = {}
+        self._exporting = False
+        self._set_edge()
+        self.set_patches("", "", None, (), ())
+
+    def _head(self, number: int) -> QHBoxLayout:
+        self.title = TextLabel(bold=True)
+        self.title.setObjectName("gallery_map")
+        self.title.setWordWrap(False)
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.note = QLabel()
+        self.note.setObjectName("gallery_note")
+        self.number = QSpinBox()
+        self.number.setObjectName("gallery_number")
+        self.number.setAccessibleName("Patches of either end")
+        self.number.setToolTip("How many of the highest and of the lowest patches are shown")
+        self.number.setRange(1, MOST_PATCHES)
+        self.number.setValue(number)
+        self.number.setKeyboardTracking(False)
+        guard_wheel(self.number)
+        self.number.valueChanged.connect(self.number_changed)
+        self.size = QComboBox()
+        self.size.setObjectName("gallery_size")
+        self.size.setAccessibleName("Size of the pictures")
+        self.size.setToolTip("Size of the pictures; a click on one shows it on the slide")
+        self.size.addItems(list(SIZES_PX))
+        guard_wheel(self.size)
+        leave_keys(self.size)
+        self.size.currentIndexChanged.connect(self._on_size)
+        self.export_button = QPushButton("Export all…")
+        self.export_button.setObjectName("gallery_export")
+        self.export_button.setToolTip(
+            "Write the chosen patches, or all, at full resolution, with coordinates, weights and µm/px.\n"
+            "Choose with Ctrl+click and Shift+click. The slide's file is named nowhere."
+        )
+        self.export_button.clicked.connect(lambda: self.export_requested.emit())
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        row.addWidget(self.title, 1)
+        row.addWidget(self.note)
+        row.addWidget(self.number)
+        row.addWidget(self.size)
+        row.addWidget(self.export_button)
+        return row
+
+    @property
+    def edge_px(self) -> int:
+        """Side of a picture on the screen."""
+        return SIZES_PX[self.size.currentText()]
+
+    def set_patches(
+        self,
+        title: str,
+        unit: str,
+        mpp: Mpp | None,
+        highest: Sequence[RankedPatch],
+        lowest: Sequence[RankedPatch],
+    ) -> None:
+        """Show patches in place of those before; pictures and choices of those that stay are kept.
+
+        Parameters
+        ----------
+        title
+            What the map is, or why none is shown; nothing: there is none yet.
+        unit
+            Of the values.
+        mpp
+            Of level 0, for the places in µm.
+        highest, lowest
+            The most extreme first.
+        """
+        self.title.set_text(title or NO_MAP)
+        self.title.setToolTip(title)
+        attention = "attention" in title
+        self.notice.setText(f"{ATTENTION_NOTICE} {RESEARCH_NOTICE}" if attention else RESEARCH_NOTICE)
+        ends: dict[End, Sequence[RankedPatch]] = {"highest": highest, "lowest": lowest}
+        there = {patch.l0_rect for patches in ends.values() for patch in patches}
+        self._pictures = {place: picture for place, picture in self._pictures.items() if place in there}
+        for end, patches in ends.items():
+            self._fill(self.strips[end], patches, unit, mpp)
+        self._show_export()
+
+    def _fill(self, strip: Strip, patches: Sequence[RankedPatch], unit: str, mpp: Mpp | None) -> None:
+        chosen = {strip.patch_of(item).l0_rect for item in strip.selectedItems()}
+        current = strip.currentItem()
+        current_place = None if current is None else strip.patch_of(current).l0_rect
+        with QSignalBlocker(strip):
+            while strip.count() > len(patches):
+                strip.takeItem(strip.count() - 1)
+            while strip.count() < len(patches):
+                strip.addItem(QListWidgetItem())
+            strip.clearSelection()
+            for row, (item, patch) in enumerate(zip(strip.items(), patches, strict=True)):
+                item.setData(PATCH_ROLE, patch)
+                item.setText(f"{patch.rank}  {shown_value(patch.value, unit)}")
+                item.setToolTip(_tip(patch, unit, mpp))
+                item.setIcon(QIcon(self._pictures.get(patch.l0_rect, self._blank)))
+                item.setSelected(patch.l0_rect in chosen)
+                if patch.l0_rect == current_place:
+                    strip.setCurrentRow(row, QItemSelectionModel.SelectionFlag.NoUpdate)
+
+    def set_picture(self, place: Rect, picture: QPixmap) -> None:
+        """Show the picture of a patch, wherever it stands."""
+        self._pictures[place] = picture
+        for strip in self.strips.values():
+            for item in strip.items():
+                if strip.patch_of(item).l0_rect == place:
+                    item.setIcon(QIcon(picture))
+
+    def has_picture(self, place: Rect) -> bool:
+        """Whether a picture of this patch is shown."""
+        return place in self._pictures
+
+    def set_current(self, place: Rect | None) -> None:
+        """Mark the patch that is framed on the slide; None: none is, or another. Does not emit."""
+        for strip in self.strips.values():
+            found = [item for item in strip.items() if strip.patch_of(item).l0_rect == place]
+            with QSignalBlocker(strip):
+                if not found:
+                    if len(strip.selectedItems()) <= 1:
+                        strip.clearSelection()
+                elif found[0] not in strip.selectedItems():
+                    strip.setCurrentItem(found[0])
+                    strip.scrollToItem(found[0])
+            strip.viewport().update()
+        self._show_export()
+
+    def selected(self) -> list[RankedPatch]:
+        """Return the chosen patches, or all where none is."""
+        chosen = [s.patch_of(item) for s in self.strips.values() for item in s.items() if item.isSelected()]
+        return chosen or [s.patch_of(item) for s in self.strips.values() for item in s.items()]
+
+    def set_note(self, text: str) -> None:
+        """Say where one stands, what is being done, or what was."""
+        self.note.setText(text)
+        self.note.setToolTip(text)
+
+    def set_exporting(self, busy: bool) -> None:
+        """Say whether patches are being written."""
+        self._exporting = busy
+        self._show_export()
+
+    def _on_visited(self, patch: RankedPatch) -> None:
+        for strip in self.strips.values():
+            if strip is not self.sender():
+                with QSignalBlocker(strip):
+                    strip.clearSelection()
+                strip.viewport().update()
+        self._show_export()
+        self.visited.emit(patch)
+
+    def _on_left(self) -> None:
+        for strip in self.strips.values():
+            strip.clearSelection()
+        self.left.emit()
+
+    def _on_size(self, _index: int) -> None:
+        self._set_edge()
+        self._pictures.clear()
+        for strip in self.strips.values():
+            for item in strip.items():
+                item.setIcon(QIcon(self._blank))
+        self.size_changed.emit()
+
+    def _set_edge(self) -> None:
+        edge = self.edge_px
+        self._blank = QPixmap(edge, edge)
+        self._blank.fill(Qt.GlobalColor.transparent)
+        text = self.fontMetrics()
+        width = max(edge + 10, text.horizontalAdvance("12  −0.00123 log-odds") + 6)
+        for strip in self.strips.values():
+            strip.setIconSize(QSize(edge, edge))
+            strip.setGridSize(QSize(width, edge + text.height() + 12))
+            strip.setMinimumHeight(min(edge, SIZES_PX["Medium"]) + text.height() + 16)
+
+    def _show_export(self) -> None:
+        n = sum(len(strip.selectedItems()) for strip in self.strips.values())
+        there = any(strip.count() for strip in self.strips.values())
+        self.export_button.setText("Export all…" if not n else f"Export {n} selected…")
+        self.export_button.setEnabled(there and not self._exporting)
+
+
+def shown_value(value: float, unit: str) -> str:
+    """Return a value as the legend would say it; a range such as "0 to 1" is no unit to write behind it."""
+    if not math.isfinite(value):
+        return "none"
+    number = f"{value:.3g}".replace("-", MINUS)
+    return number if " to " in unit else f"{number} {unit.split(' on ')[0]}"
+
+
+def _tip(patch: RankedPatch, unit: str, mpp: Mpp | None) -> str:
+    x, y, width, height = patch.l0_rect
+    lines = [f"{TITLES[patch.end]} {patch.rank}: {shown_value(patch.value, unit)}"]
+    if mpp is not None:
+        lines.append(f"x {x * mpp.x:.0f} µm, y {y * mpp.y:.0f} µm")
+        lines.append(f"{width * mpp.x:.4g} x {height * mpp.y:.4g} µm")
+    lines.append(f"x {x:.0f}, y {y:.0f} px of level 0")
+    for name, value in patch.weights.items():
+        style = MAP_STYLES[name]
+        lines.append(f"{style.quantity}: {shown_value(value, style.unit)}")
+    return "\n".join([*lines, RESEARCH_NOTICE])

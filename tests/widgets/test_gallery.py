@@ -1,0 +1,242 @@
+"""Patches of highest and lowest value beside the slide: read, shown, visited, chosen and exported."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+from napari.layers import Labels, Shapes
+from PIL import Image
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDialogButtonBox,
+    QDockWidget,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+)
+
+from napari_aln import open_slide
+from napari_aln.geometry import Rect
+from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
+from napari_aln.widgets.gallery import KeptPatches
+from napari_aln.widgets.panels.gallery_panel import shown_value
+from napari_aln.workflows import review as steps
+from napari_aln.workflows.maps import from_the_bottom, from_the_top
+
+SHIFT, CTRL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
+
+
+class Tiles:
+    """A person at the gallery."""
+
+    def __init__(self, hands):
+        self.hands, self.qtbot = hands, hands.qtbot
+        dock = hands.viewer.window._qt_window.findChild(QDockWidget, "aln_gallery")
+        self.gallery = dock.widget()
+        self.panel = self.gallery.panel
+
+    def full(self) -> bool:
+        """Whether the pictures of all patches of the shown map are there."""
+        rects = [patch.l0_rect for end in self.panel.strips for patch in self.patches(end)]
+        return bool(rects) and all(map(self.panel.has_picture, rects)) and not self.gallery.reading.is_running
+
+    def patches(self, end):
+        strip = self.panel.strips[end]
+        return [strip.patch_of(item) for item in strip.items()]
+
+    def texts(self, end):
+        return [item.text() for item in self.panel.strips[end].items()]
+
+    def click(self, end, row, modifier=Qt.KeyboardModifier.NoModifier):
+        strip = self.panel.strips[end]
+        strip.scrollToItem(strip.item(row))
+        QApplication.processEvents()
+        place = strip.visualItemRect(strip.item(row)).center()
+        self.qtbot.mouseClick(strip.viewport(), self.hands.left, modifier, place)
+
+    def chosen(self):
+        return [
+            (end, strip.patch_of(item).rank)
+            for end, strip in self.panel.strips.items()
+            for item in strip.items()
+            if item.isSelected()
+        ]
+
+    def export_to(self, folder):
+        self.qtbot.mouseClick(self.panel.export_button, self.hands.left)
+        dialogs = self.gallery.findChildren(QFileDialog)
+        self.hands.until(lambda: any(d.isVisible() for d in dialogs))
+        dialog = next(d for d in dialogs if d.isVisible())
+        line = dialog.findChild(QLineEdit, "fileNameEdit")
+        QApplication.clipboard().setText(str(folder))
+        self.qtbot.keyClick(line, Qt.Key.Key_A, CTRL)
+        self.qtbot.keyClick(line, Qt.Key.Key_V, CTRL)
+        accept = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Open)
+        self.qtbot.mouseClick(accept, self.hands.left)
+
+
+def assert_looks_at(hands, rect):
+    """The patch lies in the middle of the view, framed where it is."""
+    scene, camera = hands.review.scene, hands.viewer.scene.camera
+    assert scene.framed == rect
+    middle = scene.frame.l0_xy(camera.center[-2:])
+    np.testing.assert_allclose(middle, (rect.x + rect.width / 2, rect.y + rect.height / 2), atol=1e-6)
+    layer = hands.viewer.layers["patch"]
+    assert layer.visible
+    assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+    width_um = layer.edge_width * layer.scale[0]
+    assert width_um * camera.zoom == pytest.approx(3.0, rel=0.06)  # on the screen
+    corners_um = layer.data[:4, 0] * layer.scale  # of the inner line's sides
+    inner = corners_um.min(axis=0) + width_um / 2
+    np.testing.assert_allclose(inner, scene.frame.world_yx(rect[:2]), atol=width_um)
+    assert hands.on_canvas(rect.x, rect.y).y() > 0
+
+
+@pytest.fixture
+def answered(hands, tissue_slide, ws_bundle, roi_bundle, roi_file):
+    """Return hands at a window with both runs."""
+    hands.open(tissue_slide)
+    hands.load(ws_bundle, roi_bundle)
+    hands.fill_patient()
+    hands.import_roi(roi_file)
+    hands.run("roi")
+    hands.run("whole-slide")
+    return hands
+
+
+def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monkeypatch):
+    hands, state = answered, answered.state
+    read = []
+    real_read = steps.read_patches
+
+    def counted(info, places):
+        read.extend(places)
+        return real_read(info, places)
+
+    monkeypatch.setattr(steps, "read_patches", counted)
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_G, SHIFT)
+    hands.until(hands.dock.navigation.side_buttons["gallery"].isChecked)
+    tiles = Tiles(hands)
+    hands.until(tiles.full)
+
+    # What is shown: both ends of the shown map, with the slide's own pixels.
+    run, name = state.shown
+    assert name == "attention_slide"
+    scores = state.scores_of(run)
+    values = getattr(scores, name)
+    for end, order in (("highest", from_the_top(values)), ("lowest", from_the_bottom(values))):
+        patches = tiles.patches(end)
+        assert [p.rank for p in patches] == list(range(1, 13))
+        np.testing.assert_array_equal([p.l0_rect[:2] for p in patches], scores.table.l0_xy[order[:12]])
+        np.testing.assert_array_equal([p.value for p in patches], values[order[:12]])
+        assert tiles.texts(end)[0].startswith("1  ")
+    with open_slide(tissue_slide) as slide:
+        for rect in read:
+            pixels = slide.read_region(rect[:2], 0, (round(rect.width), round(rect.height)))
+            np.testing.assert_array_equal(tiles.gallery.kept.get(slide.info.quick_hash, rect), pixels)
+    tip = tiles.panel.strips["highest"].item(0).toolTip()
+    first = tiles.patches("highest")[0]
+    x, y, *_ = first.l0_rect
+    assert f"x {x * 0.5:.0f} µm, y {y * 0.5:.0f} µm" in tip
+    assert f"x {x:.0f}, y {y:.0f} px of level 0" in tip
+    for quantity in ("attention over the slide", "contribution", "probability"):
+        assert quantity in tip
+    assert tiles.panel.notice.text() == f"{ATTENTION_NOTICE} {RESEARCH_NOTICE}"
+    assert "x uniform" in tiles.texts("highest")[0]
+    window = hands.viewer.window._qt_window
+    right = hands.dock.parentWidget().mapTo(window, QPoint()).x()
+    below = tiles.gallery.mapTo(window, QPoint(tiles.gallery.width(), 0)).x()
+    assert below <= right  # it lies below the slide alone
+
+    # A click flies there; Ctrl and Shift choose several and move nothing; arrow keys go on.
+    tiles.click("highest", 1)
+    second = tiles.patches("highest")[1].l0_rect
+    assert_looks_at(hands, second)
+    room = min(hands.viewer.canvas.size)
+    assert 0.3 < 128 * hands.viewer.scene.camera.zoom / room < 0.7  # 256 px at 0.5 µm/px
+    assert tiles.chosen() == [("highest", 2)]
+    hands.qtbot.keyClick(tiles.panel.strips["highest"], Qt.Key.Key_Right)
+    third = tiles.patches("highest")[2].l0_rect
+    assert_looks_at(hands, third)
+    assert tiles.chosen() == [("highest", 3)]
+    tiles.click("highest", 0, CTRL)
+    tiles.click("lowest", 0, CTRL)
+    tiles.click("lowest", 2, SHIFT)
+    assert tiles.chosen() == [("highest", 1), ("highest", 3), *(("lowest", rank) for rank in (1, 2, 3))]
+    assert hands.review.scene.framed == third
+    assert tiles.panel.export_button.text() == "Export 5 selected…"
+    tiles.click("lowest", 3)
+    assert_looks_at(hands, tiles.patches("lowest")[3].l0_rect)
+    assert tiles.chosen() == [("lowest", 4)]
+
+    # Hotspots, from the gallery too; at a magnification at which the patch can be made out it stays.
+    order = hands.review.hotspots.found()
+    tiles.click("highest", 0)
+    hands.qtbot.keyClick(tiles.panel.strips["highest"], Qt.Key.Key_N, SHIFT)
+    here = order.index(tiles.patches("highest")[0].l0_rect) + 1
+    assert_looks_at(hands, order[here])
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
+    zoom = hands.viewer.scene.camera.zoom
+    for key, by in [(Qt.Key.Key_N, 1)] * 13 + [(Qt.Key.Key_P, -1)] * 3:
+        here = (here + by) % 12
+        hands.qtbot.keyClick(hands.canvas, key, SHIFT)
+        assert_looks_at(hands, order[here])
+        shown = f"Hotspot {here + 1} of 12"
+        assert shown in hands.part(QLabel, "magnification").text()
+        assert tiles.panel.note.text() == shown
+    assert hands.viewer.scene.camera.zoom == zoom
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_0, Qt.KeyboardModifier.AltModifier)
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_N, SHIFT)
+    for layer in (Shapes(name="another's", ndim=2, units="µm"), Labels(np.zeros((9, 9), int), units="µm")):
+        hands.viewer.add_layer(layer)
+        hands.viewer.layers.selection.active = layer
+        here = (order.index(hands.review.scene.framed) + 1) % 12
+        hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_N, SHIFT)
+        assert hands.review.scene.framed == order[here]
+        assert hands.viewer.layers.selection.active is layer
+
+    # Another map: other patches, the frame goes, and what was read is not read again.
+    assert hands.review.scene.framed is not None
+    combo = hands.part(QComboBox, "map_name")
+    combo.setFocus()
+    QTest.keyClick(combo, Qt.Key.Key_Down)
+    assert state.shown[1] == "attention_bag"
+    assert hands.review.scene.framed is None
+    assert not hands.viewer.layers["patch"].visible
+    hands.until(lambda: "within bags" in tiles.panel.title.shown_text() and tiles.full())
+    assert len(set(read)) == len(read)
+    n_read = len(read)
+    QTest.keyClick(combo, Qt.Key.Key_Up)
+    hands.until(lambda: "over the slide" in tiles.panel.title.shown_text() and tiles.full())
+    assert len(read) == n_read
+    np.testing.assert_array_equal(
+        [p.value for p in tiles.patches("highest")], values[from_the_top(values)[:12]]
+    )
+
+    # Values as they would be now.
+    for _ in range(combo.findData("contribution")):
+        QTest.keyClick(combo, Qt.Key.Key_Down)
+    hands.until(lambda: "contribution" in tiles.panel.title.shown_text() and tiles.full())
+    assert tiles.panel.notice.text() == RESEARCH_NOTICE
+    assert "log-odds" in tiles.texts("lowest")[0]
+    before = [p.value for p in tiles.patches("highest")]
+    hands.write(hands.part(QLineEdit, "clinical_age"), "31")
+    hands.until(lambda: [p.value for p in tiles.patches("highest")] != before and tiles.full())
+    now = state.scores_of(run).contribution
+    assert [p.value for p in tiles.patches("highest")] == sorted(now, reverse=True)[:12]
+    assert "as it would be now" in tiles.panel.title.shown_text()
+
+    # The slide goes, and with it the patches.
+    tiles.click("highest", 0)
+    hands.viewer.layers.remove("slide")
+    hands.until(lambda: tiles.patches("highest") == [] and not tiles.gallery.reading.is_running)
+    assert "patch" not in hands.viewer.layers
+    assert not tiles.panel.export_button.isEnabled()
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_N, SHIFT)
+    assert "No map is shown" in "\n".join(hands.log())
+    assert hands.errors() == []
