@@ -1,4 +1,4 @@
-"""The patches that a model looked at most, read from the slide as they are."""
+"""Patches read from the slide as they are: those of highest value for the report, any for the gallery."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from napari_aln.geometry import Rect
+from napari_aln.records import Progress
 from napari_aln.workflows.maps import from_the_top
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
     from numpy.typing import NDArray
 
     from napari_aln.geometry import Mpp
@@ -20,6 +24,47 @@ if TYPE_CHECKING:
 TOP_N = 8
 MAX_SIDE_PX = 512
 """Larger patches are reduced to this: sixteen of them still make a document that can be sent by mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchRead(Progress):
+    """One patch more was read.
+
+    Attributes
+    ----------
+    l0_rect
+        Where it lies.
+    rgb
+        (H, W, 3) pixels of level 0.
+    """
+
+    l0_rect: Rect
+    rgb: NDArray[np.uint8]
+
+
+def read_patch(slide: Slide, l0_rect: Rect) -> NDArray[np.uint8]:
+    """Return the (H, W, 3) level-0 pixels of a patch, from the pixel that lies nearest to its corner.
+
+    Raises
+    ------
+    SlideError
+        The slide cannot be read.
+    """
+    size_px = max(1, round(l0_rect.width)), max(1, round(l0_rect.height))
+    return slide.read_region((l0_rect.x, l0_rect.y), 0, size_px)
+
+
+def read_patches(slide: Slide, l0_rects: Sequence[Rect]) -> Generator[PatchRead, None, None]:
+    """Yield patches in the order in which they are asked for, at full resolution.
+
+    Raises
+    ------
+    SlideError
+        The slide cannot be read.
+    """
+    for done, l0_rect in enumerate(l0_rects, 1):
+        rgb = read_patch(slide, l0_rect)
+        yield PatchRead("read patches", done, len(l0_rects), l0_rect=l0_rect, rgb=rgb)
 
 
 @dataclass(frozen=True)
@@ -78,21 +123,21 @@ def top_patches(
         The slide cannot be read.
     """
     values = getattr(scores, map_name)
-    step_l0 = np.asarray(scores.table.grid.step_l0)
-    width, height = (max(1, round(side)) for side in step_l0)
+    step_l0 = scores.table.grid.step_l0
+    at_top = from_the_top(values)[:n]
+    rects = [Rect(float(x), float(y), *step_l0) for x, y in scores.table.l0_xy[at_top]]
     found = []
-    for at in from_the_top(values)[:n]:
-        x, y = scores.table.l0_xy[at]
-        rgb = slide.read_region((float(x), float(y)), 0, (width, height))
-        picture = Image.fromarray(rgb)
+    for at, read in zip(at_top, read_patches(slide, rects), strict=True):
+        x, y, *_ = read.l0_rect
+        picture = Image.fromarray(read.rgb)
         picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
         found.append(
             TopPatch(
                 rgb=np.asarray(picture),
-                l0_xy=(float(x), float(y)),
-                corner_um=(float(x) * mpp.x, float(y) * mpp.y),
-                side_um=(float(step_l0[0]) * mpp.x, float(step_l0[1]) * mpp.y),
-                shown_mpp=mpp.x * width / picture.width,
+                l0_xy=(x, y),
+                corner_um=(x * mpp.x, y * mpp.y),
+                side_um=(step_l0[0] * mpp.x, step_l0[1] * mpp.y),
+                shown_mpp=mpp.x * read.rgb.shape[1] / picture.width,
                 attention=float(values[at]),
                 contribution=float(scores.contribution[at]),
                 probability=float(scores.probability[at]),
