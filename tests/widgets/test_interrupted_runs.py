@@ -113,6 +113,7 @@ def test_closing_the_dock_during_a_run_ends_it(running, held):
     running.until(lambda: not thread.is_alive())
     assert held.closed.is_set()
     assert "slide" not in running.viewer.layers
+    assert running.viewer.canvas.background_color_override is None
 
 
 def test_another_slide_during_a_run_cancels_it_and_says_so(running, held, other_slide):
