@@ -130,16 +130,28 @@ def patches_beside(table: Path) -> Path:
     return table.with_name(f"{table.stem}-patches.parquet")
 
 
-def write_bags(path: Path, bags: Sequence[ReferenceBag]) -> None:
-    """Write bags whose patches are relative to the table: task, split, bag, patient_id, label, patches."""
+def write_bags(path: Path, bags: Sequence[ReferenceBag], folder: Path) -> None:
+    """Write bags: task, split, number, patient_id, label, patches.
+
+    Parameters
+    ----------
+    path
+        See `bags_beside`.
+    bags
+        Their patches are relative to `folder`.
+    folder
+        The folder of patches, relative to the table.
+    """
     frame = pd.DataFrame([bag._asdict() for bag in bags], columns=pd.Index(ReferenceBag._fields))
-    frame["patches"] = [[patch.as_posix() for patch in bag.patches] for bag in bags]
+    frame["patches"] = [[f"{folder.as_posix()}/{patch.as_posix()}" for patch in bag.patches] for bag in bags]
     frame.to_parquet(path, index=False)
 
 
-def write_patches(path: Path, patches: Sequence[PatchFile]) -> None:
-    """Write patch files whose paths are relative to the table."""
-    rows = [(p.patient_id, p.region, *p.box_xy_px, p.path.as_posix()) for p in patches]
+def write_patches(path: Path, patches: Sequence[PatchFile], folder: Path) -> None:
+    """Write patch files whose paths are relative to `folder`, and that relative to the table."""
+    rows = [
+        (p.patient_id, p.region, *p.box_xy_px, f"{folder.as_posix()}/{p.path.as_posix()}") for p in patches
+    ]
     names = pd.Index(["patient_id", "region", "box_x_px", "box_y_px", "path"])
     pd.DataFrame(rows, columns=names).to_parquet(path, index=False)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.bags import (
@@ -94,7 +93,7 @@ def import_bcnb(
         rows = [row for row in rows if row.slide is not None and row.patient_id in known]
     patches = yield from _patches(parts.patches)
     bags = yield from _bags(parts, patches, gaps, {*patient_ids})
-    _write_companions(table, bags, patches)
+    _write_companions(table, parts.patches, bags, patches)
     with atomic_file(table) as temporary:
         write_cohort(temporary, placed_beside(rows, table), suffix)
     imported = Imported(
@@ -149,24 +148,24 @@ def _gap(fact: str, ids: Iterable[str]) -> Gap:
 
 
 def _patches(folder: Path) -> Generator[Progress, None, list[PatchFile]]:
+    """Return all patches that are there, their paths relative to the folder."""
     patients = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     found: list[PatchFile] = []
     for done, patient in enumerate(patients):
         yield Progress("look at patches", done, len(patients))
-        found += patches_in(patient)
+        found += [patch._replace(path=patch.path.relative_to(folder)) for patch in patches_in(patient)]
     return found
 
 
 def _bags(
     parts: Download, patches: list[PatchFile], gaps: list[Gap], patient_ids: set[str]
 ) -> Generator[Progress, None, list[ReferenceBag]]:
-    """Return all lists' bags with the paths their patches have; add to the gaps what is missing of them."""
+    """Return all lists' bags; add to the gaps what is missing of them."""
     bags: list[ReferenceBag] = []
     for done, path in enumerate(parts.bag_lists):
         yield Progress("read bag lists", done, len(parts.bag_lists))
         bags += read_bag_list(path)
     there = {patch.path for patch in patches}
-    bags = [bag._replace(patches=tuple(parts.patches / patch for patch in bag.patches)) for bag in bags]
     incomplete = {bag.patient_id for bag in bags if not there.issuperset(bag.patches)}
     strangers = {bag.patient_id for bag in bags} - patient_ids
     gaps += [
@@ -180,18 +179,18 @@ def _bags(
     return bags
 
 
-def _write_companions(table: Path, bags: list[ReferenceBag], patches: list[PatchFile]) -> None:
+def _write_companions(table: Path, folder: Path, bags: list[ReferenceBag], patches: list[PatchFile]) -> None:
     """Write what stands beside a table; before it, so that it never stands without them."""
-    beside = partial(relative_to, table)
+    beside = relative_to(table, folder)
     for place, there in ((bags_beside(table), bags), (patches_beside(table), patches)):
         if not there:
             place.unlink(missing_ok=True)  # that of an earlier import
     if bags:
         with atomic_file(bags_beside(table)) as temporary:
-            write_bags(temporary, [bag._replace(patches=tuple(map(beside, bag.patches))) for bag in bags])
+            write_bags(temporary, bags, beside)
     if patches:
         with atomic_file(patches_beside(table)) as temporary:
-            write_patches(temporary, [patch._replace(path=beside(patch.path)) for patch in patches])
+            write_patches(temporary, patches, beside)
 
 
 def _write_record(imported: Imported, mpp: float, *, complete_only: bool) -> None:

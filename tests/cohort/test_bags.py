@@ -71,9 +71,9 @@ def test_a_list_of_no_split_and_a_file_that_is_no_json_are_refused(tmp_path):
 
 def test_bags_beside_a_table_come_back_as_paths_that_open(tmp_path):
     table = tmp_path / "cohort.csv"
-    write_bags(bags_beside(table), read_bag_list(bag_list(tmp_path)))
+    write_bags(bags_beside(table), read_bag_list(bag_list(tmp_path)), Path("patches"))
     (bag,) = read_bags(table, "type-2")
-    assert bag.patches[0] == tmp_path / "71" / "71_0_0_512.jpg"
+    assert bag.patches[0] == tmp_path / "patches" / "71" / "71_0_0_512.jpg"
     assert bag.label == 2
     with pytest.raises(CohortError, match="no usable bag of the task type-0") as caught:
         read_bags(table, "type-0")

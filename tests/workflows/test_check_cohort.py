@@ -204,9 +204,9 @@ def test_bags_are_held_against_the_table(table):
     bags = read_bags(table)
     train = next(bag for bag in bags if bag.split == "train")
     bags.append(train._replace(split="test"))
-    here = table.parent
+    here = table.parent / "bcnb"
     relative = [b._replace(patches=tuple(p.relative_to(here) for p in b.patches)) for b in bags]
-    write_bags(bags_beside(table), relative)
+    write_bags(bags_beside(table), relative, Path("bcnb"))
     errors = {(where, fact) for severity, where, fact in found(table) if severity == "error"}
     leak = f"Patient {train.patient_id} has bags in train and test: what was trained on would be tested on."
     assert ("bags type-0", leak) in errors
