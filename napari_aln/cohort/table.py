@@ -170,7 +170,13 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
     """
     lines, unusable = read_lines(path)
     if unusable:
-        raise next(iter(unusable.values()))
+        first = next(iter(unusable.values()))
+        if len(unusable) == 1:
+            raise first
+        raise CohortError(
+            f"{first.fact} {len(unusable) - 1} more line(s) are not usable either.",
+            f"{first.next_step} `napari-aln cohort check` names them all.",
+        ) from first
     seen: dict[str, CohortRow] = {}
     for _, row in lines:
         first = seen.setdefault(row.patient_id, row)

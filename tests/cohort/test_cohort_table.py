@@ -58,6 +58,16 @@ def test_a_bad_cell_is_named_beside_a_good_row(tmp_path, old, new, told):
     assert caught.value.next_step
 
 
+def test_several_bad_lines_are_counted(tmp_path):
+    bad = GOOD.replace("61", "610")
+    table = write(
+        tmp_path / "cohort.csv", HEADER + bad + GOOD.replace("7,", "8,", 1) + bad.replace("7", "9", 1)
+    )
+    with pytest.raises(CohortError, match=r"line 2, column age_years.* 1 more line") as caught:
+        read_cohort(table)
+    assert "cohort check" in caught.value.next_step
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
