@@ -57,6 +57,7 @@ class OpenList(QObject):
         self.current: WorkItem | None = None  # whose slide is under review
         self.reader_id = review.remembered.reader_id
         self._asked: Path | None = None
+        self._seen_by_nobody: set[int] = set()  # slides whose numbers were shown before a reader was named
         self._marked: object = None  # list, number and slide that were last noted as open
         self._scales: dict[object, ListScale | str] = {}
         self.collecting = self._job("collect", self._on_collected)
@@ -91,7 +92,7 @@ class OpenList(QObject):
 
     def create(self, path: Path, *, blinded: bool, classes: Sequence[str]) -> None:
         """Write an empty list and open it in place of the one before."""
-        with self._telling():
+        with self._telling(path):
             WorkList.create(path, blinded=blinded, classes=classes).close()
             self.open(path)
 
@@ -104,6 +105,7 @@ class OpenList(QObject):
             if self.work_list is not None:
                 self.work_list.close()
             self.work_list, self.missing = opened, ()
+            self._seen_by_nobody.clear()
             self.refresh()
             self._on_slide()
             self.looking.start(partial(_look_for, self.items))
@@ -135,13 +137,15 @@ class OpenList(QObject):
 
     def export_study(self, path: Path) -> None:
         """Write the tables of the reader study."""
-        from napari_aln.workflows.reader_study import export_reader_study
+        from napari_aln.workflows.reader_study import export_reader_study, performances, reader_cases
 
         with self._telling():
             if self.work_list is None:
                 raise OPEN_FIRST
             table, cases = export_reader_study(self.work_list, path)
-            self.told.emit(f"Exported {table.name} and {cases.name}.")
+            judged = performances(reader_cases(self.work_list))
+            empty = " No patient has both a call and a reference standard: it holds no measures."
+            self.told.emit(f"Exported {table.name} and {cases.name}.{'' if judged else empty}")
 
     # Slides
 
@@ -198,6 +202,9 @@ class OpenList(QObject):
         self.reader_id = reader_id
         with self._telling():
             self._review.remembered.remember_reader(reader_id)
+            for item_id in self._seen_by_nobody if self.work_list is not None and reader_id else ():
+                self.work_list.note_shown(item_id, reader_id)
+            self._seen_by_nobody.clear()
         self.refresh()
 
     def store_call(self, aln_class: str, confidence: float | None, comment: str) -> bool:
@@ -209,6 +216,8 @@ class OpenList(QObject):
                 self.work_list.store_call(own, self.reader_id, aln_class, confidence, comment)
                 stored = True
         self.refresh()
+        if stored:
+            self.told.emit("Your call is stored.")
         return stored
 
     def n_slides_of_patient(self) -> int:
@@ -249,8 +258,11 @@ class OpenList(QObject):
 
     def _gate(self, showing: bool) -> str:
         reason = self.why_withheld()
-        if reason or not showing or self.work_list is None or self.current is None or not self.reader_id:
+        if reason or not showing or self.work_list is None or self.current is None:
             return reason
+        if not self.reader_id:
+            self._seen_by_nobody.add(self.current.item_id)
+            return ""
         try:
             self.work_list.note_shown(self.current.item_id, self.reader_id)
         except AlnError as error:
@@ -320,6 +332,7 @@ class OpenList(QObject):
         with self._telling():
             self.work_list.record_runs(self.current.item_id, summaries)
         self._scales.clear()
+        self.changed.emit()
 
     def _on_saved(self, place: Path) -> None:
         slide = self._state.slide
@@ -346,7 +359,8 @@ class OpenList(QObject):
             known = len(found.slides) - added
             words = [f"{added} slide{'s' * (added != 1)} added"]
             words += [f"{known} in the list already"] if known else []
-            words += [f"{len(found.patients)} patients known by the table"] if found.patients else []
+            n_patients = len(found.patients)
+            words += [f"{n_patients} patient{'s' * (n_patients != 1)} in the table"] if n_patients else []
             self.told.emit(", ".join(words) + ".")
         self._on_slide()
         self.looking.start(partial(_look_for, self.items))

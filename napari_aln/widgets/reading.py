@@ -211,7 +211,8 @@ class Reading(QWidget):
         self.panel.set_list(title, own.reader_id)
         self.panel.set_rows([self._row(item) for item in own.items])
         show_if(self.call_section, bool(own.items))
-        self.form.set_classes(work_list.classes)
+        if self.isVisible():
+            self.form.set_classes(work_list.classes)  # in its window, where the order of Tab is known
         self._show_call()
         self._show_patient()
 
@@ -233,6 +234,7 @@ class Reading(QWidget):
         if now != self._item_id:
             self._item_id = now
             self.form.clear()
+            self.panel.set_note("")
         if item is None:
             self.form.set_slide("", "Open a slide of the list first.", ())
             return

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.worklist import WorkList
+from napari_aln.store.worklist_records import NewSlide
 from napari_aln.widgets.panels.labels import WarningNote
 from napari_aln.widgets.panels.new_list_dialog import NewListDialog
 from napari_aln.workflows.demo import SLIDE, sample_path
@@ -166,6 +167,12 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     assert nothing_is_shown(hands)
     assert hands.warnings() == []
 
+    line = own.part(QLineEdit, "call_comment")
+    line.setFocus()
+    own.press("call_class_1", QRadioButton)
+    line.setFocus()
+    hands.qtbot.keyClick(line, Qt.Key.Key_Tab)
+    assert own.dock.window().focusWidget() is own.part(QPushButton, "call_store")
     own.call(1, "dense")
     hands.until(lambda: "dlcnbc-ws" in hands.dock.results.cards)
     assert not note.isVisible()
@@ -197,6 +204,9 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     hands.until(lambda: "dlcnbc-ws" in hands.dock.results.cards)
 
     # One colour scale for both slides.
+    hands.dock.map.map_combo.setFocus()
+    hands.qtbot.keyClick(hands.dock.map.map_combo, Qt.Key.Key_Home)
+    own_limits = tuple(hands.viewer.layers["map"].contrast_limits)
     combo = hands.dock.map.scaling_combo
     hands.dock.reveal("Map")
     hands.click(combo)
@@ -208,7 +218,14 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_PageUp, Qt.KeyboardModifier.AltModifier)
     own.wait_open(folder / "a.tif")
     hands.run("whole-slide")
+    hands.dock.map.map_combo.setFocus()
+    hands.qtbot.keyClick(hands.dock.map.map_combo, Qt.Key.Key_Home)
+    assert hands.state.shown == ("dlcnbc-ws", "attention_slide")
     assert tuple(hands.viewer.layers["map"].contrast_limits) == pytest.approx(on_b)
+    hands.state.scale_by("unscaled")
+    on_a = tuple(hands.viewer.layers["map"].contrast_limits)
+    assert on_a != pytest.approx(own_limits)
+    assert on_b == pytest.approx((min(on_a[0], own_limits[0]), max(on_a[1], own_limits[1])))
 
     # What cannot be opened says why and is no longer waited for.
     own.press("list_unread")
@@ -229,3 +246,73 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     assert "dense" in text
     assert "a.tif" not in text
     assert len(hands.errors()) == 1
+
+
+def test_lists_in_trouble_and_slides_that_moved(hands, folder, ws_bundle, tmp_path):
+    own = ListHands(hands)
+    foreign, newer = tmp_path / "foreign.alnlist", tmp_path / "newer.alnlist"
+    foreign.write_bytes(b"SQLite format 3 it is not")
+    WorkList.create(newer).close()
+    with sqlite3.connect(newer) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    hands.drop(folder, onto=own.dock)
+    assert hands.banner().startswith("No work list is open.")
+    for path, told in ((foreign, "foreign.alnlist is"), (newer, "newer.alnlist was written by a newer")):
+        before = path.read_bytes()
+        hands.drop(path)
+        assert hands.banner().startswith(told)
+        assert path.read_bytes() == before
+        assert own.said("list_title")[0].startswith("A work list keeps slides")
+
+    # Not blinded: numbers are shown at once, and the call says that they were known.
+    path = tmp_path / "open.alnlist"
+    with WorkList.create(path) as made:
+        slides = [folder / "a.tif", folder / "b.tif"]
+        made.add([NewSlide(slide, "P1") for slide in slides])
+    hands.drop(path, onto=own.dock)
+    hands.until(lambda: len(own.rows()) == 2)
+    assert own.dock.window().focusWidget() is own.part(QLineEdit, "list_reader")
+    hands.drop(foreign, onto=own.dock)
+    assert own.said("list_title")[0].startswith("open.alnlist · not blinded")  # it stays open
+    hands.write(own.part(QLineEdit, "list_reader"), "r1")
+    hands.qtbot.keyClick(own.part(QLineEdit, "list_reader"), Qt.Key.Key_Return)
+    own.press("list_next")
+    own.wait_open(folder / "a.tif")
+    hands.load(ws_bundle)
+    hands.fill_patient()
+    hands.run("whole-slide")
+    assert "1 of 2 slides" in own.said("patient_numbers")[0]
+
+    # Another window writes: the call is not lost, and is stored once the file is free.
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    own.call(1, "kept")
+    assert "open.alnlist is being written by another window" in hands.banner()
+    assert str(tmp_path) not in hands.banner()
+    assert own.rows()[0][4] == ""
+    other.execute("COMMIT")
+    other.close()
+    own.press("call_store")
+    assert own.rows()[0][4] == "N(+)"
+    assert "“kept”, with the model's numbers known" in own.said("call_former")[0]
+
+    # With hidden names nothing says which file or patient it is.
+    hands.click(hands.part(QCheckBox, "slide_hide_names"))
+    assert own.rows()[0][2] == "Patient 1"
+    assert own.rows()[0][1].startswith("slide-")
+    assert own.rows()[1][1] == "Slide 2"
+    hands.click(hands.part(QCheckBox, "slide_hide_names"))
+
+    # A slide that moved is found by what it holds.
+    (folder / "a.tif").rename(tmp_path / "elsewhere.tif")
+    hands.drop(path, onto=own.dock)
+    hands.until(lambda: own.said("list_missing") == [] and own.part(QPushButton, "list_find").isVisible())
+    own.press("list_find")
+    own.answer_files(tmp_path)
+    hands.until(lambda: own.rows()[0][1] == "elsewhere.tif")
+    hands.until(lambda: not own.dock.list.looking.is_running)
+    assert not own.part(QPushButton, "list_find", shown=False).isVisible()
+    with WorkList(path) as after:
+        assert [call.comment for call in after.calls(1)] == ["kept"]
+        assert after.results(1, "r1")[0].map_limits["probability"] == (0.0, 1.0)

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.tab_order import put_in_place
 from napari_aln.widgets.panels.wheel import guard_wheel
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class CallForm(QWidget):
             choice.toggled.connect(self._enable)
             self.group.addButton(choice, number)
             self._choices.addWidget(choice)
+        put_in_place(self, [*self.group.buttons(), self.confidence_box, self.comment_line, self.store_button])
 
     def set_slide(self, about: str, why_not: str | None, calls: Sequence[Call]) -> None:
         """Say whose call is asked for, why none can be made, and which the reader made before."""

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 COLUMNS = ("#", "Slide", "Patient", "State", "Call")
 NO_LIST = "A work list keeps slides to be read, your calls and what the models said. Make one, or open one."
 NO_SLIDES = "No slide yet: press Add, or drop slides, a folder or a cohort table here."
-NUMBER_PX, STATE_PX, CALL_PX = 26, 44, 52
+NUMBER_PX, PATIENT_PX, STATE_PX, CALL_PX = 24, 56, 44, 52
 LEAST_ROWS = 4
+TABLE_STRETCH = 1000  # it takes what room there is
 
 
 class Row(NamedTuple):
@@ -90,7 +91,7 @@ class Rows(QAbstractTableModel):
             return str((row.item_id, *row[1:])[index.column()])
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
             return row.help_text
-        if role == Qt.ItemDataRole.FontRole and row.is_open:
+        if role == Qt.ItemDataRole.FontRole and row.is_open and COLUMNS[index.column()] in ("#", "Slide"):
             font = QFont()
             font.setBold(True)
             return font
@@ -131,7 +132,7 @@ class SlideTable(QTableView):
         header.setMinimumSectionSize(20)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((0, NUMBER_PX), (2, CALL_PX), (3, STATE_PX), (4, CALL_PX)):
+        for column, width in ((0, NUMBER_PX), (2, PATIENT_PX), (3, STATE_PX), (4, CALL_PX)):
             header.resizeSection(column, width)
         self.doubleClicked.connect(self._on_double_click)
 
@@ -201,11 +202,13 @@ class WorkListPanel(QWidget):
         self.rows = Rows()
         self.table = SlideTable(self.rows)
         self.table.opened.connect(self.slide_requested)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self.table, TABLE_STRETCH)
         self.empty = TextLabel(NO_SLIDES)
         layout.addWidget(self.empty)
         layout.addLayout(self._build_steps())
         layout.addLayout(self._build_work())
+        layout.addStretch(1)  # without a table all else stays at the top
+        self.set_working("")
 
     def _build_steps(self) -> QHBoxLayout:
         steps = QHBoxLayout()
@@ -282,8 +285,9 @@ class WorkListPanel(QWidget):
         self.cancel_button.setVisible(bool(text))
 
     def set_note(self, text: str) -> None:
-        """Say what was done."""
-        self.progress.set_text(text)
+        """Say what was done, unless something is being done."""
+        if self.cancel_button.isHidden():
+            self.progress.set_text(text)
 
     def _on_reader(self) -> None:
         self.reader_changed.emit(self.reader_line.text())
