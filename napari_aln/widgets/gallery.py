@@ -15,7 +15,7 @@ from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.panels.gallery_panel import GalleryPanel
 from napari_aln.widgets.shown import ShownMap
 from napari_aln.workflows import review as steps
-from napari_aln.workflows.gallery import Ranking, ranked
+from napari_aln.workflows.gallery import DIFFERENCE, Ranking, ranked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +113,8 @@ class Gallery(QWidget):
             return
         scores = self.state.scores_of(self.state.shown[0])
         both = ranked(shown.table, shown.all_values, scores, self.review.hotspots.n)
-        self.panel.set_patches(self._title(shown), shown.style.unit, mpp, *both)
+        is_attention = self.state.shown[1].startswith("attention")
+        self.panel.set_patches(self._title(shown), shown.style.unit, mpp, *both, of_attention=is_attention)
         missing = []
         places = dict.fromkeys(patch.l0_rect for patches in both for patch in patches)
         for place in places:
@@ -199,7 +200,7 @@ class Gallery(QWidget):
         runs = (run, *(other for other in pair or () if other != run))
         live = [state.live.get(each) for each in runs]
         return Ranking(
-            map_name=f"difference_{name}" if state.difference else name,
+            map_name=f"{DIFFERENCE}{name}" if state.difference else name,
             quantity=shown.style.quantity,
             unit=shown.style.unit,
             runs=tuple(state.record_of(each) for each in runs),

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from napari_aln.cohort.writing import harmless
 from napari_aln.geometry import Rect
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_folder, storing
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 TOP_N = 12
 PATCHES_CSV = "patches.csv"
 WEIGHTS = ("attention_slide", "attention_bag", "contribution", "probability", "entropy")
+DIFFERENCE = "difference_"  # begins the name of a map that is the difference of two runs
 INCH_UM = 25_400.0
 
 
@@ -69,7 +71,7 @@ class Ranking:
     Attributes
     ----------
     map_name
-        A key of `MAP_STYLES`, or that with ``difference_`` before it.
+        A key of `MAP_STYLES`, after `DIFFERENCE` where it is one.
     quantity, unit
         As the legend says them, scaling included.
     runs
@@ -157,7 +159,7 @@ def export_patches(
         for patch, read in zip(patches, read_patches(slide, [p.l0_rect for p in patches]), strict=True):
             row = {"file": _file_name(patch)} | _facts(patch, mpp, ranking, read.rgb)
             _write_png(read.rgb, folder / row["file"], mpp, row)
-            rows.append(row)
+            rows.append({name: harmless(value) for name, value in row.items()})
             yield read
         with (folder / PATCHES_CSV).open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, list(rows[0]))
@@ -182,7 +184,7 @@ def _file_name(patch: RankedPatch) -> str:
 def _facts(patch: RankedPatch, mpp: Mpp, ranking: Ranking, rgb: NDArray[np.uint8]) -> dict[str, Any]:
     """Return what is known of a patch, as a row of the table and the text in its picture."""
     x, y, width, height = patch.l0_rect
-    notice = f"{RESEARCH_NOTICE} {ATTENTION_NOTICE}" if "attention" in ranking.map_name else RESEARCH_NOTICE
+    is_attention = ranking.map_name.removeprefix(DIFFERENCE).startswith("attention")
     return {
         "slide": ranking.alias,
         "slide_quick_hash": ranking.slide_hash,
@@ -210,7 +212,7 @@ def _facts(patch: RankedPatch, mpp: Mpp, ranking: Ranking, rgb: NDArray[np.uint8
         "run": "; ".join(record.run for record in ranking.runs),
         "model": "; ".join(record.model_name for record in ranking.runs),
         "model_sha256": "; ".join(record.model_sha256 for record in ranking.runs),
-        "notice": notice,
+        "notice": f"{RESEARCH_NOTICE} {ATTENTION_NOTICE}" if is_attention else RESEARCH_NOTICE,
     }
 
 

@@ -30,6 +30,7 @@ THEMES = ("dark", "light")
 STATES = (
     "empty", "failed", "asking", "associated", "help", "open", "mask",
     "running", "cancelled", "one", "two", "attention", "top", "x10", "x40", "signed",
+    "gallery",
 )  # fmt: skip
 PATIENCE_S = 300.0
 
@@ -163,6 +164,31 @@ class Walk:
         for _ in range(dock.map.map_combo.findData("contribution")):
             QTest.keyClick(dock.map.map_combo, Qt.Key.Key_Down)
         self.grab("signed")
+        if self.wants("gallery"):
+            self.gallery()
+
+    def gallery(self) -> None:
+        """Top and bottom patches of the map, one of them flown to, two more chosen."""
+        from qtpy.QtCore import Qt
+
+        self.press(Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
+        gallery = self.dock.side_docks.held("gallery")
+        serve(300)
+        self.wait(lambda: not gallery.reading.is_running)
+        self.click_tile("highest", 1, Qt.KeyboardModifier.NoModifier)
+        for end, place in (("highest", 2), ("lowest", 0)):
+            self.click_tile(end, place, Qt.KeyboardModifier.ControlModifier)
+        self.grab("gallery")
+        self.press(Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
+
+    def click_tile(self, end: str, place: int, modifier: object) -> None:
+        """Click a picture of the gallery."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        strip = self.dock.side_docks.held("gallery").panel.strips[end]
+        at = strip.visualItemRect(strip.item(place)).center()
+        QTest.mouseClick(strip.viewport(), Qt.MouseButton.LeftButton, modifier, at)
 
     def fill_in_patient(self) -> None:
         """Type the demonstration patient's values."""

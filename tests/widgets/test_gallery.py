@@ -109,7 +109,7 @@ def answered(hands, tissue_slide, ws_bundle, roi_bundle, roi_file):
     return hands
 
 
-def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monkeypatch):
+def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monkeypatch, tmp_path):
     hands, state = answered, answered.state
     read = []
     real_read = steps.read_patches
@@ -134,7 +134,7 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
         assert [p.rank for p in patches] == list(range(1, 13))
         np.testing.assert_array_equal([p.l0_rect[:2] for p in patches], scores.table.l0_xy[order[:12]])
         np.testing.assert_array_equal([p.value for p in patches], values[order[:12]])
-        assert tiles.texts(end)[0].startswith("1  ")
+        assert tiles.texts(end)[0] == f"1  {shown_value(values[order[0]])}"
     with open_slide(tissue_slide) as slide:
         for rect in read:
             pixels = slide.read_region(rect[:2], 0, (round(rect.width), round(rect.height)))
@@ -147,7 +147,7 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     for quantity in ("attention over the slide", "contribution", "probability"):
         assert quantity in tip
     assert tiles.panel.notice.text() == f"{ATTENTION_NOTICE} {RESEARCH_NOTICE}"
-    assert "x uniform" in tiles.texts("highest")[0]
+    assert tiles.panel.headings["highest"].text() == "Highest · x uniform"
     window = hands.viewer.window._qt_window
     right = hands.dock.parentWidget().mapTo(window, QPoint()).x()
     below = tiles.gallery.mapTo(window, QPoint(tiles.gallery.width(), 0)).x()
@@ -208,11 +208,11 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     assert state.shown[1] == "attention_bag"
     assert hands.review.scene.framed is None
     assert not hands.viewer.layers["patch"].visible
-    hands.until(lambda: "within bags" in tiles.panel.title.shown_text() and tiles.full())
+    hands.until(lambda: "within bags" in tiles.panel.title.text() and tiles.full())
     assert len(set(read)) == len(read)
     n_read = len(read)
     QTest.keyClick(combo, Qt.Key.Key_Up)
-    hands.until(lambda: "over the slide" in tiles.panel.title.shown_text() and tiles.full())
+    hands.until(lambda: "over the slide" in tiles.panel.title.text() and tiles.full())
     assert len(read) == n_read
     np.testing.assert_array_equal(
         [p.value for p in tiles.patches("highest")], values[from_the_top(values)[:12]]
@@ -221,15 +221,45 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     # Values as they would be now.
     for _ in range(combo.findData("contribution")):
         QTest.keyClick(combo, Qt.Key.Key_Down)
-    hands.until(lambda: "contribution" in tiles.panel.title.shown_text() and tiles.full())
+    hands.until(lambda: "contribution" in tiles.panel.title.text() and tiles.full())
     assert tiles.panel.notice.text() == RESEARCH_NOTICE
-    assert "log-odds" in tiles.texts("lowest")[0]
+    assert tiles.panel.headings["lowest"].text() == "Lowest · log-odds"
     before = [p.value for p in tiles.patches("highest")]
     hands.write(hands.part(QLineEdit, "clinical_age"), "31")
     hands.until(lambda: [p.value for p in tiles.patches("highest")] != before and tiles.full())
     now = state.scores_of(run).contribution
     assert [p.value for p in tiles.patches("highest")] == sorted(now, reverse=True)[:12]
-    assert "as it would be now" in tiles.panel.title.shown_text()
+    assert "as it would be now" in tiles.panel.title.text()
+
+    # Patches of a difference; those chosen are written, then all.
+    hands.write(hands.part(QLineEdit, "clinical_age"), "52")
+    hands.click(hands.part(QPushButton, "compare_difference"))
+    hands.until(lambda: tiles.panel.title.text().startswith("difference of contribution") and tiles.full())
+    if sys.platform == "linux":  # elsewhere the system's own file dialog takes no keys of ours
+        tiles.click("lowest", 0)
+        tiles.click("highest", 1, CTRL)
+        tiles.export_to(tmp_path)
+        hands.until(lambda: tiles.panel.note.text().startswith("Written to "))
+        (place,) = tmp_path.glob("slide-*")
+        assert place.name in tiles.panel.note.text()
+        with (place / "patches.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["end"], row["rank"]) for row in rows] == [("highest", "2"), ("lowest", "1")]
+        assert {row["map"] for row in rows} == {"difference_contribution"}
+        assert {row["run"] for row in rows} == {"dlcnbc-ws; dlcnbc"}
+        patch = tiles.patches("lowest")[0]
+        assert float(rows[1]["value"]) == patch.value < 0
+        pixels = tiles.gallery.kept.get(state.slide.info.quick_hash, patch.l0_rect)
+        with Image.open(place / rows[1]["file"]) as picture:
+            np.testing.assert_array_equal(picture, pixels)
+        assert not any(tissue_slide.stem in path.name for path in place.iterdir())
+        assert tissue_slide.stem not in (place / "patches.csv").read_text(encoding="utf-8")
+        tiles.qtbot.keyClick(tiles.panel.strips["lowest"], Qt.Key.Key_Escape)
+        assert tiles.panel.export_button.text() == "Export all…"
+        assert hands.review.scene.framed is None
+        (tmp_path / "again").mkdir()
+        tiles.export_to(tmp_path / "again")
+        hands.until(lambda: len(list(tmp_path.glob("again/*/*.png"))) == 24)
 
     # The slide goes, and with it the patches.
     tiles.click("highest", 0)
@@ -240,3 +270,24 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_N, SHIFT)
     assert "No map is shown" in "\n".join(hands.log())
     assert hands.errors() == []
+
+
+def test_the_patch_asked_for_longest_ago_goes_first():
+    kept, rgb = KeptPatches(most_bytes=2 * 12), np.zeros((2, 2, 3), np.uint8)
+    here, there, beyond = (Rect(x, 0, 2, 2) for x in (0, 2, 4))
+    kept.put("a", here, rgb)
+    kept.put("a", there, rgb)
+    kept.put("a", here, rgb + 1)
+    kept.put("a", beyond, rgb)
+    assert kept.get("a", there) is None
+    assert kept.get("a", here).max() == 1
+    assert kept.get("b", here) is None  # of another slide
+    kept.put("b", here, np.zeros((9, 9, 3), np.uint8))  # larger than all there is room for
+    assert kept.get("b", here) is not None
+    assert kept.get("a", here) is None
+
+
+def test_values_are_written_as_the_legend_says_them():
+    assert shown_value(-0.03456, "log-odds") == "−0.0346 log-odds"
+    assert shown_value(0.5, "0 to 1") == "0.5"
+    assert shown_value(float("nan"), "bits") == "none"

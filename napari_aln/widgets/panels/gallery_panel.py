@@ -20,9 +20,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
-from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.labels import INFO_COLOUR
 from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
 from napari_aln.workflows.maps import MAP_STYLES
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from napari_aln.geometry import Mpp, Rect
     from napari_aln.workflows.gallery import End, RankedPatch
 
-SIZES_PX = {"Small": 72, "Medium": 104, "Large": 256}
+SIZES_PX = {"Small": 92, "Medium": 144, "Large": 256}
 """Sides of a tile's picture on the screen."""
 MOST_PATCHES = 100
 TITLES: dict[End, str] = {"highest": "Highest", "lowest": "Lowest"}
@@ -55,10 +56,8 @@ MOVES = (
 )
 SEVERAL = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
 PATCH_ROLE = int(Qt.ItemDataRole.UserRole)
-TILE_STYLE = """
-QListWidget::item { border: 2px solid transparent; }
-QListWidget::item:selected { border: 2px solid palette(highlight); }
-"""
+CHOSEN_STYLE = f"QListWidget::item:selected {{ background-color: {INFO_COLOUR}; color: white; }}"
+LONGEST_TEXT = "100  −0.000123"
 
 
 class Strip(QListWidget):
@@ -79,7 +78,8 @@ class Strip(QListWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setUniformItemSizes(True)
         self.setWordWrap(False)
-        self.setSpacing(1)
+        self.setStyleSheet(CHOSEN_STYLE)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         leave_keys(self)  # writing keys are the window's
 
     def patch_of(self, item: QListWidgetItem) -> RankedPatch:
@@ -90,6 +90,10 @@ class Strip(QListWidget):
     def items(self) -> list[QListWidgetItem]:
         """Return all tiles, in their order."""
         return [self.item(row) for row in range(self.count())]
+
+    def sizeHint(self) -> QSize:
+        """Return room for one row."""
+        return QSize(3 * self.gridSize().width(), self.minimumHeight())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Visit a tile that was clicked without Ctrl or Shift."""
@@ -164,10 +168,10 @@ class GalleryPanel(QWidget):
         self.set_patches("", "", None, (), ())
 
     def _head(self, number: int) -> QHBoxLayout:
-        self.title = TextLabel(bold=True)
+        self.title = QElidingLabel()
         self.title.setObjectName("gallery_map")
-        self.title.setWordWrap(False)
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.title.setTextFormat(Qt.TextFormat.PlainText)
+        self.title.setStyleSheet("font-weight: bold;")
         self.note = QLabel()
         self.note.setObjectName("gallery_note")
         self.number = QSpinBox()
@@ -177,6 +181,7 @@ class GalleryPanel(QWidget):
         self.number.setRange(1, MOST_PATCHES)
         self.number.setValue(number)
         self.number.setKeyboardTracking(False)
+        self.number.setMaximumWidth(96)
         guard_wheel(self.number)
         self.number.valueChanged.connect(self.number_changed)
         self.size = QComboBox()
@@ -215,6 +220,8 @@ class GalleryPanel(QWidget):
         mpp: Mpp | None,
         highest: Sequence[RankedPatch],
         lowest: Sequence[RankedPatch],
+        *,
+        of_attention: bool = False,
     ) -> None:
         """Show patches in place of those before; pictures and choices of those that stay are kept.
 
@@ -228,11 +235,14 @@ class GalleryPanel(QWidget):
             Of level 0, for the places in µm.
         highest, lowest
             The most extreme first.
+        of_attention
+            Whether the map is one of attention, which is easily taken for something else.
         """
-        self.title.set_text(title or NO_MAP)
+        self.title.setText(title or NO_MAP)
         self.title.setToolTip(title)
-        attention = "attention" in title
-        self.notice.setText(f"{ATTENTION_NOTICE} {RESEARCH_NOTICE}" if attention else RESEARCH_NOTICE)
+        for end, heading in self.headings.items():
+            heading.setText(f"{TITLES[end]} · {unit}" if unit else TITLES[end])
+        self.notice.setText(f"{ATTENTION_NOTICE} {RESEARCH_NOTICE}" if of_attention else RESEARCH_NOTICE)
         ends: dict[End, Sequence[RankedPatch]] = {"highest": highest, "lowest": lowest}
         there = {patch.l0_rect for patches in ends.values() for patch in patches}
         self._pictures = {place: picture for place, picture in self._pictures.items() if place in there}
@@ -252,9 +262,9 @@ class GalleryPanel(QWidget):
             strip.clearSelection()
             for row, (item, patch) in enumerate(zip(strip.items(), patches, strict=True)):
                 item.setData(PATCH_ROLE, patch)
-                item.setText(f"{patch.rank}  {shown_value(patch.value, unit)}")
+                item.setText(f"{patch.rank}  {shown_value(patch.value)}")
                 item.setToolTip(_tip(patch, unit, mpp))
-                item.setIcon(QIcon(self._pictures.get(patch.l0_rect, self._blank)))
+                item.setIcon(_icon(self._pictures.get(patch.l0_rect, self._blank)))
                 item.setSelected(patch.l0_rect in chosen)
                 if patch.l0_rect == current_place:
                     strip.setCurrentRow(row, QItemSelectionModel.SelectionFlag.NoUpdate)
@@ -265,7 +275,7 @@ class GalleryPanel(QWidget):
         for strip in self.strips.values():
             for item in strip.items():
                 if strip.patch_of(item).l0_rect == place:
-                    item.setIcon(QIcon(picture))
+                    item.setIcon(_icon(picture))
 
     def has_picture(self, place: Rect) -> bool:
         """Whether a picture of this patch is shown."""
@@ -319,7 +329,7 @@ class GalleryPanel(QWidget):
         self._pictures.clear()
         for strip in self.strips.values():
             for item in strip.items():
-                item.setIcon(QIcon(self._blank))
+                item.setIcon(_icon(self._blank))
         self.size_changed.emit()
 
     def _set_edge(self) -> None:
@@ -327,11 +337,12 @@ class GalleryPanel(QWidget):
         self._blank = QPixmap(edge, edge)
         self._blank.fill(Qt.GlobalColor.transparent)
         text = self.fontMetrics()
-        width = max(edge + 10, text.horizontalAdvance("12  −0.00123 log-odds") + 6)
+        width = max(edge, text.horizontalAdvance(LONGEST_TEXT)) + 8
         for strip in self.strips.values():
             strip.setIconSize(QSize(edge, edge))
             strip.setGridSize(QSize(width, edge + text.height() + 12))
             strip.setMinimumHeight(min(edge, SIZES_PX["Medium"]) + text.height() + 16)
+            strip.updateGeometry()
 
     def _show_export(self) -> None:
         n = sum(len(strip.selectedItems()) for strip in self.strips.values())
@@ -340,12 +351,19 @@ class GalleryPanel(QWidget):
         self.export_button.setEnabled(there and not self._exporting)
 
 
-def shown_value(value: float, unit: str) -> str:
+def shown_value(value: float, unit: str = "") -> str:
     """Return a value as the legend would say it; a range such as "0 to 1" is no unit to write behind it."""
     if not math.isfinite(value):
         return "none"
     number = f"{value:.3g}".replace("-", MINUS)
-    return number if " to " in unit else f"{number} {unit.split(' on ')[0]}"
+    return f"{number} {unit}" if unit and " to " not in unit else number
+
+
+def _icon(picture: QPixmap) -> QIcon:
+    """Return a picture that keeps its colours when it is chosen: a stain must not turn blue."""
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon
 
 
 def _tip(patch: RankedPatch, unit: str, mpp: Mpp | None) -> str:

@@ -25,9 +25,11 @@ class _WheelGuard(QObject):
 
 class _KeyGuard(QObject):
     def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent) and event.text().strip():
-            event.ignore()  # the window takes it
-            return True
+        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
+            text = event.text()
+            if text.strip() and text.isprintable():  # Esc is text to Qt, and the control's own
+                event.ignore()  # the window takes it
+                return True
         return False
 
 
