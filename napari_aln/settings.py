@@ -213,9 +213,7 @@ class RecipeSettings(TrainingSettings):
     dropout: float = _setting(
         0.25, "Dropout", "Share of values dropped while training; 0.5 in the reference.", ge=0.0, lt=1.0
     )
-    class_weights: bool = _setting(
-        True, "Class weights", "Let classes weigh the same, however many patients."
-    )
+    class_weights: bool = _setting(True, "Class weights", "Classes weigh the same, however many patients.")
     batch: int = _setting(16, "Batch", "Bags a step; 1 in the papers.", "bags", ge=1, le=4096)
     bags_per_epoch: int = _setting(
         8, "Bags", "Bags drawn from each patient in an epoch, anew in each.", "bags", ge=1, le=1000
@@ -270,6 +268,11 @@ class SplitSettings(_Settings):
         "Method",
         "official: keep the table's own split. holdout: test, then validation out of the rest. kfold: each "
         "patient is tested once.",
+    )
+    task: str | None = _setting(
+        None,
+        "Task",
+        "For official: take the split of the reference's bag lists of this task, for example type-1.",
     )
     folds: int = _setting(5, "Folds", "Of kfold; one table each.", ge=2, le=50)
     test_share: float = _setting(0.2, "Test share", "Of all patients, for holdout.", gt=0.0, lt=1.0)

@@ -6,14 +6,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_aln.cohort.bags import read_bags
 from napari_aln.cohort.splits import split_patients
 from napari_aln.cohort.table import placed_beside, read_cohort, write_cohort
 from napari_aln.cohort.writing import table_suffix
+from napari_aln.errors import CohortError, UsageError
 from napari_aln.store.atomic import atomic_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_aln.cohort.table import Split
     from napari_aln.settings import SplitSettings
 
 
@@ -42,7 +45,7 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
     Raises
     ------
     UsageError
-        The name of `out` says no format.
+        The name of `out` says no format; or a task is given with another method than official.
     CohortError
         The table cannot be used or divided so.
     StoreError
@@ -50,7 +53,15 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
     """
     suffix = table_suffix(out)
     rows = read_cohort(table, several_slides=True)
-    divided = split_patients(rows, settings)
+    if settings.task is None:
+        divided = split_patients(rows, settings)
+    elif settings.method == "official":
+        divided = [_of_task(table, settings.task, {row.patient_id for row in rows})]
+    else:
+        raise UsageError(
+            f"--task names a split of the data set, and {settings.method} draws one.",
+            "Add --method official.",
+        )
     folds = range(1, len(divided) + 1)
     several = settings.method == "kfold"
     tables = tuple(out.with_name(f"{out.stem}-fold{n}{out.suffix}") if several else out for n in folds)
@@ -62,6 +73,19 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
         with atomic_file(place) as temporary:
             write_cohort(temporary, placed, suffix)
         classes = {row.patient_id: getattr(row, settings.stratify_by) for row in rows}
-        counts.append(Counter((split, str(classes[patient_id])) for patient_id, split in splits.items()))
+        counts.append(Counter((split, classes[patient_id] or "") for patient_id, split in splits.items()))
     without = dict.fromkeys(row.patient_id for row in rows if row.patient_id not in divided[0])
     return Divided(tables, tuple(counts), tuple(without))
+
+
+def _of_task(table: Path, task: str, patient_ids: set[str]) -> dict[str, Split]:
+    """Return the split of a task's bag lists, for patients of the table; others have none."""
+    splits: dict[str, Split] = {}
+    for bag in read_bags(table, task):
+        if splits.setdefault(bag.patient_id, bag.split) != bag.split:
+            raise CohortError(
+                f"The bag lists of {task} name patient {bag.patient_id} in {splits[bag.patient_id]} and "
+                f"{bag.split}: what was trained on would be tested on.",
+                "Fetch the bag lists again, then import anew.",
+            )
+    return {patient_id: split for patient_id, split in splits.items() if patient_id in patient_ids}
