@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["open_slide", "predict"]
 
 _HOMES = {"open_slide": "napari_aln.slides", "predict": "napari_aln.workflows.predict"}
+_ROOMS = ("evaluation",)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562: whatever stands there)
+    if name in _ROOMS:
+        return importlib.import_module(f"napari_aln.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'napari_aln' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -110,9 +110,35 @@ def split(
         console.print(_patients_table(str(path), counts))
     if ids := divided.without_class:
         console.print(
-            f"[yellow]{_count(len(ids), 'patient')}[/] without a {settings.stratify_by}, and so in no split: "
+            f"[yellow]{_count(len(ids), 'patient')}[/] without a "
+            f"{'bag of that task' if settings.task else settings.stratify_by}, and so in no split: "
             f"{escape(named(ids))}"
         )
+
+
+@app.command()
+def baseline(
+    table: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort table with splits.")],
+    out: Annotated[Path, typer.Argument(metavar="SCORES", help="Scores to write, for evaluate: .csv ...")],
+    against: Annotated[
+        Literal["N(+)", "N+(1-2)", "N+(>2)"], typer.Option(help="What is told from N0.")
+    ] = "N(+)",
+    fill_clinical: Annotated[
+        bool,
+        typer.Option("--fill-clinical", help="Fill missing values: training mean, more frequent category."),
+    ] = False,
+) -> None:
+    """Predict from the five clinical values alone: logistic regression, fitted on the training patients."""
+    from napari_aln.records import RESEARCH_NOTICE
+    from napari_aln.workflows.baseline import clinical_baseline
+
+    done = clinical_baseline(table, out, against, fill_clinical=fill_clinical)
+    filled = f", {done.n_filled} with filled values" if done.n_filled else ""
+    Console(soft_wrap=True).print(
+        f"Wrote {out}: {_count(done.n_patients, 'patient')}{filled}, fitted on {done.n_train}. "
+        f"Judge it with: napari-aln evaluate {out} --out DIR. {RESEARCH_NOTICE}",
+        markup=False,
+    )
 
 
 def _show(table: Path, checked: Checked) -> None:

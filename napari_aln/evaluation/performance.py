@@ -354,7 +354,8 @@ def _row_numbers(row: Row) -> dict[str, Any]:
 
 
 def _published_cells(row: PublishedRow) -> tuple[str, ...]:
-    who = f"{row.model} ({row.source})", row.cohort, str(row.n), str(row.n_positive), "as published"
+    size = str(row.n or NOT_DEFINED), str(row.n_positive or NOT_DEFINED)
+    who = f"{row.model} ({row.source})", row.cohort, *size, "as published"
     return (*who, fraction(row.measures["auc"]), NOT_DEFINED, *measure_cells(row.measures))
 
 

@@ -26,7 +26,7 @@ class PublishedRow(NamedTuple):
     model: str
     cohort: str  # T, V, I-T
     group: str  # the class that stands against the others; N(+) with two
-    n: int
+    n: int | None  # None where the counts are not printed and do not follow from the measures
     n_positive: int | None
     measures: dict[str, Estimate]
 
@@ -80,9 +80,13 @@ def published_classes() -> list[PublishedRow]:
 
 def _rows(source: str, text: str) -> list[PublishedRow]:
     rows = []
+    n: int | None
+    n_positive: int | None
     for line in text.strip().splitlines():
         model, cohort, *cells = (cell.strip() for cell in line.split("|"))
         n, n_positive = _SIZES.get(cohort, (_SIZES["I-T"][0], None))
+        if source == SHKEMBI and cohort == "T":
+            n, n_positive = None, None
         measures = dict(zip(MEASURES, map(_estimate, cells), strict=False))
         rows.append(PublishedRow(source, model, cohort, "N(+)", n, n_positive, measures))
     return rows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_aln.errors import DeviceError
+from napari_aln.evaluation.operating_points import youden_threshold
 from napari_aln.mil.attribution import attention_slide, contribution, log_odds, patch_probability
 from napari_aln.mil.card import Metric, PrecisionCheck, Threshold
 from napari_aln.mil.scoring import PatchScorer
@@ -42,9 +43,8 @@ def measured_card(bundle: Bundle, rows: Sequence[CohortRow]) -> Generator[Progre
     exact = _Scorer(bundle, "fp32")
     card = bundle.card
     by_split = {split: [row for row in rows if row.split == split] for split in ("train", "val", "test")}
-    checked = by_split["train"][:: max(len(by_split["train"]) // _CHECK_SLIDES, 1)][:_CHECK_SLIDES]
     scored: dict[str, NDArray[np.float64]] = {}
-    total = len(by_split["val"]) + len(by_split["test"]) + len(checked)
+    total = len(by_split["val"]) + len(by_split["test"])
     done = 0
     for split in ("val", "test"):
         p = []
@@ -54,18 +54,8 @@ def measured_card(bundle: Bundle, rows: Sequence[CohortRow]) -> Generator[Progre
             yield Progress("measure", done, total)
         scored[split] = np.array(p)
     label = {split: np.array([row.is_positive for row in by_split[split]]) for split in scored}
-    threshold = youden(label["val"], scored["val"])
-    lossy = _lossy(bundle)
-    change, n_patches, faith = 0.0, 0, []
-    for row in checked:
-        features = exact.features(row)
-        faith.append(exact.faithfulness(row, features))
-        if lossy is not None:
-            change = max(change, exact.largest_change(row, features, lossy.features(row)))
-            n_patches += len(features)
-        done += 1
-        yield Progress("measure", done, total)
-    maps: tuple[MapName, ...] = ("attention_slide", "contribution", "probability")
+    threshold = youden_threshold(label["val"], scored["val"])
+    check, first_map = yield from checked_on(bundle, by_split["train"])
     return card.model_copy(
         update={
             "thresholds": (
@@ -76,17 +66,35 @@ def measured_card(bundle: Bundle, rows: Sequence[CohortRow]) -> Generator[Progre
                 *_metrics("test", label["test"], scored["test"], threshold),
                 *_metrics("validation", label["val"], scored["val"], threshold)[:1],
             ),
-            "precision_check": PrecisionCheck(
-                bf16_max_change=change,
-                n_patches=n_patches,
-                runtime=lossy.choice.runtime,
-                device=lossy.choice.device,
-            )
-            if lossy is not None and n_patches
-            else PrecisionCheck(),
-            "default_map": maps[int(np.argmax(np.mean(faith, axis=0)))],
+            "precision_check": check,
+            "default_map": first_map,
         }
     )
+
+
+def checked_on(
+    bundle: Bundle, rows: Sequence[CohortRow]
+) -> Generator[Progress, None, tuple[PrecisionCheck, MapName]]:
+    """Check bf16 and choose the first map on some of these slides; yield after each."""
+    exact, lossy = _Scorer(bundle, "fp32"), _lossy(bundle)
+    checked = rows[:: max(len(rows) // _CHECK_SLIDES, 1)][:_CHECK_SLIDES]
+    change, n_patches, faith = 0.0, 0, []
+    for done, row in enumerate(checked, start=1):
+        features = exact.features(row)
+        faith.append(exact.faithfulness(row, features))
+        if lossy is not None:
+            change = max(change, exact.largest_change(row, features, lossy.features(row)))
+            n_patches += len(features)
+        yield Progress("measure", done, len(checked))
+    maps: tuple[MapName, ...] = ("attention_slide", "contribution", "probability")
+    first_map = maps[int(np.argmax(np.mean(faith, axis=0)))] if faith else bundle.card.default_map
+    if lossy is None or not n_patches:
+        return PrecisionCheck(), first_map
+    choice = lossy.choice
+    check = PrecisionCheck(
+        bf16_max_change=change, n_patches=n_patches, runtime=choice.runtime, device=choice.device
+    )
+    return check, first_map
 
 
 class _Scorer:
@@ -166,14 +174,6 @@ def _lossy(bundle: Bundle) -> _Scorer | None:
         return _Scorer(bundle, "bf16")
     except DeviceError:
         return None
-
-
-def youden(positive: NDArray[np.bool_], p: NDArray[np.float64]) -> float:
-    """Return the threshold with the largest sensitivity + specificity, halfway between two scores."""
-    levels = np.unique(p)
-    cuts = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
-    gain = [np.mean(p[positive] >= cut) + np.mean(p[~positive] < cut) for cut in cuts]
-    return float(cuts[int(np.argmax(gain))])
 
 
 def _metrics(

@@ -21,9 +21,7 @@ from napari_aln.errors import CohortError, UsageError
 from napari_aln.mil.bundle import SUFFIX, open_bundle, save_bundle
 from napari_aln.mil.card import (
     BAG_SIZE,
-    ClinicalFields,
     ModelCard,
-    NumericField,
     PatchFilters,
     TrainingCohort,
 )
@@ -33,6 +31,7 @@ from napari_aln.records import Progress
 from napari_aln.settings import EngineSettings
 from napari_aln.slides import open_slide
 from napari_aln.store.atomic import check_writable, storing
+from napari_aln.workflows.clinical_statistics import clinical_fields
 from napari_aln.workflows.decode import decoded
 from napari_aln.workflows.prepare import patches_for, require_mpp, survey, usable_roi
 
@@ -148,7 +147,7 @@ def _plain_card(mode: Mode, rows: Sequence[CohortRow], settings: TrainSettings) 
         mode=mode,
         encoder=settings.encoder,
         pool="gap",
-        clinical=None if mode == "dlcnb" else _clinical_fields(trained_on),
+        clinical=None if mode == "dlcnb" else clinical_fields(trained_on),
         patch_px=PATCH_PX,
         mpp=MPP_UM,
         input_px=INPUT_PX,
@@ -168,30 +167,6 @@ def _plain_card(mode: Mode, rows: Sequence[CohortRow], settings: TrainSettings) 
         licence="CC0-1.0",
         intended_use="Research use only: to show and test the program. Not for any patient.",
         weights_dtype="fp16",
-    )
-
-
-def _clinical_fields(rows: Sequence[CohortRow]) -> ClinicalFields:
-    values = [row.clinical for row in rows]
-
-    def numeric(name: str) -> NumericField:
-        known = [value for c in values if (value := getattr(c, name)) is not None]
-        if len(set(known)) < 2:
-            raise CohortError(
-                f"The training patients' {name} is unknown or all the same.", "Fill in the clinical values."
-            )
-        return NumericField(mean=float(np.mean(known)), std=float(np.std(known)))
-
-    def negative_share(name: str) -> float | None:
-        known = [value for c in values if (value := getattr(c, name)) is not None]
-        return 1.0 - float(np.mean(known)) if known else None
-
-    return ClinicalFields(
-        age_years=numeric("age_years"),
-        tumor_size_cm=numeric("tumor_size_cm"),
-        er_negative_share=negative_share("er"),
-        pr_negative_share=negative_share("pr"),
-        her2_negative_share=negative_share("her2"),
     )
 
 

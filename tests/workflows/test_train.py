@@ -1,6 +1,5 @@
 """The small trainer end to end on a tiny synthetic cohort: what it writes, and what it refuses."""
 
-import math
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from napari_aln.errors import CohortError, StoreError, UsageError
 from napari_aln.geometry import Rect
 from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.settings import SynthesizeSettings, TrainSettings
-from napari_aln.workflows.measure_model import youden
 from napari_aln.workflows.train import _read, rendition, train
 
 COHORT = SynthesizeSettings(
@@ -155,14 +153,6 @@ def test_a_rendition_is_the_same_picture_stored_otherwise():
     assert ((ratio > 0.87) & (ratio < 1.13)).all()
     assert not np.array_equal(stored[0], stored[1])  # each patch draws its own
     np.testing.assert_array_equal(stored, rendition(pixels, np.random.default_rng(0)))
-
-
-def test_youden_of_a_counted_case():
-    positive = np.array([False, False, True, False, True, True])
-    p = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.8])
-    # From 0.5 on: 2/3 + 3/3; from 0.25 on: 3/3 + 2/3, as large, and the lower one comes first.
-    assert math.isclose(youden(positive, p), 0.25)
-    assert math.isclose(youden(positive, np.where(p == 0.3, 0.05, p)), 0.5)
 
 
 @pytest.mark.parametrize("mode", ["dlcnbc", "dlcnbc-ws"])

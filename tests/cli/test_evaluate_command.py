@@ -1,0 +1,116 @@
+"""``evaluate`` and ``cohort baseline`` as a user meets them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from napari_aln.cli import main
+from napari_aln.records import RESEARCH_NOTICE
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command in this process; return exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def scores(tmp_path):
+    lines = [
+        f"{n:02d},{n % 2},{0.3 + 0.3 * (n % 2) + 0.01 * n % 0.25:.3f},{'ab'[n % 4 < 2]}" for n in range(40)
+    ]
+    path = tmp_path / "scores.csv"
+    path.write_text("\n".join(["patient,label,score,site", *lines]))
+    return path
+
+
+def test_scores_become_a_folder(call, scores, tmp_path):
+    out = tmp_path / "out"
+    code, said, _ = call(
+        "evaluate",
+        scores,
+        "--compare",
+        scores,
+        "--subgroup",
+        "site",
+        "--published",
+        "--bootstraps",
+        100,
+        "--out",
+        out,
+    )
+    assert code == 0
+    assert RESEARCH_NOTICE in said
+    assert "left out" in said  # no validation patients, so no Youden
+    assert {"evaluation.html", "performance.csv", "subgroups.csv", "roc.svg"} <= {
+        p.name for p in out.iterdir()
+    }
+    comparison = (out / "comparison.csv").read_text(encoding="utf-8-sig")
+    assert "scores (1) vs. scores (2),all,40,1" in comparison
+    assert "Xu et al." in (out / "performance.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--bins", 1), "--bins 1"),
+        (("--sensitivity", 0), "--sensitivity 0"),
+        (("--subgroup", "ki67"), "no column ki67"),
+        (("--positive", "yes"), "no class yes"),
+        (("--compare", "gone.csv"), "gone.csv cannot be read"),
+        (("--validation", "gone.csv"), "gone.csv cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(call, scores, tmp_path, arguments, message):
+    code, _, error = call("evaluate", scores, *arguments, "--out", tmp_path / "out")
+    assert code == 2
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_class_alone_is_refused(call, tmp_path):
+    path = tmp_path / "n0.csv"
+    path.write_text("patient,label,score\n1,N0,0.2\n2,N0,0.4\n")
+    code, _, error = call("evaluate", path, "--out", tmp_path / "out")
+    assert code == 2
+    assert "no patient is N(+), so the AUC is not defined" in error
+
+
+def test_the_clinical_baseline_feeds_the_evaluation(call, tmp_path):
+    lines = ["patient_id,age_years,tumor_size_cm,er,pr,her2,label,split"]
+    for n in range(48):
+        label = ("N0", "N(+)")[n % 2]
+        split = ("train", "val", "test")[n // 2 % 3]
+        lines.append(f"{n:02d},{40 + n % 17},{1 + n % 7 * 0.3:.1f},+,-,{'+-'[n % 3 == 0]},{label},{split}")
+    cohort = tmp_path / "cohort.csv"
+    cohort.write_text("\n".join(lines))
+    code, said, _ = call("cohort", "baseline", cohort, tmp_path / "clinical.csv")
+    assert code == 0
+    assert "48 patients, fitted on 16" in said
+    assert RESEARCH_NOTICE in said
+    code, _, _ = call("evaluate", tmp_path / "clinical.csv", "--bootstraps", 100, "--out", tmp_path / "out")
+    assert code == 0
+
+
+def test_the_public_functions_are_found_and_the_import_is_light():
+    program = (
+        "import sys, napari_aln\n"
+        "e = napari_aln.evaluation\n"
+        "heavy = {'numpy', 'scipy', 'pandas', 'torch', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert e.confusion_metrics(68, 39, 16, 95)['sens'].value > 0.8\n"
+        "assert e.auc_interval([0, 1, 1], [0.1, 0.2, 0.3]).value == 1.0\n"
+        "assert e.delong_test([0, 0, 1, 1], [0, 2, 1, 3], [0, 2, 1, 3]) == 1.0\n"
+        "assert not {'pandas', 'torch', 'matplotlib'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
