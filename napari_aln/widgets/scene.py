@@ -48,6 +48,7 @@ class Scene:
         What they show.
     """
 
+    slide_leaving = Signal()  # what others have laid on it is to go first
     slide_removed = Signal()
     trouble = Signal(object)  # a slide that can no longer be read
     noted = Signal(str)  # a line for the log
@@ -83,6 +84,7 @@ class Scene:
 
     def show_slide(self, slide: Slide) -> None:
         """Show a slide alone; what lay on the one before goes with it."""
+        self.slide_leaving.emit()
         self.unframe()
         for layer in (self.map, self.mask, self.regions, self.patch):
             layer.clear()
@@ -212,7 +214,10 @@ class Scene:
         self.guard.close()
         for layer in (self.map, self.mask, self.regions, self.patch, self.slide):
             layer.close()
-        self._viewer.canvas.background_color_override = None  # the viewer may go on without us
+
+    def leave(self) -> None:
+        """Give a viewer that goes on without us its background back."""
+        self._viewer.canvas.background_color_override = None
 
     def take_out(self, layer: Layer) -> None:
         """Remove a layer that napari made of a slide: the slide takes its place."""
@@ -231,6 +236,7 @@ class Scene:
 
     def _on_slide_removed(self) -> None:
         self._viewer.canvas.background_color_override = None
+        self.slide_leaving.emit()
         self.unframe()
         for layer in (self.map, self.mask, self.regions, self.patch):
             layer.clear()
