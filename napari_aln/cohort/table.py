@@ -170,13 +170,13 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
     """
     lines, unusable = read_lines(path)
     if unusable:
-        first = next(iter(unusable.values()))
+        told = next(iter(unusable.values()))
         if len(unusable) == 1:
-            raise first
+            raise told
         raise CohortError(
-            f"{first.fact} {len(unusable) - 1} more line(s) are not usable either.",
-            f"{first.next_step} `napari-aln cohort check` names them all.",
-        ) from first
+            f"{told.fact} {len(unusable) - 1} more line(s) are not usable either.",
+            f"{told.next_step} `napari-aln cohort check` names them all.",
+        ) from told
     seen: dict[str, CohortRow] = {}
     for _, row in lines:
         first = seen.setdefault(row.patient_id, row)
