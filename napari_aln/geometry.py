@@ -86,6 +86,12 @@ def world_um_to_l0(world_yx_um: ArrayLike, mpp: Mpp) -> Float64:
     return l0_xy
 
 
+def length_um(l0_xy: ArrayLike, mpp: Mpp) -> float:
+    """Return how long the line through (n, 2) level-0 pixels is, in micrometres."""
+    steps_um = np.diff(np.multiply(l0_xy, mpp, dtype=np.float64), axis=0)
+    return float(np.hypot(steps_um[:, 0], steps_um[:, 1]).sum())
+
+
 def px_at(size_px: float, from_mpp: float, to_mpp: float) -> float:
     """Return how many pixels of `to_mpp` span `size_px` pixels of `from_mpp`."""
     return size_px * from_mpp / to_mpp

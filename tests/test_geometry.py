@@ -12,6 +12,7 @@ from napari_aln.geometry import (
     Mpp,
     l0_to_level,
     l0_to_world_um,
+    length_um,
     level_to_l0,
     plausible_mpp,
     px_at,
@@ -80,3 +81,11 @@ def test_possible_resolutions_pass(value):
 def test_impossible_resolutions_count_as_missing(value):
     assert plausible_mpp(value, 0.5) is None
     assert plausible_mpp(0.5, value) is None
+
+
+def test_a_line_is_as_long_as_both_scales_say():
+    assert length_um([(10, 10), (16, 10)], Mpp(0.5, 0.25)) == 3.0
+    assert length_um([(10, 10), (10, 26)], Mpp(0.5, 0.25)) == 4.0
+    assert length_um([(10, 10), (16, 26)], Mpp(0.5, 0.25)) == 5.0
+    assert length_um([(0, 0), (6, 16), (0, 0)], Mpp(0.5, 0.25)) == 10.0
+    assert length_um([(3, 4)], Mpp(0.5, 0.5)) == 0.0

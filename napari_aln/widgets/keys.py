@@ -52,6 +52,7 @@ KEYS = (
     Key("Shift-U", "Shift+U", "Next slide without your call", lambda dock: dock.step_in_list(1, unread=True)),
     Key("Alt-PageDown", "Alt+Page down", "Next slide of the list", lambda dock: dock.step_in_list(1)),
     Key("Alt-PageUp", "Alt+Page up", "The slide before it", lambda dock: dock.step_in_list(-1)),
+    Key("Shift-M", "Shift+M", "Measure a line; Esc ends it", lambda dock: dock.measuring.toggle()),
     Key(UNDO_KEY, "Ctrl+Z", "Take the last change of the ROI back", lambda dock: dock.review.roi.undo()),
     Key(REDO_KEY, "Ctrl+Shift+Z", "Make it again", lambda dock: dock.review.roi.redo()),
     Key("F1", "F1", "All keys", lambda dock: dock.show_help()),

@@ -67,6 +67,7 @@ class RoiEditing(QObject):
         self._brush.removed.connect(self._on_layer_removed)
         state.slide_changed.connect(self._on_slide)
         scene.view_changed.connect(self._on_view)
+        scene.slide_leaving.connect(self._on_slide_leaving)
 
     @property
     def can_undo(self) -> bool:
@@ -176,8 +177,11 @@ class RoiEditing(QObject):
         self.tool = NO_TOOL
         self.changed.emit()
 
-    def _on_slide(self) -> None:
+    def _on_slide_leaving(self) -> None:
         self._brush.clear()
+        self.outlines.layer.clear()
+
+    def _on_slide(self) -> None:
         self.tool = NO_TOOL
         self._history.reset(self._state.regions)
         if self._state.regions:  # the same slide was opened again

@@ -6,13 +6,13 @@ lines.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from napari.layers import Surface
 from napari.utils import Colormap
 
-from napari_aln.widgets.layers.held import RANK, HeldLayer
+from napari_aln.widgets.layers.held import HeldLayer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from napari_aln.widgets.layers.placement import Frame
 
-SLIDE_RANK = 0  # below all of ours
 LEAST_CHANGE = 0.05  # of the zoom, before lines are drawn anew
 BLACK = (0.0, 0.0, 0.0, 1.0)
 FACES = np.array([[0, 1, 2], [1, 3, 2]])  # of a line's four corners
@@ -34,7 +33,7 @@ class Look(NamedTuple):
 
 
 class LinesLayer(HeldLayer):
-    """Lines on the slide; they go with it.
+    """Lines on the slide.
 
     Parameters
     ----------
@@ -90,11 +89,6 @@ class LinesLayer(HeldLayer):
                 self._layer.data = self._mesh()  # it may have changed since
             if self._layer.visible != visible:
                 self._layer.visible = visible
-
-    def _on_removed(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
-        super()._on_removed(event)
-        if event.value.metadata.get(RANK) == SLIDE_RANK:
-            self.clear()
 
     def _draw(self) -> None:
         if self._layer is not None and self._visible:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 LONGEST_UNBROKEN = 12
+UM_PER_MM = 1000
 ZERO_WIDTH_SPACE = "\u200b"
 NARROW_SPACE = "\u202f"  # does not break
 WARNING_COLOUR = "#d08700"  # both stand out on napari's light and dark backgrounds
@@ -29,6 +30,13 @@ def breakable(text: str) -> str:
 def count(number: int) -> str:
     """Return a number with narrow spaces between thousands."""
     return f"{number:,}".replace(",", NARROW_SPACE)
+
+
+def length_text(um: float) -> str:
+    """Return a length: micrometres below one millimetre, millimetres from there on."""
+    if round(um) >= UM_PER_MM:
+        return f"{um / UM_PER_MM:.2f} mm"
+    return f"{um:.1f} µm" if round(um, 1) < 100 else f"{um:.0f} µm"
 
 
 def show_if(widget: QWidget, wanted: bool) -> None:
@@ -53,6 +61,8 @@ class TextLabel(QLabel):
 
     def set_text(self, text: str) -> None:
         """Show a text; none hides the label."""
+        if text == getattr(self, "_text", None):
+            return  # a label that gets a text lays its panel out anew
         self._text = text
         self.setText(breakable(text))
         self.setAccessibleName(text)

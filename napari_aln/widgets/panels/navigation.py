@@ -7,6 +7,7 @@ from functools import partial
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
+from napari_aln.widgets.panels.labels import TextLabel, show_if
 from napari_aln.widgets.panels.overview_map import OverviewMap
 
 POWERS = (5, 10, 20, 40)
@@ -18,12 +19,14 @@ SIDE_DOCKS = {
 
 
 class Navigation(QWidget):
-    """Asks for a place, a magnification, the whole slide, napari's layers, or help."""
+    """Asks for a place, a magnification, the whole slide, napari's layers, the measure tool, or help."""
 
     magnify_requested = Signal(float)
     fit_requested = Signal()
     layers_toggled = Signal(bool)
     side_dock_toggled = Signal(str, bool)  # a key of `SIDE_DOCKS`
+    measure_toggled = Signal(bool)
+    measure_cleared = Signal()
     help_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -52,13 +55,19 @@ class Navigation(QWidget):
         self.layers_button.toggled.connect(self.layers_toggled)
         buttons.addWidget(self.layers_button, 1, 2, 1, 2)
         self.help_button = QToolButton()
-        self.help_button.setText("?")
+        self.help_button.setText("? Keys")
         self.help_button.setObjectName("show_help")
         self.help_button.setAccessibleName("All keys")
         self.help_button.setToolTip("All keys (F1)")
         self.help_button.setSizePolicy(self.layers_button.sizePolicy())
         self.help_button.clicked.connect(self.help_requested)
-        buttons.addWidget(self.help_button, 3, 3)
+        buttons.addWidget(self.help_button, 3, 2, 1, 2)
+        self.measure_button = QPushButton("Measure")
+        self.measure_button.setObjectName("measure")
+        self.measure_button.setCheckable(True)
+        self.measure_button.setToolTip("Drag a line on the slide to see its length; Esc ends it (Shift+M)")
+        self.measure_button.toggled.connect(self.measure_toggled)
+        buttons.addWidget(self.measure_button, 3, 0, 1, 2)
         self.side_buttons: dict[str, QPushButton] = {}
         for place, (name, (title, tip)) in enumerate(SIDE_DOCKS.items()):
             side_button = QPushButton(title)
@@ -70,8 +79,17 @@ class Navigation(QWidget):
             self.side_buttons[name] = side_button
         self.zoom_text = QLabel()
         self.zoom_text.setObjectName("magnification")
-        buttons.addWidget(self.zoom_text, 3, 0, 1, 3)
-        buttons.setRowStretch(4, 1)
+        buttons.addWidget(self.zoom_text, 4, 0, 1, 4)
+        self.measured_text = TextLabel(bold=True)
+        self.measured_text.setObjectName("measured")
+        buttons.addWidget(self.measured_text, 5, 0, 1, 3)
+        self.measure_clear = QPushButton("Clear")
+        self.measure_clear.setObjectName("measure_clear")
+        self.measure_clear.setAccessibleName("Clear the measured line")
+        self.measure_clear.setMinimumWidth(20)
+        self.measure_clear.clicked.connect(self.measure_cleared)
+        buttons.addWidget(self.measure_clear, 5, 3)
+        buttons.setRowStretch(6, 1)
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 4, 4, 0)
         row.setSpacing(8)
@@ -79,11 +97,13 @@ class Navigation(QWidget):
         row.addLayout(buttons, 1)
         self.overview.set_picture(None)
         self.set_power(None)
+        self.set_measured(on=False, text="")
         self.set_ready(slide_open=False, scaled=False)
 
     def set_ready(self, *, slide_open: bool, scaled: bool) -> None:
         """Say whether there is a slide, and whether its µm/px is known."""
-        self.fit_button.setEnabled(slide_open)
+        for part in (self.fit_button, self.measure_button):
+            part.setEnabled(slide_open)
         for button in self.power_buttons:
             button.setEnabled(slide_open and scaled)
 
@@ -91,7 +111,15 @@ class Navigation(QWidget):
         """Say what objective the view looks through; None: that is not known. And at which hotspot."""
         now = "" if power is None else f"Now {power:.2g}x"
         self.zoom_text.setText(f"{now} · {hotspot}" if hotspot else now)
+        show_if(self.zoom_text, bool(self.zoom_text.text()))
         self.zoom_text.setToolTip("" if power is None else f"{10 / power:.2g} µm on a pixel of the screen")
+
+    def set_measured(self, *, on: bool, text: str) -> None:
+        """Show whether the measure tool is in hand, and what was measured. Does not emit."""
+        with QSignalBlocker(self.measure_button):
+            self.measure_button.setChecked(on)
+        self.measured_text.set_text(text)
+        show_if(self.measure_clear, bool(text))
 
     def set_layers_shown(self, shown: bool) -> None:
         """Show whether napari's layer list is open. Does not emit."""
