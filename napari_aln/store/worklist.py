@@ -11,22 +11,12 @@ The list holds local paths and patient ids: it is the user's own file, never par
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from napari_aln.errors import WorkListError
 from napari_aln.records import Clinical
-from napari_aln.store.worklist_file import (
-    BUSY_S,
-    SCHEMA_VERSION,
-    create_file,
-    open_file,
-    stored_path,
-    translated,
-    writing,
-)
+from napari_aln.store.worklist_file import BUSY_S, SCHEMA_VERSION, Clock, ListFile, create_file, now_utc
 from napari_aln.store.worklist_records import (
     BINARY,
     Call,
@@ -39,8 +29,7 @@ from napari_aln.store.worklist_records import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Container, Iterable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Container, Iterable, Sequence
     from pathlib import Path
 
     from napari_aln.errors import AlnError
@@ -50,11 +39,7 @@ _ITEM = "SELECT id, path, quick_hash, patient, roi, state, failure, next_step, o
 _CALL = "SELECT slide, reader, aln_class, confidence, comment, made_at, model_seen_at FROM call"
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-class WorkList:
+class WorkList(ListFile):
     """An open work list. Use one in each thread; opening takes milliseconds.
 
     Parameters
@@ -72,10 +57,8 @@ class WorkList:
         The file is missing, something else, newer, damaged or locked. It is left as it was.
     """
 
-    def __init__(self, path: Path, *, busy_s: float = BUSY_S, clock: Callable[[], datetime] = _now) -> None:
-        self.path = path.absolute()
-        self._clock = clock
-        self._db = open_file(self.path, busy_s)
+    def __init__(self, path: Path, *, busy_s: float = BUSY_S, clock: Clock = now_utc) -> None:
+        super().__init__(path, busy_s, clock)
         blinded, classes = self._rows("SELECT blinded, classes FROM study")[0]
         self.blinded = bool(blinded)
         self.classes: tuple[str, ...] = tuple(json.loads(classes))
@@ -95,16 +78,6 @@ class WorkList:
         """
         create_file(path, blinded=blinded, classes=tuple(classes))
         return cls(path)
-
-    def close(self) -> None:
-        """Release the file."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     # -- slides and patients ---------------------------------------------------------------------------
 
@@ -422,30 +395,6 @@ class WorkList:
         with self._writing() as db:
             self._release(db, item_id, reader_id)
         return self._of_patient("reference", item_id)
-
-    # -- the file --------------------------------------------------------------------------------------
-
-    def together(self) -> AbstractContextManager[object]:
-        """Do everything in the block as one step: all of it or nothing, and with one wait for the disk."""
-        return self._writing()
-
-    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
-        return nullcontext(self._db) if self._db.in_transaction else writing(self._db, self.path)
-
-    def _rows(self, sql: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
-        with translated(self.path):
-            return self._db.execute(sql, named or values).fetchall()
-
-    def _stamp(self) -> str:
-        """Return the time, later than every other one in the list even where the computer's clock is not."""
-        last = time_of(self._rows("SELECT last_stamp FROM study")[0][0])
-        now = max(self._clock().astimezone(UTC), last + timedelta(microseconds=1))
-        stamp = now.isoformat(timespec="microseconds")
-        self._db.execute("UPDATE study SET last_stamp = ?", (stamp,))
-        return stamp
-
-    def _stored(self, path: Path | None) -> bytes | None:
-        return None if path is None else stored_path(self.path, path)
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -10,16 +10,20 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
 
 from napari_aln.errors import StoreError, WorkListError
 from napari_aln.store.atomic import atomic_file
+from napari_aln.store.worklist_records import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+Clock = Callable[[], datetime]
 SCHEMA_VERSION = 2  # 1 knew no colour scales of a run's maps; it becomes 2 with the next run that is recorded
 APPLICATION_ID = 0x414C4E31  # "ALN1", in the file's header
 BUSY_S = 5.0
@@ -199,3 +203,59 @@ def _damaged(path: Path) -> WorkListError:
             "name and open the copy.",
         )
     return WorkListError(f"{path} is damaged; it was not changed.", "Restore it from a backup.")
+
+
+def now_utc() -> datetime:
+    """Return the time, with its zone."""
+    return datetime.now(UTC)
+
+
+class ListFile:
+    """An open file: rows out, changes in as one step, each with a later time stamp.
+
+    Parameters
+    ----------
+    path
+        The file.
+    busy_s
+        How long to wait while another window writes.
+    clock
+        Tells the time, with its zone.
+    """
+
+    def __init__(self, path: Path, busy_s: float, clock: Clock) -> None:
+        self.path = path.absolute()
+        self._clock = clock
+        self._db = open_file(self.path, busy_s)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def together(self) -> AbstractContextManager[object]:
+        """Do everything in the block as one step: all of it or nothing, and with one wait for the disk."""
+        return self._writing()
+
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return contextlib.nullcontext(self._db) if self._db.in_transaction else writing(self._db, self.path)
+
+    def _rows(self, sql: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
+        with translated(self.path):
+            return self._db.execute(sql, named or values).fetchall()
+
+    def _stamp(self) -> str:
+        """Return the time, later than every other one in the list even where the computer's clock is not."""
+        last = time_of(self._rows("SELECT last_stamp FROM study")[0][0])
+        now = max(self._clock().astimezone(UTC), last + timedelta(microseconds=1))
+        stamp = now.isoformat(timespec="microseconds")
+        self._db.execute("UPDATE study SET last_stamp = ?", (stamp,))
+        return stamp
+
+    def _stored(self, path: Path | None) -> bytes | None:
+        return None if path is None else stored_path(self.path, path)

@@ -202,9 +202,10 @@ class OpenList(QObject):
         self.reader_id = reader_id
         with self._telling():
             self._review.remembered.remember_reader(reader_id)
-            for item_id in self._seen_by_nobody if self.work_list is not None and reader_id else ():
-                self.work_list.note_shown(item_id, reader_id)
-            self._seen_by_nobody.clear()
+            if self.work_list is not None and reader_id:
+                for item_id in self._seen_by_nobody:
+                    self.work_list.note_shown(item_id, reader_id)
+                self._seen_by_nobody.clear()
         self.refresh()
 
     def store_call(self, aln_class: str, confidence: float | None, comment: str) -> bool:

@@ -1,10 +1,12 @@
 """The work list: nothing is lost, nothing is handed out too early, and a file in trouble is left alone."""
 
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -141,6 +143,41 @@ def test_an_open_list_hands_numbers_out_and_notes_it(tmp_path):
         assert work_list.store_call(1, "r1", "N(+)").model_seen_at is not None
 
 
+def test_a_scale_for_all_slides_counts_what_the_reader_may_see(blinded):
+    model = run().model
+    for item, ends in ((A, (0.0, 4.0)), (B, (-1.0, 3.0)), (C, (0.0, 9.0))):
+        blinded.record_runs(item, [replace(run(), map_limits={"attention_slide": (0.0, 99.0)})])
+        blinded.record_runs(item, [replace(run(), map_limits={"attention_slide": ends})])  # the newest counts
+    blinded.record_runs(D, [replace(run(sha="b" * 64), map_limits={"attention_slide": (0.0, 50.0)})])
+    assert blinded.map_limits("attention_slide", {model}, "r1") == ()
+    blinded.store_call(A, "r1", "N0")
+    assert blinded.map_limits("attention_slide", {model}, "r1") == ()  # the patient has another slide
+    blinded.store_call(B, "r1", "N0")
+    assert blinded.map_limits("attention_slide", {model}, "r1") == ((0.0, 4.0), (-1.0, 3.0))
+    assert blinded.map_limits("attention_slide", {model}, "r2") == ()
+    assert blinded.map_limits("entropy", {model}, "r1") == ()
+
+
+def test_a_list_of_the_first_schema_is_read_and_goes_on(tmp_path, blinded):
+    blinded.record_runs(C, [run(0.8)])
+    blinded.close()
+    with sqlite3.connect(tmp_path / "study.alnlist") as db:
+        (summary,) = db.execute("SELECT summary FROM run").fetchone()
+        old = {name: value for name, value in json.loads(summary).items() if name != "map_limits"}
+        db.execute("UPDATE run SET summary = ?", (json.dumps(old),))
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with WorkList(tmp_path / "study.alnlist") as again:
+        again.store_call(C, "r1", "N0")
+        assert again.results(C, "r1")[0].map_limits == {}
+        assert again.map_limits("entropy", {run().model}, "r1") == ()
+        again.record_runs(C, [replace(run(0.8), map_limits={"entropy": (0.0, 7.0)})])
+        assert again.map_limits("entropy", {run().model}, "r1") == ((0.0, 7.0),)
+    with sqlite3.connect(tmp_path / "study.alnlist") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    db.close()
+
+
 def test_time_never_runs_backwards_in_the_list(tmp_path, blinded):
     blinded.store_call(A, "r1", "N0")
     blinded.close()
@@ -227,7 +264,7 @@ def test_a_newer_list_is_left_as_it_is(tmp_path, blinded):
         db.execute("PRAGMA user_version = 3")
     db.close()
     before = path.read_bytes()
-    with pytest.raises(WorkListError, match=r"newer version \(schema 2") as caught:
+    with pytest.raises(WorkListError, match=r"newer version \(schema 3") as caught:
         WorkList(path)
     assert "Update napari-aln" in caught.value.next_step
     assert path.read_bytes() == before
