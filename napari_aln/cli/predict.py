@@ -88,8 +88,8 @@ def predict(
     clinical: Annotated[
         Path | None,
         typer.Option(
-            help="Cohort table (CSV) with a row for each slide or patient: patient_id, slide, age_years, "
-            "tumor_size_cm, er, pr, her2, roi; instead of --age etc.",
+            help="Cohort table (CSV, XLSX or Parquet) with a row for each slide or patient: patient_id, slide, "
+            "age_years, tumor_size_cm, er, pr, her2, roi; instead of --age etc.",
             readable=False,
         ),
     ] = None,

@@ -25,12 +25,14 @@ from qtpy.QtWidgets import (
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.result import shown_name
 from napari_aln.store.session import SESSION_SUFFIX
-from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES
+from napari_aln.widgets.clinical_values import ClinicalValues
+from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES, TABLE_SUFFIXES
 from napari_aln.widgets.drops import CanvasDrops, paths_of
 from napari_aln.widgets.keeping import Keeping
 from napari_aln.widgets.keys import Keys, help_groups
 from napari_aln.widgets.panels.associated_dialog import AssociatedDialog
 from napari_aln.widgets.panels.clinical_form import ClinicalForm
+from napari_aln.widgets.panels.clinical_table_dialog import ClinicalTableDialog
 from napari_aln.widgets.panels.compare_panel import ComparePanel
 from napari_aln.widgets.panels.forms import SettingsForm
 from napari_aln.widgets.panels.help_panel import HelpPanel
@@ -102,6 +104,7 @@ class ReviewDock(QWidget):
         self._build()
         self.window_look = WindowLook(self)
         self.keeping = Keeping(self.review, self.window_look)
+        self.clinical_values = ClinicalValues(self.review)
         self._drops = CanvasDrops(self.review.open_files)
         self._keys = Keys(viewer, self)
         self._wiring = Wiring(self)
@@ -109,6 +112,7 @@ class ReviewDock(QWidget):
             line.setAcceptDrops(False)  # a dropped slide is no text
         self.setAcceptDrops(True)
         self.destroyed.connect(self.keeping.close)  # first: it notes the last state
+        self.destroyed.connect(self.clinical_values.close)
         self.destroyed.connect(self.side_docks.close)
         self.destroyed.connect(self.split.close)  # before the slide that it shows is closed
         self.destroyed.connect(self.review.close)
@@ -207,6 +211,11 @@ class ReviewDock(QWidget):
         dialog.fileSelected.connect(lambda name: self.review.save_results(Path(name)))
         dialog.open()
 
+    def ask_for_table(self) -> None:
+        """Let the user pick a table of patients."""
+        patterns = " ".join(f"*{suffix}" for suffix in TABLE_SUFFIXES)
+        self._ask_for_files("Clinical values from a table", f"Tables ({patterns});;All files (*)")
+
     def ask_for_session(self) -> None:
         """Let the user pick a session file."""
         self._ask_for_files("Open a session", f"Sessions (*{SESSION_SUFFIX});;All files (*)")
@@ -272,6 +281,16 @@ class ReviewDock(QWidget):
             return
         dialog = MppDialog(self.review.state.name, slide_facts(slide.info)[:2], self)
         dialog.mpp_given.connect(self.review.set_mpp)
+        dialog.open()
+
+    def ask_for_patient(self) -> None:
+        """Ask whose values of the table the slide gets."""
+        values = self.clinical_values
+        if values.table is None or self.findChild(ClinicalTableDialog) is not None:
+            return
+        problems = () if self.review.state.hide_names else values.table.problems
+        dialog = ClinicalTableDialog(values.text(), values.table.clinical, problems, self)
+        dialog.patient_chosen.connect(values.take)
         dialog.open()
 
     def show_associated(self, images: Mapping[str, NDArray[np.uint8]]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 LIST_SUFFIX = ".alnlist"
-TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm")
+TABLE_SUFFIXES = (".csv", ".xlsx", ".xlsm")
 SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
 SLIDE_PATH = "napari_aln_slide"
 """Key in a layer's metadata: the slide's path, by which the review takes such a layer as its slide."""

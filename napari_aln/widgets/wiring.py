@@ -78,6 +78,8 @@ class Wiring:
         dock.clinical.changed.connect(
             lambda: review.set_clinical(dock.clinical.clinical(), dock.clinical.problem())
         )
+        dock.clinical.table_requested.connect(dock.ask_for_table)
+        dock.clinical.patient_requested.connect(dock.ask_for_patient)
         dock.roi.tool_requested.connect(review.roi.take)
         dock.roi.change_chosen.connect(review.roi.set_change)
         dock.roi.simplify_requested.connect(review.roi.simplify)
@@ -117,6 +119,9 @@ class Wiring:
         review.failed.connect(self._on_failed)
         review.told.connect(dock.log.add)
         review.mpp_wanted.connect(dock.ask_for_mpp)
+        review.table_asked.connect(dock.clinical_values.open)
+        dock.clinical_values.source_changed.connect(dock.clinical.set_source)
+        dock.clinical_values.choice_wanted.connect(dock.ask_for_patient)
         review.session_asked.connect(dock.keeping.open)
         dock.keeping.offered.connect(self._on_unfinished)
         dock.keeping.slide_moved.connect(self._on_slide_moved)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import shapely
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLineEdit
+from qtpy.QtWidgets import QDialogButtonBox, QLineEdit
 from window_hands import Hands
 
 from napari_aln.store.autosave import autosave_folder, recoverable
@@ -23,16 +23,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 LASSO = [(900, 700), (1900, 700), (1900, 1300), (900, 1300)]
-
-
-def answer_dialog(hands, path, accept):
-    hands.until(lambda: any(d.isVisible() for d in hands.dock.findChildren(QFileDialog)))
-    dialog = next(d for d in hands.dock.findChildren(QFileDialog) if d.isVisible())
-    line = dialog.findChild(QLineEdit, "fileNameEdit")
-    QApplication.clipboard().setText(str(path))
-    hands.qtbot.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
-    hands.qtbot.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
-    hands.qtbot.mouseClick(dialog.findChild(QDialogButtonBox).button(accept), hands.left)
 
 
 def scores_of(hands):
@@ -123,7 +113,7 @@ def test_a_saved_session_brings_everything_back(again, place):
     numbers, before = scores_of(hands), picture(hands)
     hands.click(hands.dock.slide_card.save_session_button)
     file = place / "s.alnsession"
-    answer_dialog(hands, place / "s", QDialogButtonBox.StandardButton.Save)
+    hands.answer_file_dialog(place / "s", QDialogButtonBox.StandardButton.Save)
     hands.until(lambda: "Saved s.alnsession." in hands.banner())
     assert file.exists()
 
@@ -150,13 +140,13 @@ def test_a_saved_session_brings_everything_back(again, place):
     (place / "Doe 1950.tif").rename(place / "moved.tif")
     (place / "ws.alnmodel").unlink()
     hands.click(hands.dock.slide_card.open_session_button)
-    answer_dialog(hands, file, QDialogButtonBox.StandardButton.Open)
+    hands.answer_file_dialog(file)
     hands.until(lambda: hands.dock.moved.isVisible())
     assert "Doe 1950.tif does not exist" in hands.dock.moved.text.shown_text()
     assert str(place) not in " ".join([hands.dock.moved.text.shown_text(), *hands.log()])
     assert len(hands.state.answers) == 2  # what was open stays open
     hands.click(hands.dock.moved.button("find"))
-    answer_dialog(hands, place / "moved.tif", QDialogButtonBox.StandardButton.Open)
+    hands.answer_file_dialog(place / "moved.tif")
     hands.until(lambda: "not restored whole" in hands.banner())
     assert "is no longer where it was" in hands.banner()
     assert list(hands.state.answers) == ["dlcnbc"]

@@ -11,7 +11,16 @@ import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QCheckBox, QLabel, QLineEdit, QRadioButton, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QDialogButtonBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QRadioButton,
+    QWidget,
+)
 from shiboken6 import isValid
 
 from napari_aln.widgets.panels.labels import TextLabel
@@ -151,6 +160,16 @@ class Hands:
         assert self.banner() == ""
         cards = self.dock.results.cards
         assert [run for run, card in cards.items() if known.get(run) is not card], "no new card"
+
+    def answer_file_dialog(self, path: Path, button=QDialogButtonBox.StandardButton.Open) -> None:
+        """Paste a path into the file dialog that is open, and confirm it."""
+        self.until(lambda: any(d.isVisible() for d in self.dock.findChildren(QFileDialog)))
+        dialog = next(d for d in self.dock.findChildren(QFileDialog) if d.isVisible())
+        line = dialog.findChild(QLineEdit, "fileNameEdit")
+        QApplication.clipboard().setText(str(path))
+        self.qtbot.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        self.qtbot.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+        self.qtbot.mouseClick(dialog.findChild(QDialogButtonBox).button(button), self.left)
 
     def close_window(self) -> None:
         """Close the window as its × does."""

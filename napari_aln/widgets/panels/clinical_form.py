@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QRadioButton, QWidget
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QRadioButton,
+    QWidget,
+)
 
 from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM, Clinical
-from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.labels import TextLabel, show_if
 
 STATUSES: tuple[tuple[bool | None, str, str], ...] = (
     (None, "unknown", "unknown"),
@@ -21,6 +30,8 @@ class ClinicalForm(QWidget):
     """Age, tumour size and receptors. Nothing is filled in beforehand."""
 
     changed = Signal()
+    table_requested = Signal()
+    patient_requested = Signal()  # another one of the table
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -38,6 +49,26 @@ class ClinicalForm(QWidget):
         self._receptors = {name: _StatusRow(name, grid) for name in ("er", "pr", "her2")}
         for row in self._receptors.values():
             row.group.idToggled.connect(self._on_status)
+        self.table_button = QPushButton("From table…")
+        self.table_button.setObjectName("clinical_table")
+        self.table_button.setAccessibleName("Clinical values from a table")
+        self.table_button.setToolTip(
+            "CSV or XLSX with a row for each patient, found by the slide's file name or chosen by you"
+        )
+        self.table_button.clicked.connect(self.table_requested)
+        self.patient_button = QPushButton("Choose patient…")
+        self.patient_button.setObjectName("clinical_patient")
+        self.patient_button.setToolTip("Take another patient's values from the table")
+        self.patient_button.clicked.connect(self.patient_requested)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.table_button, 1)
+        buttons.addWidget(self.patient_button, 1)
+        row_number = grid.rowCount()
+        grid.addLayout(buttons, row_number, 0, 1, 2)
+        self.source = TextLabel()
+        self.source.setObjectName("clinical_source")
+        grid.addWidget(self.source, row_number + 1, 0, 1, 2)
+        self.set_source("")
 
     def clinical(self) -> Clinical:
         """Return the values; unknown, and None too where the text is no possible value (see `problem`)."""
@@ -52,6 +83,11 @@ class ClinicalForm(QWidget):
             self._size.show_value(values.tumor_size_cm)
             for name, row in self._receptors.items():
                 row.show_status(getattr(values, name))
+
+    def set_source(self, text: str) -> None:
+        """Say which table the values come from; nothing: there is none."""
+        self.source.set_text(text)
+        show_if(self.patient_button, bool(text))
 
     def problem(self) -> str | None:
         """Return why a typed value cannot be used, or None."""

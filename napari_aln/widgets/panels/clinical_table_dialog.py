@@ -1,0 +1,141 @@
+"""Asks whose values a slide gets, where its file's name does not say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, QStringListModel, Qt, Signal
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QLineEdit, QListView, QVBoxLayout, QWidget
+
+from napari_aln.widgets.panels.clinical_form import STATUSES
+from napari_aln.widgets.panels.labels import TextLabel, WarningNote, count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_aln.records import Clinical
+
+EXPLANATION = "Nothing is guessed: ids are compared letter by letter, 007 is not 7."
+
+
+class ClinicalTableDialog(QDialog):
+    """Window-modal; show it with ``open()``. Emits `patient_chosen` when one was confirmed.
+
+    Parameters
+    ----------
+    why
+        Why it is asked.
+    patients
+        Patient id -> values.
+    problems
+        Lines that were left out.
+    """
+
+    patient_chosen = Signal(str)
+
+    def __init__(
+        self,
+        why: str,
+        patients: Mapping[str, Clinical],
+        problems: Sequence[str] = (),
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._patients = patients
+        self.setObjectName("clinical_table_dialog")
+        self.setWindowTitle("Whose values?")
+        self.setWindowModality(Qt.WindowModality.WindowModal)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(380)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(16, 16, 16, 12)
+        layout.setSpacing(8)
+        layout.addWidget(TextLabel(why, bold=True))
+        layout.addWidget(TextLabel(EXPLANATION))
+        if problems:
+            n = len(problems)
+            left_out = "1 line is" if n == 1 else f"{count(n)} lines are"
+            layout.addWidget(WarningNote(f"{left_out} left out: {problems[0]}{' …' if n > 1 else ''}"))
+        self.search_line = QLineEdit()
+        self.search_line.setObjectName("patient_search")
+        self.search_line.setPlaceholderText("Part of the id")
+        label = QLabel(f"&Patient, one of {count(len(patients))}")
+        label.setBuddy(self.search_line)
+        layout.addWidget(label)
+        layout.addWidget(self.search_line)
+        self._found = QSortFilterProxyModel(self)
+        self._found.setSourceModel(QStringListModel(list(patients), self))
+        self.list = QListView()
+        self.list.setObjectName("patient_list")
+        self.list.setAccessibleName("Patients")
+        self.list.setModel(self._found)
+        self.list.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
+        self.list.setUniformItemSizes(True)
+        self.list.setMinimumHeight(140)
+        layout.addWidget(self.list, 1)
+        self.values = TextLabel()
+        self.values.setObjectName("patient_values")
+        layout.addWidget(self.values)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        self.ok_button = buttons.button(QDialogButtonBox.StandardButton.Ok)
+        self.ok_button.setText("&Use these values")
+        for button in buttons.buttons():
+            button.setIcon(QIcon())  # the platform's are drawn for one theme
+        layout.addWidget(buttons)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        self.search_line.textChanged.connect(self._on_search)
+        self.list.selectionModel().currentChanged.connect(self._on_current)
+        self.list.doubleClicked.connect(self._on_double_click)
+        self._show()
+        self.search_line.setFocus()
+
+    def patient(self) -> str | None:
+        """Return the id that is chosen, or None."""
+        index = self.list.currentIndex()
+        return str(index.data()) if index.isValid() else None
+
+    def accept(self) -> None:
+        """Hand the patient up and close; while none is chosen, stay open."""
+        patient = self.patient()
+        if patient is None:
+            return
+        super().accept()
+        self.patient_chosen.emit(patient)
+
+    def _on_search(self, text: str) -> None:
+        self._found.setFilterFixedString(text.strip())
+        rows = range(self._found.rowCount())
+        exact = [i for i in map(self._index, rows) if i.data() == text.strip()]
+        self.list.setCurrentIndex(exact[0] if exact else QModelIndex())
+        self._show()
+
+    def _index(self, row: int) -> QModelIndex:
+        return self._found.index(row, 0)
+
+    def _on_current(self, _now: QModelIndex, _before: QModelIndex) -> None:
+        self._show()
+
+    def _on_double_click(self, _index: QModelIndex) -> None:
+        self.accept()
+
+    def _show(self) -> None:
+        patient = self.patient()
+        self.ok_button.setEnabled(patient is not None)
+        text = "No patient is chosen." if patient is None else values_of(self._patients[patient])
+        self.values.set_text(text)
+
+
+def values_of(clinical: Clinical) -> str:
+    """Return the five values as one line, units beside the numbers."""
+    signs = {known: sign for known, sign, _ in STATUSES}
+    age, size = clinical.age_years, clinical.tumor_size_cm
+    parts = [
+        "age unknown" if age is None else f"{age:g} years",
+        "tumour size unknown" if size is None else f"{size:g} cm",
+    ]
+    parts += [f"{name.upper()} {signs[getattr(clinical, name)]}" for name in ("er", "pr", "her2")]
+    return ", ".join(parts)
