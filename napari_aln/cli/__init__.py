@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
+SOME_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 

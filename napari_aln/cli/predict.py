@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_aln.cli import progress
+from napari_aln.cli import SOME_FAILED, progress
 from napari_aln.cli.flags import takes
 from napari_aln.errors import AlnError, RegionError, UsageError
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import SlideResult
 
-SOME_FAILED = 1
 BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 
@@ -88,7 +87,7 @@ def predict(
     clinical: Annotated[
         Path | None,
         typer.Option(
-            help="Cohort table (CSV, XLSX or Parquet) with a row for each slide or patient: patient_id, slide, "
+            help="Cohort table (CSV, XLSX, Parquet) with a row for each slide or patient: patient_id, slide, "
             "age_years, tumor_size_cm, er, pr, her2, roi; instead of --age etc.",
             readable=False,
         ),

@@ -12,18 +12,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from napari_aln.cli import INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari_aln import records
 
 Result = TypeVar("Result")
 
 
-def run(work: Generator[records.Progress, None, Result], title: str, *, resumable: bool = False) -> Result:
+def run(
+    work: Generator[records.Progress, None, Result],
+    title: str,
+    *,
+    resumable: bool = False,
+    describe: Callable[[records.Progress], str] | None = None,
+) -> Result:
     """Run a generator to its end with a progress bar on stderr, and return its result.
 
     Ctrl-C closes the generator and ends the program with code 130; `resumable` says that the work it has
-    done is kept.
+    done is kept. `describe` says what to show of a step, where that is more than its name.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -40,7 +46,7 @@ def run(work: Generator[records.Progress, None, Result], title: str, *, resumabl
             while True:
                 step = next(work)
                 rate = f"{step.per_second:.0f}/s" if step.per_second else ""
-                description = f"{title}: {step.step}"
+                description = f"{title}: {describe(step) if describe else step.step}"
                 bars.update(bar, description=description, completed=step.done, total=step.total, rate=rate)
         except StopIteration as end:
             result: Result = end.value

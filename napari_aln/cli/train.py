@@ -3,29 +3,97 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from napari_aln.cli import progress
+from napari_aln.cli import SOME_FAILED, progress
 from napari_aln.cli.flags import takes
-from napari_aln.settings import TrainSettings
+from napari_aln.settings import RecipeSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from napari_aln.mil.card import ModelCard
+    from napari_aln.records import Mode, Progress
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_CURVE_WIDTH = 24
 
 
-@takes(settings=TrainSettings)
+@takes({"class_weights": "--class-weights/--no-class-weights"}, settings=TrainSettings, recipe=RecipeSettings)
 def train(
-    cohort: Annotated[Path, typer.Argument(help="cohort.csv of a synthetic cohort.")],
+    cohort: Annotated[Path, typer.Argument(help="Cohort table with labels, splits and slides.")],
     mode: Annotated[Literal["dlcnb", "dlcnbc", "dlcnbc-ws"], typer.Option(help="What to train.")],
     out: Annotated[Path, typer.Option(help="The bundle to write, for example model.alnmodel.")],
+    frozen: Annotated[
+        bool,
+        typer.Option(
+            "--frozen",
+            help="Train a head on the pooled features of a trained encoder: minutes on a processor.",
+        ),
+    ] = False,
     *,
     settings: TrainSettings,
+    recipe: RecipeSettings,
 ) -> None:
-    """Train a demonstration model on a synthetic cohort, and measure it on the patients it never saw."""
+    """Train a model on a cohort and measure it on the patients it never saw.
+
+    Without --frozen: the small trainer of demonstration models, for cohorts of `cohort synthesize`.
+    """
+    if frozen:
+        _train_frozen(cohort, mode, out, recipe)
+        return
     from napari_aln.workflows.train import train as train_workflow
 
     bundle = progress.run(train_workflow(cohort, mode, out, settings), "train")
+    _show(bundle.card, out)
+
+
+def _train_frozen(cohort: Path, mode: Mode, out: Path, recipe: RecipeSettings) -> None:
+    from napari_aln.workflows.fit_head import EpochProgress
+    from napari_aln.workflows.train_frozen import train_frozen
+
+    losses: list[float] = []
+    areas: list[float] = []
+
+    def described(step: Progress) -> str:
+        if isinstance(step, EpochProgress):
+            losses.append(step.loss)
+            areas.append(step.validation_auc)
+        if not losses:
+            return step.step
+        return (
+            f"loss {losses[-1]:.3f} {curve(losses)}  validation AUC {areas[-1]:.3f} {curve(areas)}"
+            if step.step.startswith(("epoch", "train head"))
+            else step.step
+        )
+
+    work = train_frozen(cohort, mode, out, recipe)
+    trained = progress.run(work, "train", resumable=True, describe=described)
+    errors = Console(stderr=True, soft_wrap=True)
+    for line in (*trained.left_out, *trained.remarks):
+        errors.print(str(line), markup=False)
     console = Console(soft_wrap=True)
-    for metric in bundle.card.metrics:
-        console.print(f"{metric.name} on {metric.cohort}: {metric.value:.3f} (n = {metric.n})", markup=False)
-    console.print(f"Wrote {out}. {bundle.card.notice}", markup=False)
+    fitted = trained.fitted
+    console.print(f"Kept epoch {fitted.best_epoch} of {fitted.epochs}. Curves and scores: {trained.folder}.")
+    _show(trained.bundle.card, out)
+    if trained.left_out:
+        errors.print(f"{len(trained.left_out)} slides were left out.")
+        raise typer.Exit(SOME_FAILED)
+
+
+def curve(values: list[float]) -> str:
+    """Return the last values as a curve of blocks, from the lowest to the highest of them."""
+    shown = values[-_CURVE_WIDTH:]
+    low, span = min(shown), (max(shown) - min(shown)) or 1.0
+    return "".join(_BLOCKS[min(int((v - low) / span * len(_BLOCKS)), len(_BLOCKS) - 1)] for v in shown)
+
+
+def _show(card: ModelCard, out: Path) -> None:
+    console = Console(soft_wrap=True)
+    for metric in card.metrics:
+        interval = "" if metric.low is None else f" ({metric.low:.3f}-{metric.high:.3f})"
+        console.print(
+            f"{metric.name} on {metric.cohort}: {metric.value:.3f}{interval} (n = {metric.n})", markup=False
+        )
+    console.print(f"Wrote {out}. {card.notice}", markup=False)

@@ -79,7 +79,7 @@ class Fitter:
         DeviceError
             The loss is not finite: what was trained is past saving.
         """
-        # Not torch's weighted mean: it divides by the batch's own weights, which cancels them in a batch of one.
+        # Not torch's weighted mean: divided by the batch's own weights, they cancel in a batch of one.
         each = functional.cross_entropy(logits, label, reduction="none")
         loss = (each if self._weights is None else each * self._weights[label]).mean()
         if self._l1:

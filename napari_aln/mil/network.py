@@ -32,7 +32,7 @@ class AttentionHead(nn.Module):
         that is the same for all, its weights are 0. "max": the largest of each of the bag's values.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the widths of the card, all by name
         self,
         n_features: int,
         n_classes: int = 2,
@@ -89,7 +89,7 @@ class AttentionHead(nn.Module):
         return last_dropout(e)  # type: ignore[no-any-return]
 
     def pool(self, h: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
-        """Return z (hidden,) of a bag's embeddings (n, hidden): their mean weighted by softmax(e), or their max."""
+        """Return z (hidden,) of a bag's h (n, hidden): their mean weighted by softmax(e), or their max."""
         return self.pool_bags(h[None], e[None])[0]
 
     def pool_bags(self, h: torch.Tensor, e: torch.Tensor) -> torch.Tensor:

@@ -172,9 +172,10 @@ class FeatureNetwork(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:
-        """Turn uint8 (n, S, S, 3) into features (n, F)."""
-        return (self.network.encoder(self.network.normalise(pixels)),)
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn uint8 (n, S, S, 3) into features (n, F), and (n,) values that stand in for a head's e."""
+        features = self.network.encoder(self.network.normalise(pixels))
+        return features, features[:, 0]
 
 
 @dataclass(frozen=True)

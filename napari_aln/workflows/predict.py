@@ -199,6 +199,12 @@ def _check_modes(bundles: Sequence[Bundle]) -> None:
     modes = [bundle.card.mode for bundle in bundles]
     if not modes:
         raise UsageError("No model bundle was given.", "Add one in the window, or name one with --model.")
+    unscorable = next((bundle.card for bundle in bundles if bundle.card.pooling == "max"), None)
+    if unscorable is not None:
+        raise UsageError(
+            f"{unscorable.name} pools by the maximum: a baseline, whose patches have no weights to show.",
+            "Compare its scores.csv with `napari-aln evaluate`, or choose a model with attention.",
+        )
     if len(set(modes)) < len(modes):
         raise UsageError(
             f"Two bundles of one mode were given ({', '.join(modes)}).", "Run them one after the other."

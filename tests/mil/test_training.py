@@ -156,7 +156,7 @@ def test_the_feature_network_is_the_encoder_on_normalised_pixels():
     torch.manual_seed(0)
     network = tiny_network().eval()
     pixels = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
-    (features,) = FeatureNetwork(network)(pixels)
+    features, _ = FeatureNetwork(network)(pixels)
     expected = (pixels.permute(0, 3, 1, 2) / 255.0 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(
         STD
     ).view(3, 1, 1)

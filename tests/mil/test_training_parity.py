@@ -27,7 +27,7 @@ def tiny_encoder():
 
 
 def written_anew(w, bag, clinical):
-    """Logits of one bag, uint8 (n, S, S, 3), from weights by short names; BatchNorm with the bag's own statistics."""
+    """Logits of one bag, uint8 (n, S, S, 3); BatchNorm takes the bag's own statistics."""
     x = (bag.double().permute(0, 3, 1, 2) / 255 - torch.tensor(MEAN).double().view(3, 1, 1)) / torch.tensor(
         STD
     ).double().view(3, 1, 1)

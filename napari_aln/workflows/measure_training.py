@@ -1,0 +1,135 @@
+"""What a trained head's card says of it, measured on stored features and as `predict` scores."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_aln.evaluation.auc import auc_interval
+from napari_aln.evaluation.cases import Scored
+from napari_aln.evaluation.multiclass import overall
+from napari_aln.evaluation.performance import judge, operating_points
+from napari_aln.mil.card import Metric, Threshold
+from napari_aln.mil.scoring import PatchScorer, reduce_bags
+from napari_aln.patches.bags import draw_bags, partition_count
+from napari_aln.records import Progress
+from napari_aln.settings import BagSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_aln.evaluation.metrics import Estimate
+    from napari_aln.evaluation.operating_points import OperatingPoint
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.mil.card import ModelCard
+    from napari_aln.mil.network import AttentionHead
+    from napari_aln.workflows.training_patients import TrainingPatient
+
+FIXED_SENSITIVITY = 0.9
+_BOOTSTRAPS = 2000
+_COHORTS = {"val": "validation", "test": "test"}
+
+
+def scored_patients(bundle: Bundle, patients: Sequence[TrainingPatient]) -> Generator[Progress, None, Scored]:
+    """Score patients with a saved bundle; yield after each.
+
+    Of a patient with one slide the probabilities are those of `predict`; further slides' patches take part
+    in the same bags.
+    """
+    head = bundle.network().head
+    scores = []
+    for done, patient in enumerate(patients, start=1):
+        scores.append(_probabilities(bundle, head, patient))
+        yield Progress("measure", done, len(patients))
+    return Scored(
+        model=bundle.card.name,
+        classes=bundle.card.classes,
+        patients=tuple(patient.patient_id for patient in patients),
+        labels=np.array([patient.label for patient in patients], np.int64),
+        scores=np.array(scores).reshape(len(patients), len(bundle.card.classes)),
+        cohort=np.array([str(patient.rows[0].split) for patient in patients]),
+    )
+
+
+@torch.no_grad()
+def _probabilities(bundle: Bundle, head: AttentionHead, patient: TrainingPatient) -> NDArray[np.float64]:
+    card = bundle.card
+    h = head.embed(torch.from_numpy(patient.take(np.arange(len(patient)))))
+    partitions = partition_count(len(patient), card.bag_size)
+    bags = draw_bags(patient.cells(), card.bag_size, partitions, BagSettings().seed)
+    if card.pooling == "max":  # not a weighted mean, so not for the scorer
+        clinical = torch.from_numpy(patient.clinical) if card.n_clinical else None
+        logits = [head.classify(h[torch.from_numpy(bag)].amax(dim=0), clinical) for bag in bags]
+        return reduce_bags(torch.softmax(torch.stack(logits).double(), dim=1).numpy(), card.reduction)
+    scorer = PatchScorer(bundle.head, h.numpy(), head.attention_logit(h).numpy())
+    vector = patient.clinical.astype(np.float64) if card.n_clinical else None
+    return reduce_bags(scorer.score_bags(bags, vector), card.reduction)
+
+
+def measured(card: ModelCard, scored: Scored) -> tuple[ModelCard, tuple[str, ...]]:
+    """Return the card with thresholds and metrics, and which figures are not defined, and why.
+
+    Thresholds come from the validation patients alone. A figure that is not defined stands nowhere: an AUC
+    of patients of one class is not 0.
+    """
+    remarks = []
+    for split, name in _COHORTS.items():
+        n_of = np.bincount(scored.labels[scored.cohort == split], minlength=len(card.classes))
+        missing = [c for c, n in zip(card.classes, n_of, strict=True) if not n]
+        if missing:
+            remarks.append(
+                f"The AUC on {name} is not defined: of {n_of.sum()} patients none is {' or '.join(missing)}."
+            )
+    if not scored.is_binary:
+        figures = [metric for split in ("test", "val") for metric in _of_three(scored, split)]
+        return card.model_copy(update={"metrics": tuple(figures)}), tuple(remarks)
+    half, youden, sensitive = operating_points(scored, None, FIXED_SENSITIVITY, None)
+    figures = _of_two(scored, "test", youden) + _of_two(scored, "val", youden)[:1]
+    thresholds = tuple(
+        Threshold(value=float(point.threshold), operating_point=point.name, chosen_on=point.chosen_on)
+        for point in (youden, half, sensitive)
+    )
+    return card.model_copy(update={"thresholds": thresholds, "metrics": tuple(figures)}), tuple(remarks)
+
+
+def _of_two(scored: Scored, split: str, point: OperatingPoint) -> list[Metric]:
+    here = scored.of(split)
+    if not len(here):
+        return []
+    row = judge(here, split, [point])[0]
+    return _metrics({"auc": row.auc, **row.metrics}, row.n, split)
+
+
+def _of_three(scored: Scored, split: str) -> list[Metric]:
+    here = scored.of(split)
+    if not len(here):
+        return []
+    if len(np.unique(here.labels)) < len(here.classes):
+        return []
+    figures = overall(here.labels, here.scores, _BOOTSTRAPS, np.random.default_rng(0))
+    own = {name: (here.labels == k, here.scores[:, k]) for k, name in enumerate(here.classes)}
+    single = {f"auc {name}": auc_interval(*of_class) for name, of_class in own.items()}
+    return _metrics(figures | single, len(here), split)
+
+
+def _metrics(figures: dict[str, Estimate], n: int, split: str) -> list[Metric]:
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else round(value, 4)
+
+    return [
+        Metric(
+            name=name.upper() if name.islower() else f"AUC {name[4:]}",
+            value=round(value, 4),
+            n=n,
+            cohort=_COHORTS[split],
+            low=known(low),
+            high=known(high),
+        )
+        for name, (value, low, high) in figures.items()
+        if not math.isnan(value)
+    ]
