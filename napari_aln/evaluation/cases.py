@@ -60,7 +60,8 @@ class Scored:
     @property
     def positive(self) -> NDArray[np.bool_]:
         """Return (n,): whether the label is the second of two classes."""
-        return self.labels == 1
+        found: NDArray[np.bool_] = self.labels == 1
+        return found
 
     @property
     def positive_scores(self) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import logit
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Statistic = Callable[[NDArray[np.bool_], NDArray[np.float64]], NDArray[np.float64]]
+    Points = tuple[NDArray[np.float64], NDArray[np.float64]]
+    Statistic = Callable[[NDArray[Any], NDArray[np.float64]], float | NDArray[np.float64]]
 
 GRID = np.linspace(0.0, 1.0, 101)
 """Abscissae at which bands are drawn: false positive rate, or recall."""
@@ -60,13 +61,13 @@ class DecisionCurve(NamedTuple):
     treat_none: NDArray[np.float64]
 
 
-def roc_points(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+def roc_points(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> Points:
     """Return false and true positive rate at every threshold, from (0, 0) to (1, 1)."""
     true, false = _cumulated(positive, scores)
     return np.r_[0.0, false / false[-1]], np.r_[0.0, true / true[-1]]
 
 
-def pr_points(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+def pr_points(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> Points:
     """Return recall and precision at every threshold; the first precision is also that of recall 0."""
     true, false = _cumulated(positive, scores)
     precision = true / (true + false)
@@ -99,7 +100,8 @@ def pr_curve(
 
     def on_grid(label: NDArray[np.bool_], score: NDArray[np.float64]) -> NDArray[np.float64]:
         recall, precision = pr_points(label, score)
-        return precision[np.searchsorted(recall, GRID - 1e-12).clip(0, len(recall) - 1)]
+        place = np.searchsorted(recall, GRID - 1e-12).clip(0, len(recall) - 1)
+        return np.asarray(precision[place])
 
     low, high = np.quantile(_resampled(on_grid, positive, scores, bootstraps, rng), _TAILS, axis=0)
     return Curve(*pr_points(positive, scores), low, high)
@@ -107,7 +109,7 @@ def pr_curve(
 
 def bootstrapped(
     statistic: Statistic,
-    labels: NDArray[np.int64] | NDArray[np.bool_],
+    labels: NDArray[Any],
     scores: NDArray[np.float64],
     bootstraps: int,
     rng: np.random.Generator,
@@ -214,7 +216,7 @@ def _cumulated(
 
 def _resampled(
     statistic: Statistic,
-    labels: NDArray[np.int64] | NDArray[np.bool_],
+    labels: NDArray[Any],
     scores: NDArray[np.float64],
     bootstraps: int,
     rng: np.random.Generator,

@@ -14,7 +14,6 @@ from napari_aln.evaluation.operating_points import Counts, counts_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_aln.evaluation.auc import AucMethod
     from napari_aln.evaluation.metrics import Estimate
 
 
@@ -52,12 +51,17 @@ def one_vs_rest(
     for index, name in enumerate(classes):
         own = labels == index
         counts = counts_of(own, called == index)
-        areas = [auc_interval(own, scores[:, index], method) for method in _METHODS]
-        rows.append(ClassPerformance(name, int(own.sum()), *areas, counts, confusion_metrics(*counts)))
+        rows.append(
+            ClassPerformance(
+                name,
+                int(own.sum()),
+                auc_interval(own, scores[:, index]),
+                auc_interval(own, scores[:, index], "delong"),
+                counts,
+                confusion_metrics(*counts),
+            )
+        )
     return rows
-
-
-_METHODS: tuple[AucMethod, AucMethod] = ("binomial", "delong")
 
 
 def macro_auc(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:

@@ -5,7 +5,7 @@ Colours are those of Okabe and Ito, which the colour-blind tell apart; lines als
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_aln.evaluation.curves import Calibration, Curve, DecisionCurve
 
+Corner = Literal["upper right", "upper left", "lower left", "lower right"]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 DPI = 200
@@ -137,7 +138,7 @@ def _draw_curve(axes: Axes, place: int, label: str, curve: Curve, *, step: bool)
     axes.plot(curve.x, curve.y, color=colour, ls=dash, lw=1.8, drawstyle=style, label=_short(label))
 
 
-def _finished(figure: Figure, axes: Axes, legend_at: str | None, note: str) -> Figure:
+def _finished(figure: Figure, axes: Axes, legend_at: Corner | None, note: str) -> Figure:
     """Add legend, note and the notice, none of which may hide a curve's meaning."""
     if legend_at is not None:
         legend = axes.legend(loc=legend_at, fontsize=9, framealpha=0.85, edgecolor="none", handlelength=3)

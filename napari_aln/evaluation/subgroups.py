@@ -129,14 +129,14 @@ def characteristics(
     grouped = [g for g in groupings(columns) if not g.title.startswith("Age")]
     for grouping in [*grouped, labels]:
         counts = np.array([[(own & part).sum() for part in parts] for own in grouping.groups.values()])
-        text = {
+        shares = {
             name: tuple(
                 f"{n} ({share:.1%})"
                 for n, share in zip(row, row / np.maximum(counts.sum(axis=0), 1), strict=True)
             )
             for name, row in zip(grouping.groups, counts, strict=True)
         }
-        found.append(Characteristic(grouping.title, text, chi_square_p(counts[:, 1:]), "chi-square"))
+        found.append(Characteristic(grouping.title, shares, chi_square_p(counts[:, 1:]), "chi-square"))
     return found
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from napari_aln.evaluation.cases import Scored
+    from napari_aln.evaluation.operating_points import OperatingPoint
     from napari_aln.settings import EvaluateSettings
 
 _NAMED = 5
@@ -236,7 +237,7 @@ def _binary_steps(
     _calibration(judged, settings, rng, found)
 
 
-def _confusion_at(scored: Scored, point: performance.OperatingPoint, found: Evaluation) -> None:
+def _confusion_at(scored: Scored, point: OperatingPoint, found: Evaluation) -> None:
     called = (scored.positive_scores >= point.threshold).astype(np.int64)
     matrix = multiclass.confusion_matrix(scored.labels, called, 2)
     stem = f"confusion-{point.name.replace('.', '').lower()}-{_stem(scored.model)}"
