@@ -208,7 +208,8 @@ def _run_one(path: Path, job: _Job) -> None:
     from napari_aln.workflows.predict import Request, needs_whole_bags, predict_to_folder
 
     row = _row_of(path, job.clinical_table)
-    with open_slide(path, mpp=job.mpp or (row.mpp if row else None)) as slide:
+    mpp = row.mpp if row and job.mpp is None else job.mpp
+    with open_slide(path, mpp=mpp) as slide:
         request = Request(
             job.bundles,
             regions=_regions_for(path, job) or (row.roi if row else None),

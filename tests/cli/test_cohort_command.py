@@ -3,8 +3,10 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 from bcnb_download import write_download
+from tests_shared import draw_tissue, write_slide
 
 from napari_aln.cli import main
 from napari_aln.cohort.table import read_cohort
@@ -14,8 +16,8 @@ from napari_aln.cohort.table import read_cohort
 def call(monkeypatch, capsys):
     """Run the command line in this process; return exit code, stdout and stderr."""
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", "cohort", *map(str, arguments)])
+    def run(*arguments, verb="cohort"):
+        monkeypatch.setattr(sys, "argv", ["napari-aln", verb, *map(str, arguments)])
         monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as end:
             main()
@@ -104,3 +106,21 @@ def test_without_a_resolution_nothing_is_imported(call, download, tmp_path):
     assert code == 2
     assert "--mpp" in err
     assert not (tmp_path / "c.csv").exists()
+
+
+def test_predict_takes_the_resolution_of_the_table_unless_one_is_given(call, ws_bundle, tmp_path):
+    slide = write_slide(tmp_path / "case.tif", draw_tissue(np.random.default_rng(3)), mpp=None)
+    table = tmp_path / "cohort.csv"
+    header, cells = "patient_id,slide,age_years,tumor_size_cm,er,pr,her2,mpp\n", "case,case.tif,61,2.4,+,-,-,"
+    arguments = (slide, "--model", ws_bundle, "--clinical", table, "--out", tmp_path / "o")
+    table.write_text(f"{header}{cells}\n")
+    code, _, err = call(*arguments, verb="predict")
+    assert code == 2
+    assert "does not state a usable µm/px" in err
+    table.write_text(f"{header}{cells}0.5\n")
+    code, _, _ = call(*arguments, verb="predict")
+    assert code == 0
+    result = json.loads((tmp_path / "o" / "case" / "result.json").read_text(encoding="utf-8"))
+    assert result["slide"]["mpp"] == [0.5, 0.5]
+    code, _, err = call(*arguments, "--mpp", "0", verb="predict")
+    assert code == 2
