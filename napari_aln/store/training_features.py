@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from napari_aln.errors import StoreError
 from napari_aln.store.features import CachedFeatures, FeatureCache, FeatureEntry
@@ -64,7 +65,7 @@ class TrainingEntry(FeatureEntry):
         """
         parts = list(self.folder.glob("part-*.safetensors"))
         known = self.load(width)
-        if len(parts) != 1:
+        if len(parts) != 1 or not np.array_equal(_cells_of(parts[0]), known.cell):
             self._merge(known)
         at, held = known.rows_of(cell)
         parts = list(self.folder.glob("part-*.safetensors"))
@@ -113,6 +114,16 @@ class StoredRows:
         except (OSError, ValueError) as error:
             raise _unreadable(self.path) from error
         return np.array(everything[self.at[index]])
+
+
+def _cells_of(path: Path) -> NDArray[np.int64]:
+    """Return the cells of a part in the file's own order."""
+    try:
+        with safe_open(path, "np") as part:
+            cell: NDArray[np.int64] = part.get_tensor("cell")
+            return cell
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path) from error
 
 
 def _rows_of(path: Path, at: NDArray[np.int64], width: int) -> StoredRows:

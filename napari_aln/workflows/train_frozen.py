@@ -26,9 +26,10 @@ from napari_aln.patches.quality import cohort_stain
 from napari_aln.settings import EngineSettings
 from napari_aln.store.atomic import atomic_file, check_writable, storing
 from napari_aln.store.training_features import TrainingStore
+from napari_aln.workflows.clinical_statistics import clinical_fields
 from napari_aln.workflows.measure_model import checked_on
 from napari_aln.workflows.measure_training import measured, scored_patients
-from napari_aln.workflows.train import INPUT_PX, MPP_UM, PATCH_PX, clinical_fields
+from napari_aln.workflows.train import INPUT_PX, MPP_UM, PATCH_PX
 from napari_aln.workflows.training_patients import (
     BINARY,
     OF_THREE,
@@ -112,6 +113,7 @@ def train_frozen(
     DeviceError
         Torch gave up, or the loss is not finite.
     """
+    from napari_aln.mil.encoders import feature_count
     from napari_aln.mil.training import FeatureNetwork, using_threads
     from napari_aln.runtimes.base import compile_network
     from napari_aln.runtimes.torch_runtime import torch_errors
@@ -149,7 +151,7 @@ def train_frozen(
         )
         network = _network(card, recipe, weights.encoder)
         engine = EngineSettings(device="cpu", precision="fp32")
-        width = network.head.fc1[0].in_features
+        width = feature_count(card.encoder, card.pool)
         compiled = compile_network(FeatureNetwork(network), card.input_px, engine, threads=recipe.threads)
         encoding = Encoding(card, compiled, weights.sha256, width, recipe.patches, engine)
         patients, left_out = yield from stored_patients(table, encoding, store or TrainingStore())
