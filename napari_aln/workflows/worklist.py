@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_aln.cohort.spreadsheet import XLSX_SUFFIXES
 from napari_aln.cohort.table import read_cohort
+from napari_aln.cohort.writing import PARQUET_SUFFIX
 from napari_aln.errors import SlideError, StoreError, WorkListError
 from napari_aln.mil.scoring import predicted_class
 from napari_aln.records import Progress
@@ -35,7 +36,7 @@ PATIENT_RULE = (
 )
 """The papers have one slide a patient and give no rule for several."""
 
-TABLE_SUFFIXES = (".csv", *XLSX_SUFFIXES)
+TABLE_SUFFIXES = (".csv", PARQUET_SUFFIX, *XLSX_SUFFIXES)
 SLIDE_SUFFIXES = frozenset(suffix for entry in FORMATS for suffix in entry.suffixes)
 _COMPANIONS = {".vms": (".jpg", ".jpeg"), ".vmu": (".jpg", ".jpeg")}
 """Index file of a slide -> its own pictures in the same folder, which are no slides."""
@@ -57,8 +58,8 @@ def collect(
     Parameters
     ----------
     sources
-        Folders to search with all folders below, slide files, and cohort tables (CSV or XLSX). A table's
-        values join slides by its column `slide`, or where a slide's file name without suffix is a patient's
+        Folders to search with all folders below, slide files, and cohort tables (CSV, XLSX or Parquet). A
+        table's values join slides by its column `slide`, or where a slide's file name without suffix is a patient's
         id, letter by letter.
     classes
         The list's classes; they say how the reference standard is written.

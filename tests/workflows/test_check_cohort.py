@@ -89,13 +89,15 @@ def test_a_copied_slide_under_another_name_is_found_by_its_content(table):
     assert ("warning", "lines 3, 4", "Patient 2 has several slides of the same content.") in found(twice)
 
 
-@pytest.mark.parametrize("broken", ["gone", "empty", "text", "cut"])
+@pytest.mark.parametrize("broken", ["gone", "empty", "text", "cut", "half"])
 def test_a_slide_that_cannot_be_opened_is_an_error_with_its_line(table, broken):
     slide = table.parent / "bcnb" / "WSIs" / "3.jpg"
     if broken == "gone":
         slide.unlink()
     else:
-        slide.write_bytes({"empty": b"", "text": b"hello", "cut": slide.read_bytes()[:300]}[broken])
+        whole = slide.read_bytes()
+        parts = {"empty": b"", "text": b"hello", "cut": whole[:300], "half": whole[: len(whole) // 2]}
+        slide.write_bytes(parts[broken])
     checked = drain(check_cohort(table))
     assert checked.n_slides == 5
     assert [(f.severity, f.where, f.patient_ids) for f in checked.findings] == [("error", "line 4", ("3",))]

@@ -1,9 +1,11 @@
 """Filling a work list from folders, files and tables, and finding slides that moved."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+from napari_aln.cohort.table import CohortRow, write_cohort
 from napari_aln.errors import CohortError, WorkListError
 from napari_aln.store.result import RESULT_JSON
 from napari_aln.store.worklist import WorkList
@@ -77,6 +79,16 @@ def test_a_table_brings_slides_patients_and_the_reference(tmp_path):
         assert work_list.reference(by_name["007.svs"].item_id, "r") == "N0"
     three, _ = done(collect([table], THREE_CLASSES))
     assert [patient.reference for patient in three.patients] == ["N+(>2)", "N0", "N+(1-2)"]
+
+
+def test_a_table_may_be_parquet(tmp_path):
+    touch(tmp_path / "a.svs")
+    write_cohort(
+        tmp_path / "c.parquet", [CohortRow(patient_id="007", slide=Path("a.svs"), n_positive_nodes=1)]
+    )
+    found, _ = done(collect([tmp_path / "c.parquet"], BINARY))
+    assert [(slide.path, slide.patient_id) for slide in found.slides] == [(tmp_path / "a.svs", "007")]
+    assert [patient.reference for patient in found.patients] == ["N(+)"]
 
 
 def test_a_table_given_later_joins_the_slides_already_there(tmp_path):
