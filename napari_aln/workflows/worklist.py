@@ -59,8 +59,8 @@ def collect(
     ----------
     sources
         Folders to search with all folders below, slide files, and cohort tables (CSV, XLSX or Parquet). A
-        table's values join slides by its column `slide`, or where a slide's file name without suffix is a patient's
-        id, letter by letter.
+        table's values join slides by its column `slide`, or where a slide's file name without suffix is a
+        patient's id, letter by letter.
     classes
         The list's classes; they say how the reference standard is written.
     known
