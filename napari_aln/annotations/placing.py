@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from napari_aln.records import Region
 
 _SLACK_PX = 1.0  # other programs round, and clip to the picture's edge
-_OTHER: dict[Origin, Origin] = {"level0": "bounds", "bounds": "level0"}
+OTHER_ORIGIN: dict[Origin, Origin] = {"level0": "bounds", "bounds": "level0"}
+STARTS: dict[Origin, str] = {"level0": "the slide's corner", "bounds": "the corner of its scanned area"}
+"""Where an origin lies, in words."""
 
 
 def other_origin(regions: Sequence[Region], read_from: Origin, bounds: Rect) -> str | None:
@@ -43,11 +45,10 @@ def other_origin(regions: Sequence[Region], read_from: Origin, bounds: Rect) -> 
         bounds, left + shift_x, top + shift_y, right + shift_x, bottom + shift_y
     ):
         return None
-    starts = {"level0": "the slide's corner", "bounds": "the corner of its scanned area"}
-    other = _OTHER[read_from]
+    other = OTHER_ORIGIN[read_from]
     return (
-        f"The outlines lie off the scanned area, read as counting from {starts[read_from]}. With the origin "
-        f"{other} ({starts[other]}) they would lie on it: --origin {other}."
+        f"The outlines lie off the scanned area, read as counting from {STARTS[read_from]}. With the origin "
+        f"{other} ({STARTS[other]}) they would lie on it: --origin {other}."
     )
 
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def view(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="A slide; model bundles and an annotation file may follow.", readable=False),
+        typer.Argument(
+            help="A slide, with model bundles, an annotation file or a table of patients; or a session.",
+            readable=False,
+        ),
     ] = None,
 ) -> None:
     """Open the window, with a slide if one is named."""

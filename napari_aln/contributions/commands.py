@@ -13,6 +13,20 @@ def use_layer(viewer: Viewer, layer: Layer) -> None:
     dock_of(viewer).review.take_layer(layer)
 
 
+def open_session(viewer: Viewer) -> None:
+    """Go on with a saved review."""
+    from napari_aln.widgets.window import dock_of
+
+    dock_of(viewer).ask_for_session()
+
+
+def save_session(viewer: Viewer) -> None:
+    """Save the review as a session file."""
+    from napari_aln.widgets.window import dock_of
+
+    dock_of(viewer).ask_where_to_save_session()
+
+
 def open_demo(viewer: Viewer) -> None:
     """Review the demonstration slide, with its ROI, clinical values and models."""
     from napari_aln.widgets.window import dock_of

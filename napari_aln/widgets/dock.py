@@ -223,6 +223,7 @@ class ReviewDock(QWidget):
     def ask_where_to_save_session(self) -> None:
         """Let the user name the session file."""
         if self.review.state.slide is None:
+            self.banner.show_error("There is no review to save.", "Open a slide first.")
             return
         dialog = QFileDialog(self, "Save the session", "", f"Sessions (*{SESSION_SUFFIX})")
         dialog.setObjectName("ask_where_to_save_session")

@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_aln.annotations.statement import Origin
     from napari_aln.mil.bundle import Bundle
-    from napari_aln.records import Clinical, Progress, Region, SlideResult
+    from napari_aln.records import Clinical, Progress, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import Kind
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
+    from napari_aln.workflows.roi_file import RoiFile
 
 WARM_UP_AFTER_MS = 1000  # the window stands by then
 REPORT = "If it happens again, please report it with the log."
@@ -64,6 +66,7 @@ class Review(QObject):
     session_asked = Signal(object)  # pathlib.Path: a session file
     table_asked = Signal(object)  # pathlib.Path: a table of patients
     mpp_wanted = Signal()  # the slide does not say its µm/px
+    imported = Signal(object)  # RoiFile: it may count from another origin
     saved = Signal(object)  # pathlib.Path: the result folder
     associated_ready = Signal(object)  # dict name -> (H, W, 3) uint8
     _offered = Signal(object)  # napari.layers.Layer
@@ -216,8 +219,11 @@ class Review(QObject):
         self.state.remove_bundle(key)
         self._remember_bundles()
 
-    def import_regions(self, path: Path) -> None:
-        """Take the tumour ROI from an annotation file; waits for a slide that is being opened."""
+    def import_regions(self, path: Path, origin: Origin | None = None) -> None:
+        """Take the tumour ROI from an annotation file; waits for a slide that is being opened.
+
+        `origin`: what the file counts from, as the user says.
+        """
         self._regions_path = path
         if self.opening.is_running:
             self._regions_to_come = path
@@ -225,7 +231,7 @@ class Review(QObject):
             fact = f"{path.name} holds regions, but no slide is open."
             self.failed.emit(self.without_paths(fact), "Open its slide first.")
         else:
-            self.importing.start(partial(steps.load_regions, self.state.slide.info, path))
+            self.importing.start(partial(steps.load_regions, self.state.slide.info, path, origin))
 
     def clear_regions(self) -> None:
         """Drop the tumour ROI."""
@@ -333,11 +339,12 @@ class Review(QObject):
             self.on_error(error)
         self._run_next()
 
-    def _on_imported(self, answer: tuple[tuple[Region, ...], tuple[str, ...]]) -> None:
-        regions, warnings = answer
-        for warning in warnings:
+    def _on_imported(self, read: RoiFile) -> None:
+        for warning in (*read.warnings, *([read.about_origin] if read.other else [])):
             self.told.emit("warning", warning)
-        self.roi.set_regions(regions)
+        if read.regions or read.other is None:
+            self.roi.set_regions(read.regions)
+        self.imported.emit(read)
         self._run_next()
 
     def _on_result(self, result: SlideResult) -> None:

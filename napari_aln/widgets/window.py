@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import napari
 from napari.viewer import Viewer
 
+from napari_aln.store.session import SESSION_SUFFIX
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -42,7 +44,8 @@ def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
     if demo:
         dock.review.open_demo(and_run=True)
     else:
-        dock.review.load_remembered_bundles()
+        if not any(path.suffix.lower() == SESSION_SUFFIX for path in paths):  # it brings its own
+            dock.review.load_remembered_bundles()
         dock.review.open_files(list(paths))
     return viewer
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_aln.records import Progress, Region
     from napari_aln.widgets.dock import ReviewDock
     from napari_aln.workflows.resume import Unfinished
+    from napari_aln.workflows.roi_file import RoiFile
 
 CANCELLED = "Cancelled. What was extracted so far is kept: the same run goes on from there."
 
@@ -39,6 +40,7 @@ class Wiring:
         self.dock = dock
         self.review = dock.review
         self.state = dock.review.state
+        self._roi_file: RoiFile | None = None  # the one imported last
         dock.map.set_opacity(self.review.scene.map.opacity)
         self._comparing = QTimer(dock)  # once both runs were asked again, not after each
         self._comparing.setSingleShot(True)
@@ -87,6 +89,7 @@ class Wiring:
         dock.roi.redo_requested.connect(review.roi.redo)
         dock.roi.outlines_toggled.connect(review.roi.outlines.set_wanted)
         dock.roi.import_requested.connect(dock.ask_for_regions)
+        dock.roi.origin.chosen.connect(self._on_origin)
         dock.roi.clear_requested.connect(review.clear_regions)
         dock.run.run_requested.connect(review.run)
         dock.run.cancel_requested.connect(review.running.cancel)
@@ -122,6 +125,7 @@ class Wiring:
         review.table_asked.connect(dock.clinical_values.open)
         dock.clinical_values.source_changed.connect(dock.clinical.set_source)
         dock.clinical_values.choice_wanted.connect(dock.ask_for_patient)
+        review.imported.connect(self._on_imported)
         review.session_asked.connect(dock.keeping.open)
         dock.keeping.offered.connect(self._on_unfinished)
         dock.keeping.slide_moved.connect(self._on_slide_moved)
@@ -154,6 +158,7 @@ class Wiring:
         dock.slide_card.set_icc(self.review.scene.slide.icc)
         dock.navigation.set_ready(slide_open=info is not None, scaled=bool(info and info.mpp))
         dock.roi.set_ready(slide_open=info is not None)
+        dock.roi.origin.hide()
         self._show_readiness()
 
     def _on_overview(self) -> None:
@@ -192,6 +197,15 @@ class Wiring:
             area_mm2 = float(area_px) * mpp.x * mpp.y * 1e-6
         patches = self.review.roi.show_patches(shown)
         self.dock.roi.set_regions(len(shown), area_mm2, None if patches is None else len(patches))
+
+    def _on_imported(self, read: RoiFile) -> None:
+        self._roi_file = read
+        self.dock.roi.offer_origin(read.about_origin, read.other or "")
+
+    def _on_origin(self, _origin: str) -> None:
+        read = self._roi_file
+        if read is not None and read.other is not None:
+            self.review.import_regions(read.path, read.other)
 
     def _on_roi_tools(self) -> None:
         roi = self.review.roi

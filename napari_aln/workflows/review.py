@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_aln.annotations.statement import Origin
     from napari_aln.geometry import Mpp, Rect
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
-    from napari_aln.records import PatchTable, Region, SlideInfo, SlideResult
+    from napari_aln.records import PatchTable, SlideInfo, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.remembered import Remembered
     from napari_aln.workflows.gallery import RankedPatch, Ranking
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
+    from napari_aln.workflows.roi_file import RoiFile
     from napari_aln.workflows.top_patches import PatchRead
     from napari_aln.workflows.whatif import Extracted, WhatIf
 
@@ -95,14 +97,14 @@ def load_bundles(paths: Sequence[Path]) -> Generator[Progress, None, tuple[list[
 
 
 def load_regions(
-    info: SlideInfo, path: Path
-) -> Generator[Progress, None, tuple[tuple[Region, ...], tuple[str, ...]]]:
-    """Yield once, return a file's tumour regions in level-0 pixels, and what was done to them."""
-    from napari_aln.workflows.prepare import usable_roi
+    info: SlideInfo, path: Path, origin: Origin | None = None
+) -> Generator[Progress, None, RoiFile]:
+    """Yield once, return what `read_roi` gives."""
+    from napari_aln.workflows.roi_file import read_roi
 
     yield Progress("load regions", 0, 1)
     with _reopened(info) as slide:
-        return usable_roi(slide, path)
+        return read_roi(slide, path, origin)
 
 
 def associated_images(info: SlideInfo) -> Generator[Progress, None, dict[str, NDArray[np.uint8]]]:

@@ -9,7 +9,7 @@ from shapely.geometry import Polygon, box
 from tests_shared import MPP
 
 from napari_aln.annotations import read_annotations, write_geojson
-from napari_aln.geometry import Mpp
+from napari_aln.geometry import Mpp, Rect
 from napari_aln.records import Region
 
 PLUGIN = "napari-aln"
@@ -59,3 +59,27 @@ def test_annotations_opened_by_napari_lie_on_the_slide(hands, tissue_slide, file
     low, high = layer.extent.world
     assert low.tolist() == pytest.approx([500.5 * MPP, 700.25 * MPP], abs=MPP)
     assert high.tolist() == pytest.approx([1500 * MPP, 2100 * MPP], abs=MPP)
+
+
+def test_the_other_origin_is_offered_where_the_outlines_lie_off(hands, tissue_slide, tmp_path, monkeypatch):
+    from napari_aln.slides import openslide_reader
+
+    monkeypatch.setattr(openslide_reader, "_bounds", lambda *_: Rect(900, 700, 2000, 1400))
+    path = tmp_path / "Doe.geojson"
+    ring = "[[100,100],[600,100],[600,500],[100,500],[100,100]]"
+    path.write_text('{"type": "Polygon", "coordinates": [' + ring + "]}")
+    hands.open(tissue_slide)
+    hands.import_roi(path)
+    offer = hands.dock.roi.origin
+    hands.until(offer.isVisible)
+    assert "lie off the scanned area" in offer.text.shown_text()
+    for other, corner in (("bounds", (1000, 800)), ("level0", (100, 100))):
+        assert f"({other})" in offer.button(other).text()
+        hands.click(offer.button(other))
+        hands.until(lambda corner=corner: hands.state.regions[0].geometry.bounds[:2] == corner)
+        hands.until(offer.isVisible)
+    hands.click(offer.dismiss_button)
+    assert not offer.isVisible()
+    hands.click(hands.dock.roi.undo_button)  # an import like any other
+    assert hands.state.regions[0].geometry.bounds[:2] == (1000, 800)
+    assert "--origin" not in " ".join(hands.log())

@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.widgets.panels.labels import TextLabel, count
+from napari_aln.widgets.panels.offer_bar import OfferBar
 
 NO_ROI = "No tumour ROI yet."
 NO_TOOL = "none"
@@ -87,6 +88,8 @@ class RoiPanel(QWidget):
         self.outlines_box.setChecked(True)
         self.outlines_box.toggled.connect(self.outlines_toggled)
         layout.addWidget(self.outlines_box)
+        self.origin = OfferBar("roi_origin")
+        layout.addWidget(self.origin)
         self.summary = TextLabel(NO_ROI)
         self.summary.setObjectName("roi_summary")
         layout.addWidget(self.summary)
@@ -102,6 +105,13 @@ class RoiPanel(QWidget):
         for button in (*self.tools.values(), self.import_button):
             button.setEnabled(slide_open)
         self.change_box.setEnabled(slide_open)
+
+    def offer_origin(self, about: str, other: str) -> None:
+        """Offer to read the imported file anew, counting from another origin; no text: nothing to offer."""
+        self.origin.hide()
+        if about:
+            tooltip = "Read the file again, counting from the other corner"
+            self.origin.offer(about, ((other, f"Try the other origin ({other})", tooltip),))
 
     def set_tools(self, tool: str, *, can_undo: bool, can_redo: bool) -> None:
         """Show which tool is in hand, and whether there are steps to take back or again."""
