@@ -151,15 +151,14 @@ class Scene:
         if self.slide.layer is None:
             return
         camera = self._viewer.scene.camera
-        corners_um = self.frame.world_yx([l0_rect[:2], np.add(l0_rect[:2], l0_rect[2:])])
-        room_px = float(min(self._viewer.canvas.size))
-        share = float(max(corners_um[1] - corners_um[0])) * camera.zoom / room_px
+        corner_yx, size_yx = self.frame.world_yx(np.reshape(l0_rect, (2, 2)))
+        share = float(size_yx.max()) * camera.zoom / float(min(self._viewer.canvas.size))
         if not (keep_zoom and PATCH_SHARES[0] <= share <= PATCH_SHARES[1]):
             camera.zoom = camera.zoom * PATCH_SHARE / share
-        camera.center = tuple(corners_um.mean(axis=0))
+        camera.center = tuple(corner_yx + size_yx / 2)
         self.framed = l0_rect
         self._framed_map = self._state.shown, self._state.difference
-        self.patch.show(l0_rect, self.frame, camera.zoom)
+        self.patch.surround(l0_rect, self.frame, camera.zoom)
         self.framed_changed.emit()
 
     def unframe(self) -> None:
@@ -173,12 +172,9 @@ class Scene:
         """Let go of a patch that is none of the shown map's, or was chosen in another map."""
         if self.framed is None:
             return
-        shown, known = self.shown, (self._state.shown, self._state.difference)
-        corner, l0_xy = (
-            self.framed[:2],
-            shown.table.l0_xy if isinstance(shown, ShownMap) else np.empty((0, 2)),
-        )
-        if known != self._framed_map or not (l0_xy == corner).all(axis=1).any():
+        same = self._framed_map == (self._state.shown, self._state.difference)
+        l0_xy = self.shown.table.l0_xy if isinstance(self.shown, ShownMap) else np.empty((0, 2))
+        if not (same and (l0_xy == self.framed[:2]).all(axis=1).any()):
             self.unframe()
 
     def camera(self) -> tuple[tuple[float, float], float]:

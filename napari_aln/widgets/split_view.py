@@ -12,10 +12,14 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
+from napari_aln.annotations.edit import edges
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.widgets.layers import MapLayer, PatchFrame, SlideLayer
+from napari_aln.widgets.layers.lines_layer import LinesLayer, Look
+from napari_aln.widgets.layers.regions_layer import EDGE_WIDTH_PX
+from napari_aln.widgets.layers.regions_layer import NAME as REGIONS
 from napari_aln.widgets.panels.result_card import MODE_PLACES
-from napari_aln.widgets.scene import MAP_RANK, PATCH_RANK, SLIDE_RANK, SURROUND
+from napari_aln.widgets.scene import MAP_RANK, PATCH_RANK, REGIONS_RANK, SLIDE_RANK, SURROUND
 from napari_aln.widgets.shown import ShownMap, map_of
 
 if TYPE_CHECKING:
@@ -146,20 +150,24 @@ class SplitView:
         self.slide = SlideLayer(self.model, SLIDE_RANK)
         self.map = MapLayer(self.model, MAP_RANK)
         self.patch = PatchFrame(self.model, PATCH_RANK)
+        self.regions = LinesLayer(self.model, REGIONS_RANK, REGIONS, Look(EDGE_WIDTH_PX))
         self.map.set_visible(scene.map.visible)
         self.map.set_opacity(scene.map.opacity)
         self.slide.failed.connect(self._on_failed)
         self.model.canvas.background_color_override = SURROUND
         assert state.slide is not None
         self.slide.show(state.slide, scene.frame)
+        bar, bar_of_first = self.model.canvas.overlays.scale_bar, first.canvas.overlays.scale_bar
+        bar.visible = bar_of_first.visible
         self.show_maps()
+        self._show_regions()
         self._show_frame()
         for camera in (first.scene.camera, self.model.scene.camera):
             camera.events.center.connect(self._on_camera)
             camera.events.zoom.connect(self._on_camera)
         self._follow(first.scene.camera, self.model.scene.camera)
         state.shown_changed.connect(self.show_maps)
-        state.live_changed.connect(self.show_maps)
+        state.case_changed.connect(self._show_regions)
         scene.map.look_changed.connect(self._on_look)
         scene.framed_changed.connect(self._show_frame)
 
@@ -188,13 +196,13 @@ class SplitView:
     def close(self) -> None:
         """Take the second canvas out of the window, which may itself be going."""
         self._state.shown_changed.disconnect(self.show_maps)
-        self._state.live_changed.disconnect(self.show_maps)
+        self._state.case_changed.disconnect(self._show_regions)
         self._scene.map.look_changed.disconnect(self._on_look)
         self._scene.framed_changed.disconnect(self._show_frame)
         for camera in (self._first.scene.camera, self.model.scene.camera):
             camera.events.center.disconnect(self._on_camera)
             camera.events.zoom.disconnect(self._on_camera)
-        for layer in (self.patch, self.map, self.slide):
+        for layer in (self.patch, self.regions, self.map, self.slide):
             layer.close()
         for part in (*self.titles, self.handle):
             if _is_alive(part):
@@ -205,11 +213,15 @@ class SplitView:
         if _is_alive(self._first_widget):
             self._room.setStretchFactor(self._first_widget, 0)
 
+    def _show_regions(self) -> None:
+        """Outline the ROI, to be looked at: it is changed on the first canvas."""
+        self.regions.show(edges(self._state.regions), self._scene.frame)
+
     def _show_frame(self) -> None:
         if self._scene.framed is None:
             self.patch.hide()
         else:
-            self.patch.show(self._scene.framed, self._scene.frame, self.model.scene.camera.zoom)
+            self.patch.surround(self._scene.framed, self._scene.frame, self.model.scene.camera.zoom)
 
     def _title_of(self, run: str, shown: ShownMap | str | None) -> str:
         if not isinstance(shown, ShownMap):
@@ -226,7 +238,8 @@ class SplitView:
         self._room.setStretchFactor(self.widget, round((1 - share) * FULL))
 
     def _on_camera(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
-        self.patch.set_zoom(self.model.scene.camera.zoom)
+        for layer in (self.patch, self.regions):
+            layer.set_zoom(self.model.scene.camera.zoom)
         cameras = self._first.scene.camera, self.model.scene.camera
         source = event.source
         self._follow(source, cameras[1] if source is cameras[0] else cameras[0])

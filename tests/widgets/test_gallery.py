@@ -47,10 +47,10 @@ class Tiles:
 
     def patches(self, end):
         strip = self.panel.strips[end]
-        return [strip.patch_of(item) for item in strip.items()]
+        return [strip.patch_of(item) for item in strip.tiles()]
 
     def texts(self, end):
-        return [item.text() for item in self.panel.strips[end].items()]
+        return [item.text() for item in self.panel.strips[end].tiles()]
 
     def click(self, end, row, modifier=Qt.KeyboardModifier.NoModifier):
         strip = self.panel.strips[end]
@@ -63,7 +63,7 @@ class Tiles:
         return [
             (end, strip.patch_of(item).rank)
             for end, strip in self.panel.strips.items()
-            for item in strip.items()
+            for item in strip.tiles()
             if item.isSelected()
         ]
 
@@ -89,11 +89,13 @@ def assert_looks_at(hands, rect):
     layer = hands.viewer.layers["patch"]
     assert layer.visible
     assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
-    width_um = layer.edge_width * layer.scale[0]
-    assert width_um * camera.zoom == pytest.approx(3.0, rel=0.06)  # on the screen
-    corners_um = layer.data[:4, 0] * layer.scale  # of the inner line's sides
-    inner = corners_um.min(axis=0) + width_um / 2
-    np.testing.assert_allclose(inner, scene.frame.world_yx(rect[:2]), atol=width_um)
+    vertices_um, _, colours = layer.data
+    corners_um = scene.frame.world_yx([rect[:2], (rect.x + rect.width, rect.y + rect.height)])
+    line_um = 3 / camera.zoom  # as wide on the screen at every magnification
+    for vertices, n_lines in ((vertices_um[colours == 0], 1), (vertices_um, 2)):
+        reach = np.stack([vertices.min(axis=0), vertices.max(axis=0)])
+        by = n_lines * line_um * np.array([[-1], [1]])  # outside the patch's own pixels
+        np.testing.assert_allclose(reach - corners_um, np.broadcast_to(by, (2, 2)), rtol=0.06, atol=0.1)
     assert hands.on_canvas(rect.x, rect.y).y() > 0
 
 

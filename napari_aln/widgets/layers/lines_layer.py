@@ -6,7 +6,7 @@ lines.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Surface
@@ -64,7 +64,10 @@ class LinesLayer(HeldLayer):
         frame
             The slide's.
         """
-        self._world_yx = frame.world_yx(lines_l0_xy)
+        world_yx = frame.world_yx(lines_l0_xy)
+        if self._layer is not None and np.array_equal(world_yx, self._world_yx):
+            return
+        self._world_yx = world_yx
         if not len(lines_l0_xy):
             self.clear()
         elif self._layer is None:
@@ -109,7 +112,7 @@ class LinesLayer(HeldLayer):
         layer.editable = False
         return layer
 
-    def _mesh(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def _mesh(self) -> tuple[NDArray[Any], ...]:
         start, end = self._world_yx[:, 0], self._world_yx[:, 1]
         along = end - start
         length = np.hypot(*along.T)[:, None]

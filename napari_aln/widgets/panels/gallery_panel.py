@@ -87,7 +87,7 @@ class Strip(QListWidget):
         patch: RankedPatch = item.data(PATCH_ROLE)
         return patch
 
-    def items(self) -> list[QListWidgetItem]:
+    def tiles(self) -> list[QListWidgetItem]:
         """Return all tiles, in their order."""
         return [self.item(row) for row in range(self.count())]
 
@@ -174,24 +174,24 @@ class GalleryPanel(QWidget):
         self.title.setStyleSheet("font-weight: bold;")
         self.note = QLabel()
         self.note.setObjectName("gallery_note")
-        self.number = QSpinBox()
-        self.number.setObjectName("gallery_number")
-        self.number.setAccessibleName("Patches of either end")
-        self.number.setToolTip("How many of the highest and of the lowest patches are shown")
-        self.number.setRange(1, MOST_PATCHES)
-        self.number.setValue(number)
-        self.number.setKeyboardTracking(False)
-        self.number.setMaximumWidth(96)
-        guard_wheel(self.number)
-        self.number.valueChanged.connect(self.number_changed)
-        self.size = QComboBox()
-        self.size.setObjectName("gallery_size")
-        self.size.setAccessibleName("Size of the pictures")
-        self.size.setToolTip("Size of the pictures; a click on one shows it on the slide")
-        self.size.addItems(list(SIZES_PX))
-        guard_wheel(self.size)
-        leave_keys(self.size)
-        self.size.currentIndexChanged.connect(self._on_size)
+        self.number_box = QSpinBox()
+        self.number_box.setObjectName("gallery_number")
+        self.number_box.setAccessibleName("Patches of either end")
+        self.number_box.setToolTip("How many of the highest and of the lowest patches are shown")
+        self.number_box.setRange(1, MOST_PATCHES)
+        self.number_box.setValue(number)
+        self.number_box.setKeyboardTracking(False)
+        self.number_box.setMaximumWidth(96)
+        guard_wheel(self.number_box)
+        self.number_box.valueChanged.connect(self.number_changed)
+        self.size_combo = QComboBox()
+        self.size_combo.setObjectName("gallery_size")
+        self.size_combo.setAccessibleName("Size of the pictures")
+        self.size_combo.setToolTip("Size of the pictures; a click on one shows it on the slide")
+        self.size_combo.addItems(list(SIZES_PX))
+        guard_wheel(self.size_combo)
+        leave_keys(self.size_combo)
+        self.size_combo.currentIndexChanged.connect(self._on_size)
         self.export_button = QPushButton("Export all…")
         self.export_button.setObjectName("gallery_export")
         self.export_button.setToolTip(
@@ -203,15 +203,15 @@ class GalleryPanel(QWidget):
         row.setSpacing(6)
         row.addWidget(self.title, 1)
         row.addWidget(self.note)
-        row.addWidget(self.number)
-        row.addWidget(self.size)
+        row.addWidget(self.number_box)
+        row.addWidget(self.size_combo)
         row.addWidget(self.export_button)
         return row
 
     @property
     def edge_px(self) -> int:
         """Side of a picture on the screen."""
-        return SIZES_PX[self.size.currentText()]
+        return SIZES_PX[self.size_combo.currentText()]
 
     def set_patches(
         self,
@@ -260,7 +260,7 @@ class GalleryPanel(QWidget):
             while strip.count() < len(patches):
                 strip.addItem(QListWidgetItem())
             strip.clearSelection()
-            for row, (item, patch) in enumerate(zip(strip.items(), patches, strict=True)):
+            for row, (item, patch) in enumerate(zip(strip.tiles(), patches, strict=True)):
                 item.setData(PATCH_ROLE, patch)
                 item.setText(f"{patch.rank}  {shown_value(patch.value)}")
                 item.setToolTip(_tip(patch, unit, mpp))
@@ -273,7 +273,7 @@ class GalleryPanel(QWidget):
         """Show the picture of a patch, wherever it stands."""
         self._pictures[place] = picture
         for strip in self.strips.values():
-            for item in strip.items():
+            for item in strip.tiles():
                 if strip.patch_of(item).l0_rect == place:
                     item.setIcon(_icon(picture))
 
@@ -282,23 +282,24 @@ class GalleryPanel(QWidget):
         return place in self._pictures
 
     def set_current(self, place: Rect | None) -> None:
-        """Mark the patch that is framed on the slide; None: none is, or another. Does not emit."""
+        """Mark the patch that is framed on the slide; None: none is. Several chosen ones stay chosen."""
+        several = sum(len(strip.selectedItems()) for strip in self.strips.values()) > 1
         for strip in self.strips.values():
-            found = [item for item in strip.items() if strip.patch_of(item).l0_rect == place]
+            found = next((i for i in strip.tiles() if strip.patch_of(i).l0_rect == place), None)
             with QSignalBlocker(strip):
-                if not found:
-                    if len(strip.selectedItems()) <= 1:
-                        strip.clearSelection()
-                elif found[0] not in strip.selectedItems():
-                    strip.setCurrentItem(found[0])
-                    strip.scrollToItem(found[0])
+                if not several and (found is None or not found.isSelected()):
+                    strip.clearSelection()
+                if found is not None:
+                    flag = QItemSelectionModel.SelectionFlag
+                    strip.setCurrentItem(found, flag.NoUpdate if several else flag.Select)
+                    strip.scrollToItem(found)
             strip.viewport().update()
         self._show_export()
 
     def selected(self) -> list[RankedPatch]:
         """Return the chosen patches, or all where none is."""
-        chosen = [s.patch_of(item) for s in self.strips.values() for item in s.items() if item.isSelected()]
-        return chosen or [s.patch_of(item) for s in self.strips.values() for item in s.items()]
+        chosen = [s.patch_of(item) for s in self.strips.values() for item in s.tiles() if item.isSelected()]
+        return chosen or [s.patch_of(item) for s in self.strips.values() for item in s.tiles()]
 
     def set_note(self, text: str) -> None:
         """Say where one stands, what is being done, or what was."""
@@ -328,7 +329,7 @@ class GalleryPanel(QWidget):
         self._set_edge()
         self._pictures.clear()
         for strip in self.strips.values():
-            for item in strip.items():
+            for item in strip.tiles():
                 item.setIcon(_icon(self._blank))
         self.size_changed.emit()
 
