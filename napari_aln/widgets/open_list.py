@@ -17,8 +17,8 @@ from napari_aln.store.result import alias_of_hash, read_document, shown_name
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import RunSummary
 from napari_aln.widgets.jobs import Job
-from napari_aln.widgets.state import NO_LIST, ListScale
-from napari_aln.workflows.maps import limits_of_maps, widest
+from napari_aln.widgets.list_gate import ListGate
+from napari_aln.workflows.maps import limits_of_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from napari_aln.records import SlideResult
     from napari_aln.store.worklist_records import Call, WorkItem
     from napari_aln.widgets.review import Review
-    from napari_aln.workflows.worklist import Collected, PatientRun
+    from napari_aln.workflows.worklist import Collected
 
 BUSY_S = 1.5  # how long the window waits for another one that writes
 OPEN_FIRST = WorkListError("No work list is open.", "Press New list or Open list first.")
-NO_READER = "The model's numbers wait for your call: give your reader id first."
 
 
 class OpenList(QObject):
@@ -57,14 +56,11 @@ class OpenList(QObject):
         self.current: WorkItem | None = None  # whose slide is under review
         self.reader_id = review.remembered.reader_id
         self._asked: Path | None = None
-        self._seen_by_nobody: set[int] = set()  # slides whose numbers were shown before a reader was named
         self._marked: object = None  # list, number and slide that were last noted as open
-        self._scales: dict[object, ListScale | str] = {}
         self.collecting = self._job("collect", self._on_collected)
         self.finding = self._job("find moved", self._on_found)
         self.looking = self._job("find missing", self._on_missing)
-        self._state.gate = self._gate
-        self._state.list_scale = self._scale
+        self.gate = ListGate(self, self._state)
         self._state.slide_changed.connect(self._on_slide)
         review.slide_asked.connect(self._on_asked)
         review.opening.failed.connect(self._on_opening_failed)
@@ -75,7 +71,7 @@ class OpenList(QObject):
     def _job(self, name: str, on_done: Callable[[Any], None]) -> Job:
         job = Job(name, self)
         job.done.connect(on_done)
-        job.failed.connect(self._fail)
+        job.failed.connect(self.fail)
         self._review.jobs.append(job)  # it ends with the review
         return job
 
@@ -92,28 +88,29 @@ class OpenList(QObject):
 
     def create(self, path: Path, *, blinded: bool, classes: Sequence[str]) -> None:
         """Write an empty list and open it in place of the one before."""
-        with self._telling(path):
+        with self.telling(path):
             WorkList.create(path, blinded=blinded, classes=classes).close()
             self.open(path)
 
     def open(self, path: Path) -> None:
         """Open a list in place of the one before, which stays open where this one cannot be."""
-        with self._telling(path):
+        with self.telling(path):
             opened = WorkList(path, busy_s=BUSY_S)
             for job in (self.collecting, self.finding, self.looking):
                 job.reset()
             if self.work_list is not None:
                 self.work_list.close()
+            self._state.drop_kept_back()  # another list may not keep them back
             self.work_list, self.missing = opened, ()
-            self._seen_by_nobody.clear()
+            self.gate.forget()
             self.refresh()
             self._on_slide()
             self.looking.start(partial(_look_for, self.items))
 
     def refresh(self) -> None:
         """Read the list anew, and ask again what may be shown."""
-        self._scales.clear()
-        with self._telling():
+        self.gate.forget_scales()
+        with self.telling():
             self.items = self.work_list.items() if self.work_list is not None else ()
             own = self.current.item_id if self.current is not None else None
             self.current = next((item for item in self.items if item.item_id == own), None)
@@ -124,7 +121,7 @@ class OpenList(QObject):
         """Add what folders, slides and cohort tables hold; slides are looked at on a thread."""
         from napari_aln.workflows.worklist import collect
 
-        with self._telling():
+        with self.telling():
             if self.work_list is None:
                 raise OPEN_FIRST
             self.collecting.start(partial(collect, tuple(sources), self.work_list.classes, self.items))
@@ -139,7 +136,7 @@ class OpenList(QObject):
         """Write the tables of the reader study."""
         from napari_aln.workflows.reader_study import export_reader_study, performances, reader_cases
 
-        with self._telling():
+        with self.telling():
             if self.work_list is None:
                 raise OPEN_FIRST
             table, cases = export_reader_study(self.work_list, path)
@@ -170,7 +167,7 @@ class OpenList(QObject):
 
     def open_slide(self, item_id: int) -> None:
         """Open a slide for review, with its ROI file and its patient's clinical values."""
-        with self._telling():
+        with self.telling():
             if self.work_list is None:
                 raise OPEN_FIRST
             item, clinical = self.work_list.item(item_id), self.work_list.clinical(item_id)
@@ -178,7 +175,7 @@ class OpenList(QObject):
 
     def step(self, by: int, *, unread: bool = False) -> None:
         """Open the next slide or the one before; `unread`: the next that the reader has yet to call."""
-        with self._telling():
+        with self.telling():
             if self.work_list is None:
                 raise OPEN_FIRST
             ids = [item.item_id for item in self.items]
@@ -200,18 +197,15 @@ class OpenList(QObject):
         if reader_id == self.reader_id:
             return
         self.reader_id = reader_id
-        with self._telling():
+        with self.telling():
             self._review.remembered.remember_reader(reader_id)
-            if self.work_list is not None and reader_id:
-                for item_id in self._seen_by_nobody:
-                    self.work_list.note_shown(item_id, reader_id)
-                self._seen_by_nobody.clear()
+            self.gate.note_reader()
         self.refresh()
 
     def store_call(self, aln_class: str, confidence: float | None, comment: str) -> bool:
         """Add the reader's call on the slide under review; return whether it was stored."""
         stored = False
-        with self._telling():
+        with self.telling():
             if self.work_list is not None and self.current is not None:
                 own = self.current.item_id
                 self.work_list.store_call(own, self.reader_id, aln_class, confidence, comment)
@@ -225,68 +219,9 @@ class OpenList(QObject):
         """Return how many slides the patient under review has; 0 without one."""
         if self.work_list is None or self.current is None:
             return 0
-        with self._telling():
+        with self.telling():
             return len(self.work_list.slides_of_patient(self.current.item_id))
         return 0
-
-    def why_withheld(self) -> str:
-        """Return why no model numbers of the slide under review are shown, or nothing."""
-        work_list, item = self.work_list, self.current
-        if work_list is None or item is None or not work_list.blinded:
-            return ""
-        if not self.reader_id:
-            return NO_READER
-        with self._telling():
-            own = work_list.slides_of_patient(item.item_id)
-            if work_list.may_see(item.item_id, self.reader_id):
-                return ""
-            called = bool(self.calls(item.item_id))
-            others = f" on all {len(own)} slides of the patient" if called else ""
-            return f"Withheld until your call{others}: this list is read blinded."
-        return "Withheld: the work list cannot be read now."
-
-    def patient_runs(self) -> tuple[PatientRun, ...]:
-        """Return what the models say of the patient under review; counts as shown to the reader."""
-        from napari_aln.workflows.worklist import patient_runs
-
-        work_list, item = self.work_list, self.current
-        if work_list is None or item is None or not self.reader_id or self.why_withheld():
-            return ()
-        with self._telling():
-            own = work_list.slides_of_patient(item.item_id)
-            return patient_runs({number: work_list.results(number, self.reader_id) for number in own})
-        return ()
-
-    def _gate(self, showing: bool) -> str:
-        reason = self.why_withheld()
-        if reason or not showing or self.work_list is None or self.current is None:
-            return reason
-        if not self.reader_id:
-            self._seen_by_nobody.add(self.current.item_id)
-            return ""
-        try:
-            self.work_list.note_shown(self.current.item_id, self.reader_id)
-        except AlnError as error:
-            if self.work_list.blinded:
-                return self.without_paths(str(error))
-            self._fail(error)
-        return ""
-
-    def _scale(self, map_name: str) -> ListScale | str:
-        if self.work_list is None:
-            return NO_LIST
-        bundles = [self._state.bundles[key] for key in self._state.chosen.values()]
-        models = {(bundle.card.mode, bundle.sha256, bundle.card_sha256) for bundle in bundles}
-        records = [answer.record for answer in self._state.answers.values()]
-        models |= {(record.mode, record.model_sha256, record.card_sha256) for record in records}
-        asked = map_name, frozenset(models)
-        if asked not in self._scales:
-            found: tuple[tuple[float, float], ...] = ()
-            with self._telling():
-                found = self.work_list.map_limits(map_name, models, self.reader_id)
-            scale = ListScale(widest(found), len(found)) if found else "no slide of the list has this map yet"
-            self._scales[asked] = scale
-        return self._scales[asked]
 
     # What the review tells
 
@@ -305,7 +240,7 @@ class OpenList(QObject):
         self.current = item
         opened = item and slide and (self.work_list, item.item_id, slide)
         if item and slide and self.work_list and opened != self._marked:
-            with self._telling():
+            with self.telling():
                 self.work_list.mark_open(item.item_id, slide.info.quick_hash)
         self._marked = opened
         self.refresh()
@@ -321,7 +256,7 @@ class OpenList(QObject):
     def _mark_failed(self, item: WorkItem | None, error: Exception) -> None:
         if self.work_list is None or item is None or not isinstance(error, AlnError):
             return
-        with self._telling():
+        with self.telling():
             self.work_list.mark_failed(item.item_id, error)
         self.refresh()
 
@@ -330,16 +265,16 @@ class OpenList(QObject):
             return
         limits = {run: limits_of_maps(scores) for run, scores in result.scores.items()}
         summaries = [RunSummary.of(run, limits.get(run.run)) for run in result.runs]
-        with self._telling():
+        with self.telling():
             self.work_list.record_runs(self.current.item_id, summaries)
-        self._scales.clear()
+        self.gate.forget_scales()
         self.changed.emit()
 
     def _on_saved(self, place: Path) -> None:
         slide = self._state.slide
         if self.work_list is None or self.current is None or slide is None:
             return
-        with self._telling():
+        with self.telling():
             document = read_document(place)
             if document.slide.quick_hash != slide.info.quick_hash:
                 return  # another slide was opened meanwhile
@@ -353,7 +288,7 @@ class OpenList(QObject):
 
     def _on_collected(self, found: Collected) -> None:
         added = 0
-        with self._telling():
+        with self.telling():
             if self.work_list is None:
                 return
             added = self.work_list.add(found.slides, found.patients)
@@ -375,7 +310,7 @@ class OpenList(QObject):
             return
         for item in self.missing:
             if item.item_id in found and item.quick_hash is not None:
-                with self._telling():
+                with self.telling():
                     self.work_list.move(item.item_id, found[item.item_id], item.quick_hash)
         n_left = len(self.missing) - len(found)
         self.told.emit(
@@ -387,14 +322,15 @@ class OpenList(QObject):
     # Errors
 
     @contextmanager
-    def _telling(self, path: Path | None = None) -> Iterator[None]:
+    def telling(self, path: Path | None = None) -> Iterator[None]:
         """Tell the user of an error, and go on: the window and the list stay as they were."""
         try:
             yield
         except AlnError as error:
-            self._fail(error, path)
+            self.fail(error, path)
 
-    def _fail(self, error: Exception, path: Path | None = None) -> None:
+    def fail(self, error: Exception, path: Path | None = None) -> None:
+        """Tell the user of an error."""
         if isinstance(error, AlnError):
             self.failed.emit(self.without_paths(error.fact, path), self.without_paths(error.next_step, path))
         else:

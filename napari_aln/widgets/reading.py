@@ -249,8 +249,8 @@ class Reading(QWidget):
         show_if(self.patient, n_slides > 1)
         if item is None or n_slides < 2 or not self.isVisible():
             return
-        withheld = own.why_withheld()
-        runs = own.patient_runs()
+        withheld = own.gate.why_withheld()
+        runs = own.gate.patient_runs()
         self.patient.set_patient(own.patient_of(item), n_slides, withheld, runs, PATIENT_RULE)
 
     def _show_missing(self) -> None:

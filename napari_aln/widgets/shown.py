@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_aln.widgets.state import ListScale
 from napari_aln.workflows.compare import COMPARED_MAPS, difference_style
 from napari_aln.workflows.maps import (
     MAP_STYLES,
     SCALING_NAMES,
+    ListScale,
     at_least,
     colour_limits,
     scaled,

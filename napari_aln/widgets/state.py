@@ -15,7 +15,7 @@ from napari_aln.records import Clinical
 from napari_aln.settings import PredictSettings
 from napari_aln.store.result import alias_of, shown_name
 from napari_aln.workflows.compare import compare
-from napari_aln.workflows.maps import MAP_STYLES, colour_limits
+from napari_aln.workflows.maps import MAP_STYLES, ListScale, colour_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,22 +53,6 @@ SHOWN_MAPS = ("attention_slide", "attention_bag", "contribution", "probability",
 
 
 NO_LIST = "no work list is open"
-
-
-@dataclass(frozen=True)
-class ListScale:
-    """A colour scale that the slides of a work list share.
-
-    Attributes
-    ----------
-    limits
-        Values at both ends of the colours.
-    n_slides
-        How many slides it spans.
-    """
-
-    limits: tuple[float, float]
-    n_slides: int
 
 
 @dataclass(frozen=True)
@@ -251,6 +235,10 @@ class ReviewState:
     def n_kept_back(self) -> int:
         """How many results are there and not shown."""
         return len(self._kept_back)
+
+    def drop_kept_back(self) -> None:
+        """Forget what is kept back: another gate may let it pass."""
+        self._kept_back = []
 
     def pass_gate(self) -> None:
         """Show what is kept back, or keep back what is shown: as the gate says now.

@@ -65,6 +65,22 @@ def limits_of_maps(scores: PatchScores) -> dict[str, tuple[float, float]]:
     }
 
 
+@dataclass(frozen=True)
+class ListScale:
+    """A colour scale that the slides of a work list share.
+
+    Attributes
+    ----------
+    limits
+        Values at both ends of the colours.
+    n_slides
+        How many slides it spans.
+    """
+
+    limits: tuple[float, float]
+    n_slides: int
+
+
 def widest(limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return the colour scale that holds those of all slides: nowhere is more saturated than on its own."""
     return min(low for low, _ in limits), max(high for _, high in limits)
