@@ -57,7 +57,7 @@ def sort_files(paths: Sequence[Path]) -> Files:
 def is_ours(path: Path) -> bool:
     """Whether a file dropped on the canvas is certainly for the review, not for napari."""
     files = sort_files([path])
-    if files.bundles or files.regions or files.lists or files.sessions or files.tables:
+    if files.bundles or files.regions or files.lists or files.sessions:
         return True
     name = path.name.lower()
     return name.endswith(SLIDE_SUFFIXES) and not name.endswith((*VIEWER_SUFFIXES, ".tif", ".tiff"))

@@ -336,7 +336,7 @@ class Wiring:
         when = datetime.fromisoformat(offered.saved_at).astimezone()
         name = self.dock.keeping.name_of(offered)
         self.dock.recovery.offer(
-            f"The review of {name} from {when:%Y-%m-%d %H:%M} was not closed. Restore it?",
+            f"The review of {name} from {when:%Y-%m-%d %H:%M} was cut off. Restore it?",
             (
                 ("restore", "Restore", "Open it again as it stood"),
                 ("discard", "Discard", "Drop what was kept of it"),

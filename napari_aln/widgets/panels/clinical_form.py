@@ -61,6 +61,7 @@ class ClinicalForm(QWidget):
         self.patient_button.setToolTip("Take another patient's values from the table")
         self.patient_button.clicked.connect(self.patient_requested)
         buttons = QHBoxLayout()
+        buttons.setSpacing(4)
         buttons.addWidget(self.table_button, 1)
         buttons.addWidget(self.patient_button, 1)
         row_number = grid.rowCount()
