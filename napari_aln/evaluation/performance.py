@@ -47,10 +47,6 @@ ABBREVIATIONS = (
     "negative predictive value."
 )
 COHORT_NOTE = "T training, V validation, I-T independent test cohort."
-NO_VALIDATION = (
-    "Youden's point and the point of fixed sensitivity are left out: there are no validation patients to "
-    "choose them on, and they are never chosen on the patients a model is judged by."
-)
 
 
 class Row(NamedTuple):
@@ -65,6 +61,15 @@ class Row(NamedTuple):
     auc_delong: Estimate
     counts: Counts
     metrics: dict[str, Estimate]
+
+
+def no_validation(models: Sequence[str], n_models: int) -> str:
+    """Say why operating points are missing, and for which models where not for all."""
+    whose = "" if len(models) == n_models else f" for {', '.join(models)}"
+    return (
+        f"Youden's point and the point of fixed sensitivity are left out{whose}: there are no validation "
+        "patients to choose them on, and they are never chosen on the patients a model is judged by."
+    )
 
 
 def cohort_name(cohort: str) -> str:
@@ -124,7 +129,7 @@ def judge(scored: Scored, cohort: str, points: Sequence[OperatingPoint]) -> list
 
 
 def performance_table(
-    rows: Sequence[Row], positive: str, negative: str, *, with_published: bool, validated: bool
+    rows: Sequence[Row], positive: str, negative: str, *, with_published: bool, notes: Sequence[str]
 ) -> PaperTable:
     """Return the table of Xu et al., Table 2, with F1 and kappa; published rows last."""
     head = ("Method", "Cohort", "n", f"n {positive}", "Operating point", AUC_TITLE, DELONG_TITLE)
@@ -149,12 +154,12 @@ def performance_table(
                 cells.append(_published_cells(row))
                 numbers.append(_published_numbers(row))
     chosen_here = any(r.cohort == "val" and r.point.chosen_on == "validation" for r in rows)
-    notes = [
+    own_notes = [
         f"Positive is {positive}, called from the threshold on.",
         INTERVALS,
         ABBREVIATIONS,
         *([COHORT_NOTE] if any(row.cohort in COHORTS for row in rows) or with_published else []),
-        *([] if validated else [NO_VALIDATION]),
+        *notes,
         *(["On V itself, points chosen on V look better than they are."] if chosen_here else []),
         *(
             ["Published rows as printed; their cohorts are those of the BCNB data set."]
@@ -167,7 +172,7 @@ def performance_table(
         f"Performance in prediction of ALN status ({negative} vs. {positive})",
         (*head, *measure_titles()),
         tuple(cells),
-        tuple(notes),
+        tuple(own_notes),
         tuple(numbers),
     )
 
@@ -216,19 +221,21 @@ def comparison_table(models: Sequence[Scored]) -> PaperTable:
     return PaperTable("comparison", "Models on the same patients", head, tuple(rows), notes, tuple(numbers))
 
 
-def subgroup_table(scored: Scored, groupings: Sequence[Grouping], point: OperatingPoint) -> PaperTable:
+def subgroup_table(
+    scored: Scored, groupings: Sequence[Grouping], point: OperatingPoint, name: str
+) -> PaperTable:
     """Return the table of Xu et al., supplementary Table 5: one model, two classes, one operating point."""
     rows, numbers = [], []
     for grouping in groupings:
-        parts = {name: scored.take(own) for name, own in grouping.groups.items() if own.any()}
-        judged = {name: judge(part, scored.judged, [point])[0] for name, part in parts.items()}
+        parts = {value: scored.take(own) for value, own in grouping.groups.items() if own.any()}
+        judged = {value: judge(part, scored.judged, [point])[0] for value, part in parts.items()}
         p = _heterogeneity(parts)
-        for place, (name, row) in enumerate(judged.items()):
+        for place, (value, row) in enumerate(judged.items()):
             size = str(row.n), str(row.n_positive)
-            cells = grouping.title, name, *size, fraction(row.auc), *measure_cells(row.metrics)
+            cells = grouping.title, value, *size, fraction(row.auc), *measure_cells(row.metrics)
             rows.append((*cells, p_text(p) if place == 0 else ""))
             numbers.append(
-                {"characteristic": grouping.title, "value": name, **_row_numbers(row), "p": finite(p)}
+                {"characteristic": grouping.title, "value": value, **_row_numbers(row), "p": finite(p)}
             )
     head = ("Characteristic", "Value", "n", f"n {scored.classes[1]}", AUC_TITLE, *measure_titles(), "p")
     notes = (
@@ -239,7 +246,6 @@ def subgroup_table(scored: Scored, groupings: Sequence[Grouping], point: Operati
         "Patients whose value is unknown are in no group. T stage by size: T1 up to 2 cm, T2 up to 5 cm.",
     )
     title = f"Subgroups: {scored.model}"
-    name = "subgroups"
     return PaperTable(name, title, head, tuple(rows), notes, tuple(numbers))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_aln.errors import CohortError
+from napari_aln.errors import UsageError
 from napari_aln.evaluation import multiclass, performance, plots
 from napari_aln.evaluation.auc import auc_interval
 from napari_aln.evaluation.cases import WHOLE
@@ -23,6 +23,7 @@ from napari_aln.evaluation.subgroups import Grouping, characteristics, groupings
 from napari_aln.evaluation.tables import PaperTable, finite, fraction, plain
 from napari_aln.records import Progress
 from napari_aln.workflows.evaluation_folder import write_evaluation
+from napari_aln.workflows.same_patients import file_stem, held_out, same_patients
 from napari_aln.workflows.score_table import read_scores
 
 if TYPE_CHECKING:
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from napari_aln.evaluation.cases import Scored
     from napari_aln.evaluation.operating_points import OperatingPoint
     from napari_aln.settings import EvaluateSettings
 
-_NAMED = 5
-"""Patients that an error names before it counts the rest."""
 _DECISION_THRESHOLDS = np.arange(1, 100) / 100
 
 
@@ -83,19 +83,23 @@ def evaluate(
         The folder cannot be written or is not ours.
     """
     found = Evaluation()
-    models: list[Scored] = []
-    total = 6 + len(compare)
-    for place, path in enumerate((scores, *compare)):
-        yield Progress(f"read {path.name}", place, total)
-        own = _read(path, "scores" if place == 0 else "compare", settings, found)
-        models.append(own if not models else _matched(models[0], own))
-    models = _distinct(models)
+    paths = [scores, *compare]
+    read: list[Scored] = []
+    for place, path in enumerate(paths):
+        yield Progress(f"read {path.name}", place, len(paths))
+        read.append(_read(path, "compare" if place else "scores", settings, found))
+    models = same_patients(read)
     for scored in models:
         performance.refuse_one_class(scored)
-    held_out = None if validation is None else _validation(validation, models[0], settings, found)
+    reserved = None if validation is None else _reserved(validation, models[0], settings, found)
     rng = np.random.default_rng(settings.seed)
-    steps = _binary_steps if models[0].is_binary else _class_steps
-    for done, name in enumerate(steps(models, held_out, settings, rng, found), start=1 + len(compare)):
+    if models[0].is_binary:
+        total = len(paths) + 2 + 2 * len(models)
+        steps = _binary_steps(models, reserved, settings, rng, found)
+    else:
+        total = len(paths) + 2 + len(models) * (len(models[0].cohorts) + len(models[0].classes))
+        steps = _class_steps(models, settings, rng, found)
+    for done, name in enumerate(steps, start=len(paths)):
         yield Progress(name, done, total)
     if len(models) > 1:
         found.tables.append(performance.comparison_table(models))
@@ -113,87 +117,21 @@ def _read(path: Path, role: str, settings: EvaluateSettings, found: Evaluation) 
     return scored
 
 
-def _matched(first: Scored, other: Scored) -> Scored:
-    """Return the other model's scores in the first one's order; patients, labels and splits must agree."""
-    place_of = {patient: place for place, patient in enumerate(other.patients)}
-    missing = [patient for patient in first.patients if patient not in place_of]
-    extra = sorted(set(other.patients) - set(first.patients))
-    if missing or extra:
-        facts = [f"{other.model} lacks {_listed(missing)}"] if missing else []
-        facts += [f"{first.model} lacks {_listed(extra)}"] if extra else []
-        raise CohortError(
-            f"The models were not scored on the same patients: {'; '.join(facts)}.",
-            "Give both the same patients; ids are text, so 007 is not 7.",
-        )
-    if set(first.classes) != set(other.classes):
-        raise CohortError(
-            f"{first.model} has the classes {', '.join(first.classes)}, {other.model} "
-            f"{', '.join(other.classes)}.",
-            "Compare models of the same classes.",
-        )
-    sorted_other = other.take(np.array([place_of[patient] for patient in first.patients]))
-    order = [other.classes.index(name) for name in first.classes]
-    renumbered = np.array([first.classes.index(other.classes[k]) for k in sorted_other.labels])
-    mine = replace(
-        sorted_other, classes=first.classes, labels=renumbered, scores=sorted_other.scores[:, order]
-    )
-    unlike = [p for p, a, b in zip(first.patients, first.labels, mine.labels, strict=True) if a != b]
-    if unlike:
-        raise CohortError(
-            f"{first.model} and {other.model} give different labels to {_listed(unlike)}.", "Correct them."
-        )
-    if WHOLE in (*first.cohorts, *mine.cohorts):  # one without splits takes those of the other
-        return replace(mine, cohort=first.cohort)
-    moved = [p for p, a, b in zip(first.patients, first.cohort, mine.cohort, strict=True) if a != b]
-    if moved:
-        raise CohortError(
-            f"{first.model} and {other.model} put {_listed(moved)} into different splits.", "Correct them."
-        )
-    return mine
-
-
-def _listed(patients: Sequence[str]) -> str:
-    rest = f" and {len(patients) - _NAMED} more" if len(patients) > _NAMED else ""
-    return f"patient {', '.join(patients[:_NAMED])}{rest}"
-
-
-def _distinct(models: Sequence[Scored]) -> list[Scored]:
-    """Return the models, numbered where their files are named alike."""
-    names = [scored.model for scored in models]
-    return [
-        replace(scored, model=f"{scored.model} ({place})") if names.count(scored.model) > 1 else scored
-        for place, scored in enumerate(models, start=1)
-    ]
-
-
-def _validation(path: Path, first: Scored, settings: EvaluateSettings, found: Evaluation) -> Scored:
-    """Read the validation patients of the first model; none of them may be among those it is judged by."""
+def _reserved(path: Path, first: Scored, settings: EvaluateSettings, found: Evaluation) -> Scored:
+    """Read the validation patients of the first model."""
     if not first.is_binary:
-        raise CohortError(
-            f"{path}: a validation table chooses thresholds, and three classes have none.", "Leave it out."
+        raise UsageError(
+            f"{path.name} is to choose a threshold, which {len(first.classes)} classes do not have.",
+            "Leave --validation out.",
         )
-    held_out = _read(path, "validation", settings, found)
-    if held_out.classes != first.classes:
-        raise CohortError(
-            f"{path} has the classes {', '.join(held_out.classes)}, not {', '.join(first.classes)}.",
-            "Give validation scores of the same model.",
-        )
-    performance.refuse_one_class(held_out)
-    if "val" in held_out.cohorts:
-        held_out = held_out.of("val")
-    judged = set(first.patients) if first.judged == WHOLE else set(first.of(first.judged).patients)
-    both = [patient for patient in held_out.patients if patient in judged]
-    if both:
-        raise CohortError(
-            f"{path} holds {_listed(both)}, on whom the model is judged.",
-            "Choose thresholds on other patients than those.",
-        )
-    return held_out
+    validation = _read(path, "validation", settings, found)
+    performance.refuse_one_class(validation)
+    return held_out(path, validation, first)
 
 
 def _binary_steps(
     models: Sequence[Scored],
-    held_out: Scored | None,
+    reserved: Scored | None,
     settings: EvaluateSettings,
     rng: np.random.Generator,
     found: Evaluation,
@@ -204,7 +142,7 @@ def _binary_steps(
     negative, positive = first.classes
     points = {
         scored.model: performance.operating_points(
-            scored, held_out if scored is first else None, settings.sensitivity, settings.threshold
+            scored, reserved if scored is first else None, settings.sensitivity, settings.threshold
         )
         for scored in models
     }
@@ -214,33 +152,34 @@ def _binary_steps(
         for cohort in first.cohorts
         for row in performance.judge(scored.of(cohort), cohort, points[scored.model])
     ]
-    validated = any(p.chosen_on == "validation" for own in points.values() for p in own)
+    without = [name for name, own in points.items() if all(p.chosen_on != "validation" for p in own)]
+    if without:
+        found.notes.append(performance.no_validation(without, len(models)))
     found.tables.append(
         performance.performance_table(
-            rows, positive, negative, with_published=settings.published, validated=validated
+            rows, positive, negative, with_published=settings.published, notes=found.notes
         )
     )
-    if not validated:
-        found.notes.append(performance.NO_VALIDATION)
     judged = [scored.of(first.judged) for scored in models]
-    main = next((p for p in points[first.model] if p.name == "Youden"), points[first.model][0])
     grouped = groupings(judged[0].columns, settings.subgroups)
-    if grouped:
-        found.tables.append(performance.subgroup_table(judged[0], grouped, main))
     for scored in judged:
-        for point in points[scored.model]:
+        own = points[scored.model]
+        main = next((p for p in own if p.name == "Youden"), own[0])
+        if grouped:
+            name = "subgroups" if len(judged) == 1 else f"subgroups-{file_stem(scored.model)}"
+            found.tables.append(performance.subgroup_table(scored, grouped, main, name))
+        for point in own:
             if point.name in ("0.5", "Youden"):
                 _confusion_at(scored, point, found)
-    yield "curves"
-    _curves([(s.model, s.positive, s.positive_scores) for s in judged], _where(first), settings, rng, found)
-    yield "calibration"
-    _calibration(judged, settings, rng, found)
+    curves = [(s.model, s.positive, s.positive_scores) for s in judged]
+    yield from _curves(curves, _where(first), settings, rng, found)
+    yield from _calibration(judged, settings, rng, found)
 
 
 def _confusion_at(scored: Scored, point: OperatingPoint, found: Evaluation) -> None:
     called = (scored.positive_scores >= point.threshold).astype(np.int64)
     matrix = multiclass.confusion_matrix(scored.labels, called, 2)
-    stem = f"confusion-{point.name.replace('.', '').lower()}-{_stem(scored.model)}"
+    stem = f"confusion-{point.name.replace('.', '').lower()}-{file_stem(scored.model)}"
     note = f"{scored.classes[1]} from {point.threshold:.3f} ({point.name})."
     title = f"{scored.model}, {_where(scored)}"
     found.figures[stem] = plots.confusion_figure(matrix, scored.classes, title, note)
@@ -248,23 +187,21 @@ def _confusion_at(scored: Scored, point: OperatingPoint, found: Evaluation) -> N
 
 def _class_steps(
     models: Sequence[Scored],
-    _: Scored | None,
     settings: EvaluateSettings,
     rng: np.random.Generator,
     found: Evaluation,
 ) -> Generator[str, None, None]:
     """Judge three classes: overall, one against the others, confusion matrix, curves."""
-    yield "performance"
     first = models[0]
     overall = {}
     for scored in models:
         for cohort in first.cohorts:
+            yield f"performance of {scored.model}"
             part = scored.of(cohort)
             numbers = multiclass.overall(part.labels, part.scores, settings.bootstraps, rng)
             overall[scored.model, cohort, len(part)] = numbers
     found.tables.append(performance.overall_table(overall))
     found.tables.append(performance.class_table(models, first.cohorts, with_published=settings.published))
-    yield "curves"
     for scored in models:
         part = scored.of(first.judged)
         matrix = multiclass.confusion_matrix(
@@ -273,26 +210,27 @@ def _class_steps(
         title = f"{part.model}, {_where(first)}"
         note = "Called: the most probable class."
         figure = plots.confusion_figure(matrix, part.classes, title, note)
-        found.figures[f"confusion-{_stem(part.model)}"] = figure
+        found.figures[f"confusion-{file_stem(part.model)}"] = figure
         curves = [(f"{name}", part.labels == k, part.scores[:, k]) for k, name in enumerate(part.classes)]
-        _curves(curves, f"{part.model}, {_where(first)}", settings, rng, found, f"-{_stem(part.model)}")
-    yield "notes"
+        where, suffix = f"{part.model}, {_where(first)}", f"-{file_stem(part.model)}"
+        yield from _curves(curves, where, settings, rng, found, suffix)
     off = [s.model for s in models if np.abs(s.scores.sum(axis=1) - 1.0).max() > 0.01]
     if off:
         found.notes.append(f"The scores of a patient do not add up to 1 in: {', '.join(off)}.")
 
 
 def _curves(
-    named: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    named: Sequence[tuple[str, NDArray[np.bool_], NDArray[np.float64]]],
     where: str,
     settings: EvaluateSettings,
     rng: np.random.Generator,
     found: Evaluation,
     suffix: str = "",
-) -> None:
+) -> Generator[str, None, None]:
     """Add the ROC and the precision-recall figure of some scores."""
     rocs, precision, prevalence = {}, {}, {}
     for name, label, score in named:
+        yield f"curves of {name}"
         area = fraction(auc_interval(label, score))
         rocs[f"{name}: AUC {area}"] = roc_curve(label, score, settings.bootstraps, rng)
         key = f"{name}: average precision {average_precision(label, score):.3f}"
@@ -304,10 +242,11 @@ def _curves(
 
 def _calibration(
     judged: Sequence[Scored], settings: EvaluateSettings, rng: np.random.Generator, found: Evaluation
-) -> None:
+) -> Generator[str, None, None]:
     """Add calibration and decision curve, as table and figures."""
     drawn, rows, numbers, decisions = {}, [], [], {}
     for scored in judged:
+        yield f"calibration of {scored.model}"
         label, score = scored.positive, scored.positive_scores
         own = calibration(label, score, settings.bins, settings.bootstraps, rng)
         drawn[f"{scored.model}: Brier {own.brier.value:.3f}, ECE {own.ece.value:.3f}"] = own
@@ -363,8 +302,3 @@ def _where(scored: Scored) -> str:
     cohort, n = scored.judged, int((scored.cohort == scored.judged).sum())
     named = {"test": "independent test", "val": "validation", "train": "training", WHOLE: "all patients"}
     return f"{named[cohort]} (n = {n})"
-
-
-def _stem(model: str) -> str:
-    """Return a model's name as part of a file name."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in model)[:60]

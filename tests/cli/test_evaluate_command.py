@@ -51,7 +51,7 @@ def test_scores_become_a_folder(call, scores, tmp_path):
     assert code == 0
     assert RESEARCH_NOTICE in said
     assert "left out" in said  # no validation patients, so no Youden
-    assert {"evaluation.html", "performance.csv", "subgroups.csv", "roc.svg"} <= {
+    assert {"evaluation.html", "performance.csv", "subgroups-scores--1-.csv", "roc.svg"} <= {
         p.name for p in out.iterdir()
     }
     comparison = (out / "comparison.csv").read_text(encoding="utf-8-sig")

@@ -122,6 +122,30 @@ def test_models_are_compared_on_the_same_patients(scores, other, tmp_path):
     assert {row["model"] for row in record["tables"]["performance"]} == {"model a", "model b"}
 
 
+def test_splits_and_clinical_columns_of_one_table_hold_for_all(scores, other, tmp_path):
+    _, record = run(other, tmp_path / "out", compare=[scores])
+    rows = record["tables"]["performance"]
+    assert [(row["model"], row["cohort"]) for row in rows[::3]] == [
+        (model, cohort) for model in ("model b", "model a") for cohort in ("train", "val", "test")
+    ]
+    assert {"subgroups-model-a", "subgroups-model-b"} <= set(record["tables"])
+
+
+def test_classes_in_another_order_are_matched_by_name(tmp_path):
+    first = write_rows(tmp_path / "first.csv", class_rows())
+    turned = [dict(reversed(row.items())) for row in class_rows()]
+    second = write_rows(tmp_path / "second.csv", turned)
+    _, record = run(first, tmp_path / "out", compare=[second])
+    assert {row["p"] for row in record["tables"]["comparison"]} == {1.0}
+    numeric = [{**row, "label": CLASSES.index(row["label"])} for row in class_rows()]
+    numeric = [{k.replace("score_N0", "score_0"): v for k, v in row.items()} for row in numeric]
+    numeric = [
+        {k.replace("N+(1-2)", "1").replace("N+(>2)", "2"): v for k, v in row.items()} for row in numeric
+    ]
+    with pytest.raises(CohortError, match="numeric 0, 1, 2"):
+        run(first, tmp_path / "out", compare=[write_rows(tmp_path / "numeric.csv", numeric)])
+
+
 def test_subgroups_and_characteristics_have_rows(scores, tmp_path):
     found, record = run(scores, tmp_path / "out", subgroups=["site"])
     titles = {row["characteristic"] for row in record["tables"]["subgroups"]}
