@@ -132,7 +132,7 @@ def performance_table(
     rows: Sequence[Row], positive: str, negative: str, *, with_published: bool, notes: Sequence[str]
 ) -> PaperTable:
     """Return the table of Xu et al., Table 2, with F1 and kappa; published rows last."""
-    head = ("Method", "Cohort", "n", f"n {positive}", "Operating point", AUC_TITLE, DELONG_TITLE)
+    head = ("Method", "Cohort", "n", f"n of {positive}", "Operating point", AUC_TITLE, DELONG_TITLE)
     cells = [
         (
             row.model,
@@ -237,7 +237,7 @@ def subgroup_table(
             numbers.append(
                 {"characteristic": grouping.title, "value": value, **_row_numbers(row), "p": finite(p)}
             )
-    head = ("Characteristic", "Value", "n", f"n {scored.classes[1]}", AUC_TITLE, *measure_titles(), "p")
+    head = ("Characteristic", "Value", "n", f"n of {scored.classes[1]}", AUC_TITLE, *measure_titles(), "p")
     notes = (
         f"{scored.model}, cohort {cohort_name(scored.judged)}, operating point {_point_text(point)}.",
         INTERVALS.replace(" and, beside it, DeLong", ""),
