@@ -160,8 +160,13 @@ def _reopened(info: SlideInfo) -> Slide:
 
 
 def warm_up() -> Generator[Progress, None, None]:
-    """Yield before each; load what the first run and the first map need, while nobody waits for it."""
-    modules = ("napari_aln.slides.openslide_reader", "napari_aln.workflows.predict", "matplotlib.colors")
+    """Yield before each; load what the first run, map and outline need, while nobody waits for it."""
+    modules = (
+        "napari_aln.slides.openslide_reader",
+        "napari_aln.workflows.predict",
+        "matplotlib.colors",
+        "pandas",  # half a second of the first outline, in napari's layers
+    )
     for done, module in enumerate(modules):
         yield Progress("load", done, len(modules))
         import_module(module)
