@@ -62,6 +62,14 @@ def simplified(regions: Sequence[Region], tolerance_px: float) -> Regions:
     return tuple(region for region in kept if not region.geometry.is_empty)
 
 
+def edges(regions: Sequence[Region]) -> NDArray[np.float64]:
+    """Return the (m, 2, 2) start and end of each edge of the outlines and holes, (x, y) in level-0 pixels."""
+    rings = shapely.get_rings(shapely.get_parts([region.geometry for region in regions]))
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    joined = ring[1:] == ring[:-1]
+    return np.stack([xy[:-1][joined], xy[1:][joined]], axis=1)
+
+
 def area_of_mask(
     mask: NDArray[np.bool_], pixel_l0: tuple[float, float], l0_xy: tuple[float, float] = (0.0, 0.0)
 ) -> BaseGeometry:

@@ -95,14 +95,15 @@ def usable_regions(
             warnings.append(f"{where} has no area and was left out.")
             continue
         any_area = True
-        if not region.geometry.is_valid:
+        if outline is not region.geometry:
             reason = shapely.is_valid_reason(region.geometry)
             warnings.append(f"{where} crosses itself and was mended: {reason}.")
-        clipped = areas_only(outline.intersection(slide))
+        is_inside = slide.covers(outline)  # as most are: nothing to cut, and no time lost
+        clipped = outline if is_inside else areas_only(outline.intersection(slide))
         if clipped.area == 0:
             warnings.append(f"{where} lies wholly outside the slide and was left out.")
             continue
-        if not slide.covers(outline):
+        if not is_inside:
             outside = 1 - clipped.area / outline.area
             warnings.append(
                 f"{where} lies outside the slide by {outside:.1%} of its area, which was cut off."

@@ -83,7 +83,8 @@ def belongs(table: PatchTable, regions: Sequence[Region], min_roi_share: float) 
 
 
 def _union(regions: Sequence[Region]) -> BaseGeometry:
-    return shapely.union_all([region.geometry for region in regions])
+    geometries = [region.geometry for region in regions]
+    return geometries[0] if len(geometries) == 1 else shapely.union_all(geometries)
 
 
 def _cells(grid: PatchGrid, found: Coverage, where: NDArray[np.bool_]) -> PatchTable:

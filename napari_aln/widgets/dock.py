@@ -30,6 +30,7 @@ from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUF
 from napari_aln.widgets.drops import CanvasDrops, paths_of
 from napari_aln.widgets.keeping import Keeping
 from napari_aln.widgets.keys import Keys, help_groups
+from napari_aln.widgets.measuring import Measuring
 from napari_aln.widgets.panels.associated_dialog import AssociatedDialog
 from napari_aln.widgets.panels.clinical_form import ClinicalForm
 from napari_aln.widgets.panels.clinical_table_dialog import ClinicalTableDialog
@@ -77,6 +78,7 @@ class ReviewDock(QWidget):
 
     review: Review
     split: Split
+    measuring: Measuring
     keeping: Keeping
     side_docks: SideDocks
     map: MapPanel
@@ -90,6 +92,7 @@ class ReviewDock(QWidget):
         self.viewer = viewer
         self.review = Review(viewer)
         self.split = Split(viewer, self.review.scene, self.review.state)
+        self.measuring = Measuring(self.review.scene, self.review.state)
         self.side_docks = SideDocks(
             self,
             {
@@ -114,6 +117,7 @@ class ReviewDock(QWidget):
         self.destroyed.connect(self.keeping.close)  # first: it notes the last state
         self.destroyed.connect(self.clinical_values.close)
         self.destroyed.connect(self.side_docks.close)
+        self.destroyed.connect(self.measuring.close)
         self.destroyed.connect(self.split.close)  # before the slide that it shows is closed
         self.destroyed.connect(self.review.close)
         self.destroyed.connect(self._keys.close)
@@ -321,6 +325,7 @@ class ReviewDock(QWidget):
             if view is not None:
                 Keys(view.model, self)
                 self._drops.watch(window)
+                self.measuring.watch(window)
         self.compare.set_split(self.split.view is not None)
 
     # Docks beside the slide, loaded when they are first asked for
@@ -372,6 +377,7 @@ class ReviewDock(QWidget):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.show_split(False)
             self.side_docks.close()
+            self.review.scene.leave()
             self.deleteLater()
 
     # Drops
@@ -380,6 +386,7 @@ class ReviewDock(QWidget):
         """Take files dropped on the canvas too, once there is one."""
         super().showEvent(event)
         self._drops.watch(self.window())
+        self.measuring.watch(self.window())
         docks = self._layer_docks()
         self.navigation.set_layers_shown(any(dock.isVisible() for dock in docks))
         for dock in docks:

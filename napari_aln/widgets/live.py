@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from napari_aln.store.features import FeatureCache
     from napari_aln.widgets.state import Answer, ReviewState
-    from napari_aln.workflows.whatif import Extracted, WhatIf
+    from napari_aln.workflows.whatif import Extracted, WhatIf, WhatIfAnswer
 
+TRIED_AGAIN = "It is tried again when the ROI or a value changes."
 PAUSE_MS = 400  # without a change, before missing patches are read
 
 
@@ -34,18 +35,23 @@ class Live(QObject):
         Whose answers are asked again.
     cache
         Returns where features are kept.
+    words
+        Takes out of a message what may not be shown.
     """
 
     failed = Signal(object)  # the exception of a background extraction
 
-    def __init__(self, state: ReviewState, cache: Callable[[], FeatureCache | None]) -> None:
+    def __init__(
+        self, state: ReviewState, cache: Callable[[], FeatureCache | None], words: Callable[[str], str]
+    ) -> None:
         super().__init__()
-        self._state, self._cache = state, cache
+        self._state, self._cache, self._words = state, cache, words
         self._asked: dict[str, tuple[Answer, WhatIf]] = {}  # by run
+        self._failed: dict[str, str] = {}  # by run: why patches could not be read, until something changes
         self._extracting: str | None = None  # the run whose missing patches are being read
         self.job = Job("what-if", self)
         self.job.done.connect(self._on_extracted)
-        self.job.failed.connect(self.failed)
+        self.job.failed.connect(self._on_failed)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
@@ -54,11 +60,9 @@ class Live(QObject):
         state.answers_changed.connect(self._on_answers)
 
     def ask_again(self) -> None:
-        """Answer for the present regions and clinical values."""
-        for run in self._state.answers:
-            self._ask(run)
-        if any(live and len(live.pending) for live in self._state.live.values()):
-            self._pause.start()
+        """Answer for the present regions and clinical values; what could not be read is tried once more."""
+        self._failed.clear()
+        self._ask_all()
 
     def close(self) -> None:
         """Stop the work and stop listening."""
@@ -67,18 +71,25 @@ class Live(QObject):
         self._state.answers_changed.disconnect(self._on_answers)
         self.job.close()
 
-    def _ask(self, run: str) -> None:
+    def _ask_all(self) -> None:
+        self._state.set_live({run: self._ask(run) for run in self._state.answers})
+        if self._still_to_read():
+            self._pause.start()
+
+    def _ask(self, run: str) -> tuple[WhatIfAnswer | None, str]:
+        """Return what a run would answer, and why it cannot, or only in part, be said."""
         state = self._state
         if not state.can_be_asked_again(run):
-            state.set_live(run, None, state.why_no_live(run) or "")
-            return
+            return None, state.why_no_live(run) or ""
         try:
-            what_if = self._what_if(run)
-            live = what_if.score(state.regions, state.clinical)
+            return self._what_if(run).score(state.regions, state.clinical), self._failed.get(run, "")
         except AlnError as error:
-            state.set_live(run, None, error.fact)
-        else:
-            state.set_live(run, live)
+            return None, error.fact
+
+    def _still_to_read(self) -> str | None:
+        """Return a run that waits for patches."""
+        waiting = (run for run, live in self._state.live.items() if live is not None and len(live.pending))
+        return next((run for run in waiting if run not in self._failed), None)
 
     def _what_if(self, run: str) -> WhatIf:
         from napari_aln.workflows.whatif import WhatIf
@@ -104,16 +115,27 @@ class Live(QObject):
         slide = self._state.slide
         if slide is None or self.job.is_running:
             return
-        for run, live in self._state.live.items():
-            if live is not None and len(live.pending):
-                self._extracting = run
-                what_if = self._asked[run][1]
-                work = partial(steps.extract_for, slide.info, what_if, live.pending, self._cache())
-                self.job.start(work)
-                return
+        run = self._still_to_read()
+        live = None if run is None else self._state.live[run]
+        if run is not None and live is not None:
+            self._extracting = run
+            what_if = self._asked[run][1]
+            work = partial(steps.extract_for, slide.info, what_if, live.pending, self._cache())
+            self.job.start(work)
 
     def _on_extracted(self, extracted: Extracted) -> None:
         run, self._extracting = self._extracting, None
         if run in self._asked:
             self._asked[run][1].add(extracted)
-            self.ask_again()
+            self._ask_all()
+
+    def _on_failed(self, error: Exception) -> None:
+        run, self._extracting = self._extracting, None
+        live = None if run is None else self._state.live.get(run)
+        if run is not None and live is not None:
+            why = error.fact if isinstance(error, AlnError) else f"{type(error).__name__}: {error}."
+            n = len(live.pending)
+            failed = f"{n} patches are missing, reading them failed: {self._words(why)}"
+            self._failed[run] = f"{failed} {TRIED_AGAIN}"
+        self.failed.emit(error)
+        self._ask_all()

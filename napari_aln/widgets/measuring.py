@@ -65,7 +65,8 @@ class Measuring(QObject):
 
     def watch(self, window: QWidget) -> None:
         """Look at the mouse on every canvas of a window; again does no harm."""
-        self._canvases = [view.canvas.native for view in window.findChildren(QtViewer)]
+        canvases = (view.canvas.native for view in window.findChildren(QtViewer))
+        self._canvases = [canvas for canvas in canvases if _is_alive(canvas)]  # a split view that is going
         for canvas in self._canvases:
             canvas.installEventFilter(self)
 

@@ -152,6 +152,8 @@ class RoiEditing(QObject):
 
     def _drop_half_drawn(self) -> None:
         self._scene.show_regions()
+        if self.tool in MODES:
+            self._scene.regions.use(MODES[self.tool], self._scene.frame)
         self.previewed.emit(self._state.regions)
 
     def _on_view(self) -> None:

@@ -349,12 +349,16 @@ class ReviewState:
         why = why_not(answer.bundle.card, answer.request.settings)
         return NO_FEATURES if why is None and run not in answer.result.features else why
 
-    def set_live(self, run: str, live: WhatIfAnswer | None, problem: str = "") -> None:
-        """Note what a run would answer now; None: the same, or `problem` says why it cannot be said."""
-        self.live[run] = live
-        self.live_problems[run] = problem
+    def set_live(self, answers: Mapping[str, tuple[WhatIfAnswer | None, str]]) -> None:
+        """Note what runs would answer now, by run; None: the same, or the text says why it cannot be said.
+
+        All at once: each time it is told, map, cards and comparison are made anew.
+        """
+        changed = any(self.live.get(run) is not live for run, (live, _) in answers.items())
+        for run, (live, problem) in answers.items():
+            self.live[run], self.live_problems[run] = live, problem
         self.live_changed.emit()
-        if self.shown and (self.difference or self.shown[0] == run):
+        if self.shown and changed:  # whichever run is shown: its colours cover all runs
             self.shown_changed.emit()
 
     def scores_of(self, run: str) -> PatchScores:

@@ -45,6 +45,7 @@ class Wiring:
         self._comparing = QTimer(dock)  # once both runs were asked again, not after each
         self._comparing.setSingleShot(True)
         self._comparing.timeout.connect(self._show_comparison)
+        self._area_of: tuple[tuple[Region, ...], float] | None = None  # regions, in level-0 pixels
         self._panels_to_review()
         self._review_to_panels()
         self._on_slide()
@@ -59,6 +60,8 @@ class Wiring:
         dock.navigation.overview.moved.connect(scene.centre_on)
         dock.navigation.layers_toggled.connect(dock.show_layers)
         dock.navigation.side_dock_toggled.connect(dock.side_docks.show)
+        dock.navigation.measure_toggled.connect(dock.measuring.take)
+        dock.navigation.measure_cleared.connect(dock.measuring.clear)
         dock.navigation.help_requested.connect(dock.show_help)
         dock.slide_card.open_requested.connect(dock.ask_for_slide)
         dock.slide_card.recent_requested.connect(review.open_slide)
@@ -140,6 +143,7 @@ class Wiring:
         review.saving.state_changed.connect(self._on_saving_state)
         review.saved.connect(self._on_saved)
         review.running.progressed.connect(self._on_progress)
+        dock.measuring.changed.connect(self._on_measured)
         dock.side_docks.shown.connect(dock.navigation.set_side_dock_shown)
         review.scene.cursor_value.connect(dock.map.set_cursor_value)
         review.scene.view_changed.connect(self._on_view)
@@ -193,8 +197,10 @@ class Wiring:
         shown = self.state.regions if regions is None else regions
         area_mm2, mpp = None, self.state.slide.info.mpp if self.state.slide else None
         if mpp is not None:
-            area_px = shapely.area(shapely.union_all([region.geometry for region in shown]))
-            area_mm2 = float(area_px) * mpp.x * mpp.y * 1e-6
+            if self._area_of is None or self._area_of[0] is not shown:
+                area_px = shapely.area(shapely.union_all([region.geometry for region in shown]))
+                self._area_of = shown, float(area_px)
+            area_mm2 = self._area_of[1] * mpp.x * mpp.y * 1e-6
         patches = self.review.roi.show_patches(shown)
         self.dock.roi.set_regions(len(shown), area_mm2, None if patches is None else len(patches))
 
@@ -276,6 +282,9 @@ class Wiring:
     def _on_no_hotspot(self, why: str) -> None:
         self.dock.navigation.set_power(self.review.scene.power(), why)
         self.dock.log.add("info", why)
+
+    def _on_measured(self) -> None:
+        self.dock.navigation.set_measured(on=self.dock.measuring.in_hand, text=self.dock.measuring.text)
 
     def _on_map_look(self, visible: bool, opacity: float) -> None:
         self.dock.map.set_visible(visible)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from shapely.geometry import LineString, Polygon, box
 
-from napari_aln.annotations.edit import added, area_of_mask, intersected, simplified, subtracted
+from napari_aln.annotations.edit import added, area_of_mask, edges, intersected, simplified, subtracted
 from napari_aln.records import Region
 
 A = Region(box(0, 0, 10, 10), name="a", classification="tumour")
@@ -90,3 +90,13 @@ def test_any_painted_mask_gives_valid_areas_near_the_paint(mask):
     if not area.is_empty:
         assert paint.buffer(1.0 + 1e-9).covers(area)
     assert shapely.get_type_id(area) in (3, 6, 7)
+
+
+def test_edges_are_those_of_outlines_and_holes():
+    holed = Region(Polygon([(0, 0), (9, 0), (0, 9)], [[(1, 1), (2, 1), (1, 2)]]))
+    found = edges((holed, A))
+    assert len(found) == 3 + 3 + 4
+    assert {tuple(map(tuple, edge)) for edge in found.tolist()} >= {((0, 0), (9, 0)), ((1, 1), (2, 1))}
+    lengths = np.hypot(*(found[:, 1] - found[:, 0]).T)
+    assert np.isclose(lengths.sum(), holed.geometry.length + A.geometry.length)
+    assert edges(()).shape == (0, 2, 2)

@@ -144,12 +144,20 @@ def make_slide(side: int) -> tuple[Any, Overview]:
     return SimpleNamespace(info=info), Overview(np.zeros((1, 1, 3), np.uint8), (16.0, 16.0), mask)
 
 
-def make_bundle(mode: str, rng: np.random.Generator) -> Bundle:
+def make_bundle(mode: str, rng: np.random.Generator, patch_px: int = PATCH_PX, mpp: float = MPP) -> Bundle:
     """Return a bundle that holds a random head alone."""
     clinical = ClinicalFields(
         age_years=NumericField(mean=55, std=11), tumor_size_cm=NumericField(mean=2.2, std=1.1)
     )
-    card = ModelCard(name=mode, mode=mode, encoder="vgg13_bn", pool="7x7", mpp=MPP, clinical=clinical)
+    card = ModelCard(
+        name=mode,
+        mode=mode,
+        encoder="vgg13_bn",
+        pool="7x7",
+        mpp=mpp,
+        patch_px=patch_px,
+        clinical=clinical,
+    )
     shapes = {
         "fc1.0.bias": (HIDDEN,),
         "classifier.0.weight": (card.classifier_hidden, HIDDEN + 50),
@@ -161,9 +169,11 @@ def make_bundle(mode: str, rng: np.random.Generator) -> Bundle:
     return Bundle(Path("bench.alnmodel"), card, "0" * 64, tensors)
 
 
-def make_features(slide: Any, side: int, rng: np.random.Generator) -> Features:
+def make_features(
+    slide: Any, side: int, rng: np.random.Generator, patch_px: int = PATCH_PX, mpp: float = MPP
+) -> Features:
     """Return random features of all patches on the tissue."""
-    grid = patch_grid(slide.info.size_px, slide.info.mpp, PATCH_PX, MPP)
+    grid = patch_grid(slide.info.size_px, slide.info.mpp, patch_px, mpp)
     row, column = np.divmod(np.arange(side * side), side)
     table = PatchTable(grid, (column + MARGIN).astype(np.int32), (row + MARGIN).astype(np.int32))
     h = np.maximum(rng.standard_normal((len(table), HIDDEN), np.float32), 0)
@@ -171,12 +181,12 @@ def make_features(slide: Any, side: int, rng: np.random.Generator) -> Features:
     return Features(table, entropy, h, rng.standard_normal(len(table), np.float32))
 
 
-def ring(side: int, n_vertices: int, rng: np.random.Generator) -> Region:
+def ring(side: int, n_vertices: int, rng: np.random.Generator, patch_l0: int = PATCH_PX) -> Region:
     """Return a ragged square outline within the tissue's edge."""
     angle = np.linspace(0, 2 * np.pi, n_vertices, endpoint=False)
     to_edge = 1 / np.maximum(abs(np.cos(angle)), abs(np.sin(angle)))
-    radius = side * PATCH_PX / 2 * to_edge * rng.uniform(0.99, 1.0, n_vertices)
-    middle = (side / 2 + MARGIN) * PATCH_PX
+    radius = side * patch_l0 / 2 * to_edge * rng.uniform(0.99, 1.0, n_vertices)
+    middle = (side / 2 + MARGIN) * patch_l0
     return Region(shapely.Polygon(middle + np.column_stack([np.cos(angle), np.sin(angle)]) * radius[:, None]))
 
 

@@ -14,6 +14,7 @@ from shapely import box
 from tests_shared import drain, draw_tissue, write_slide
 
 from napari_aln import open_slide
+from napari_aln.errors import SlideError
 from napari_aln.records import Progress
 from napari_aln.settings import PatchSettings, PredictSettings
 from napari_aln.workflows import review as steps
@@ -140,6 +141,29 @@ def test_a_larger_region_waits_for_its_patches_which_are_read_beside(answered, h
     assert hands.state.regions[0].geometry.equals(SMALL)
     assert now(hands) == ""
     assert hands.errors() == []
+
+
+def test_why_patches_could_not_be_read_is_said_until_something_changes(answered, monkeypatch):
+    hands, read = answered, steps.extract_for
+    path = hands.state.slide.info.path
+
+    def broken(*_args):
+        yield Progress("extract", 1, 6, 5.0)
+        raise SlideError(f"{path}: tile 7 cannot be decoded.", "Copy the slide again.")
+
+    monkeypatch.setattr(steps, "extract_for", broken)
+    hands.draw([(1300, 500), (2150, 500), (2150, 1300), (1300, 1300)])
+    n_pending = len(hands.state.live["dlcnbc"].pending)
+    hands.until(lambda: "failed" in now(hands))
+    assert f"{n_pending} patches are missing, reading them failed: {path.name}: tile 7" in now(hands)
+    assert str(path.parent) not in now(hands)
+    assert "being read" not in now(hands)
+    assert "tile 7 cannot be decoded" in hands.errors()[-1]
+    assert len(hands.errors()) == 1
+    monkeypatch.setattr(steps, "extract_for", read)
+    hands.write(hands.part(QLineEdit, "clinical_age"), "38")
+    hands.until(lambda: "pending" not in now(hands) and "failed" not in now(hands))
+    assert_as_a_new_run(hands, "roi")
 
 
 def test_a_point_is_dragged_and_each_place_of_it_is_answered(answered):

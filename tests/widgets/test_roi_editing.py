@@ -13,6 +13,9 @@ from qtpy.QtWidgets import QApplication
 from shapely import box
 from tests_shared import MPP, draw_tissue, write_slide
 
+from napari_aln.patches.outlines import outlines
+from napari_aln.widgets.roi_patches import LEAST_PATCH_PX
+
 ROI = box(700, 500, 2100, 1500)
 INNER = box(1100, 800, 1500, 1200)
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -184,13 +187,29 @@ def test_area_and_patches_are_told_while_drawing(drawing, hands, roi_bundle):
     for start, end in pairwise([(700, 500), (2100, 500), (2100, 1500), (700, 1500), (700, 510)]):
         drawing.drag_to(start, end)
     while_drawing = drawing.summary
+    outlined_while_drawing = len(hands.viewer.layers["patch outlines"].data[1])
     assert hands.state.regions == ()
     drawing.release((700, 510))
     hands.until(lambda: bool(hands.state.regions))
+    outlined = hands.viewer.layers["patch outlines"]
+    assert outlined.visible
+    assert [str(unit) for unit in outlined.units] == ["micrometer"] * 2
+    n_lines = len(outlines(hands.review.roi.show_patches(hands.state.regions)))
+    assert len(outlined.data[1]) == 2 * n_lines  # two triangles each
+    hands.click(drawing.panel.outlines_box)
+    assert not outlined.visible
+    hands.click(drawing.panel.outlines_box)
+    assert outlined.visible
+    zoom = hands.viewer.scene.camera.zoom
+    hands.viewer.scene.camera.zoom = 0.9 * LEAST_PATCH_PX / 128  # of a patch's 128 µm
+    assert not outlined.visible
+    hands.viewer.scene.camera.zoom = zoom
+    assert outlined.visible
     n_patches = int((np.array([2100 - 700, 1500 - 500]) // 256).prod())
     area_mm2 = drawing.area.area * MPP**2 * 1e-6
     assert drawing.summary.startswith(f"1 region, {area_mm2:.2f} mm², ")
     assert while_drawing.split(", ")[0] == "1 region"
+    assert outlined_while_drawing > 0
     told_mm2 = float(while_drawing.split(", ")[1].removesuffix(" mm²"))
     assert told_mm2 == pytest.approx(area_mm2, abs=0.02)
     assert abs(int(drawing.summary.split(", ")[2].removesuffix(" patches")) - n_patches) <= 8
@@ -202,9 +221,29 @@ def test_area_and_patches_are_told_while_drawing(drawing, hands, roi_bundle):
         QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
         QApplication.processEvents()
     assert drawing.summary.startswith("2 regions, ")
-    assert len(hands.state.regions) == 1
+    first = hands.state.regions
+    assert len(first) == 1
+    drawing.key(Qt.Key.Key_Z, CTRL)  # drops what is half drawn, and no step of the regions
+    assert hands.state.regions == first
+    assert drawing.summary.startswith("1 region, ")
+    assert shown_rings(hands) == 1
+    assert drawing.tool == ["polygon"]
+    QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(2200, 1700))
+    for corner in ((2600, 1700), (2600, 2000)):
+        drawing.move(hands.on_canvas(*corner))
+        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
+        QApplication.processEvents()
     drawing.key(Qt.Key.Key_Escape)
     hands.until(lambda: len(hands.state.regions) == 2)
+    drawing.key(Qt.Key.Key_Z, CTRL)
+    assert hands.state.regions == first
+    # Several shapes that come at once, as pasted ones do, are all taken.
+    hands.viewer.layers["tumour ROI"].add(
+        [np.array([(1600, x), (1600, x + 150), (1900, x)]) for x in (100, 400)], shape_type="polygon"
+    )
+    hands.until(lambda: len(hands.state.regions) > 1)
+    added = drawing.area.area - first[0].geometry.area
+    assert added == pytest.approx(2 * 150 * 300 / 2, rel=0.01)
 
 
 def test_the_brush_adds_and_takes_away_and_its_keys_are_the_rois(drawn, hands):

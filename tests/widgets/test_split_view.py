@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import shapely
 from napari.qt import QtViewer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -46,7 +47,7 @@ def test_split_by_button_linked_both_ways_and_closed_by_key(both):
     hands.until(lambda: second(hands) is not None and second(hands).isVisible())
     assert hands.errors() == []
     other = second(hands).viewer
-    assert [layer.name for layer in other.layers] == ["slide", "map"]
+    assert [layer.name for layer in other.layers] == ["slide", "map", "tumour ROI"]
     assert other.layers["slide"].data[0] is not hands.viewer.layers["slide"].data[0]
     assert titles(hands)[0].startswith("DLCNBC, inside the ROI")
     assert titles(hands)[1].startswith("DLCNBC-WS, whole slide")
@@ -56,6 +57,16 @@ def test_split_by_button_linked_both_ways_and_closed_by_key(both):
     shown = np.isfinite(other.layers["map"].data).sum()
     assert shown == len(hands.state.scores_of("dlcnbc-ws").table)
     assert other.layers["map"].contrast_limits == hands.viewer.layers["map"].contrast_limits
+    # The ROI's outline follows its changes; both canvases tell their scale.
+    assert other.canvas.overlays.scale_bar.visible
+    n_edges = len(shapely.get_coordinates(hands.state.regions[0].geometry)) - 1
+    assert len(other.layers["tumour ROI"].data[1]) == 2 * n_edges  # two triangles each
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert "tumour ROI" not in other.layers
+    hands.qtbot.keyClick(
+        hands.canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    )
+    assert len(other.layers["tumour ROI"].data[1]) == 2 * n_edges
     # Both cameras move together, whichever is moved.
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_3, Qt.KeyboardModifier.AltModifier)
     hands.until(lambda: other.scene.camera.zoom == pytest.approx(hands.viewer.scene.camera.zoom))

@@ -73,7 +73,7 @@ class MapLayer(HeldLayer):
         place = frame.of_picture(self._pixel_l0)
         if self._layer is None:
             layer = Image(
-                self._picture,
+                self._picture.copy(),
                 name=NAME,
                 colormap=_colormap(colour_map),
                 contrast_limits=limits,
@@ -92,7 +92,7 @@ class MapLayer(HeldLayer):
             # Each of these draws anew, so only what changed is set.
             layer = self._layer
             if not np.array_equal(layer.data, self._picture, equal_nan=True):
-                layer.data = self._picture
+                self._redraw(layer, self._picture)
             if place != self._place:
                 for name, value in place.items():
                     setattr(layer, name, value)
@@ -135,6 +135,14 @@ class MapLayer(HeldLayer):
             return None
         value = float(self._picture[row, column])
         return value if np.isfinite(value) else None
+
+    def _redraw(self, layer: Image, picture: NDArray[np.float32]) -> None:
+        """Put other values in the layer's picture; of the same size they take its place without more ado."""
+        if layer.data.shape == picture.shape:
+            layer.data[...] = picture
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+        else:
+            layer.data = picture.copy()  # it is written into
 
     def _on_look(self) -> None:
         if self._layer is not None:

@@ -167,11 +167,13 @@ class RegionsLayer(HeldLayer):
         action = str(getattr(event, "action", "changed"))
         if self._quiet or action not in FINISHED or self._layer is None or self._vanished():
             return
-        self._n_shown = self._layer.nshapes
-        if action == "added" and len(self._layer.data):
-            area = _area(self._layer.data[-1], self._layer.shape_type[-1])
-            if area is not None:
-                self.outlined.emit(area)
+        before, self._n_shown = self._n_shown, self._layer.nshapes
+        if action == "added":
+            # Several at once where they were pasted.
+            fresh = zip(self._layer.data[before:], self._layer.shape_type[before:], strict=True)
+            areas = [area for area in (_area(l0_yx, kind) for l0_yx, kind in fresh) if area is not None]
+            if areas:
+                self.outlined.emit(areas[0] if len(areas) == 1 else shapely.union_all(areas))
                 return
         self._regions = self._read()
         self.drawn.emit(self._regions)
@@ -232,7 +234,9 @@ class RegionsLayer(HeldLayer):
             known = 0 < number <= len(self._regions)
             parts.setdefault(number if known else -1 - place, []).append(part)
         return tuple(
-            replace(self._regions[number - 1], geometry=shapely.union_all(areas))
+            replace(
+                self._regions[number - 1], geometry=areas[0] if len(areas) == 1 else shapely.union_all(areas)
+            )
             if number > 0
             else Region(areas[0])
             for number, areas in parts.items()

@@ -40,6 +40,8 @@ class Legend(QWidget):
 
     def set_scale(self, scale: Scale | None) -> None:
         """Show a scale; None: no map."""
+        if scale == self._scale:
+            return
         self._scale = scale
         self._colours = None if scale is None else colour_strip(scale.colour_map)
         self._describe()

@@ -109,7 +109,7 @@ class ResultCard(QFrame):
             now = f"{live.probabilities[name]:.3f} ({sign}{abs(change):.3f})"
             lines.append(f"Now {name} {now}: {live.prediction}")
             lines.append(f"from {count(live.n_patches)} patches, {count(live.n_bags)} bags")
-        if n_pending:
+        if n_pending and not problem:
             lines.append(f"{count(n_pending)} patches are pending: they are being read")
         self.live_note.set_text("\n".join([*lines, problem] if problem else lines))
 
