@@ -86,7 +86,7 @@ def _option(model: type[BaseModel], name: str, declaration: str) -> OptionInfo:
     unit = extra.get("unit") if isinstance(extra, dict) else ""
     notes = [
         f"In {unit}." if unit else "",
-        "" if field.default in (None, "") else f"Default: {field.default}.",
+        "" if field.default in (None, "", []) else f"Default: {field.default}.",
     ]
     text = " ".join([field.description or "", *(note for note in notes if note)])
     option: OptionInfo = typer.Option(declaration, help=text)

@@ -162,7 +162,7 @@ def performance_table(
         *notes,
         *(["On V itself, points chosen on V look better than they are."] if chosen_here else []),
         *(
-            ["Published rows as printed; their cohorts are those of the BCNB data set."]
+            ["Published values in the form of this table; their cohorts are those of the BCNB data set."]
             if with_published
             else []
         ),

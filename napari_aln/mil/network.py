@@ -45,6 +45,7 @@ class AttentionHead(nn.Module):
         pooling: Pooling = "attention",
     ) -> None:
         super().__init__()
+        self.n_classes = n_classes
         self.n_clinical = n_clinical
         self.pooling = pooling
         # Layers stand at the reference's indices, so that its keys map one to one.

@@ -1,4 +1,4 @@
-"""The grid lines around patches, neighbours joined into lines as long as they go: few, whatever the patches."""
+"""The grid lines around patches, neighbours joined into lines as long as they go."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def outlines(table: PatchTable) -> NDArray[np.float64]:
     """
     if not len(table):
         return np.empty((0, 2, 2))
-    step = np.asarray(table.grid.step_l0)
+    step = np.asarray(table.grid.step_l0, np.float64)
     if table.origin_l0 is None:
         return _lines(table.column, table.row) * step
     corners, of_patch = np.unique(table.origin_l0, axis=0, return_inverse=True)
@@ -50,7 +50,8 @@ def _lines(column: NDArray[np.int32], row: NDArray[np.int32]) -> NDArray[np.floa
     taken[row - top, column - left] = True
     along_x = _along_rows(taken)
     along_y = _along_rows(taken.T)[..., ::-1]
-    return np.concatenate([along_x, along_y]) + (left, top)
+    lines: NDArray[np.float64] = np.concatenate([along_x, along_y]) + np.array((left, top))
+    return lines
 
 
 def _along_rows(taken: NDArray[np.bool_]) -> NDArray[np.float64]:

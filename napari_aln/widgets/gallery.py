@@ -108,7 +108,8 @@ class Gallery(QWidget):
         """Show the patches of the map as it is now, and read those that are not kept."""
         slide, shown, mpp = self.state.slide, self.scene.shown, self.scene.frame.mpp
         if slide is None or self.state.shown is None or not isinstance(shown, ShownMap):
-            self.panel.set_patches(shown if isinstance(shown, str) else "", "", mpp, (), ())
+            why = shown if isinstance(shown, str) else self.state.withheld
+            self.panel.set_patches(why, "", mpp, (), ())
             self._read([])
             return
         scores = self.state.scores_of(self.state.shown[0])

@@ -191,6 +191,7 @@ class Measuring(QObject):
         label.setText(self.text)
         label.adjustSize()
         canvas = label.parentWidget()
+        assert canvas is not None
         y, x = ((ends[1] - viewer.scene.camera.center[-2:]) * zoom).tolist()
         x, y = x + canvas.width() / 2, y + canvas.height() / 2
         label.setVisible(0 <= x <= canvas.width() and 0 <= y <= canvas.height())
@@ -203,6 +204,7 @@ class Measuring(QObject):
         assert self._viewer is not None
         assert self._label is not None
         camera, canvas = self._viewer.scene.camera, self._label.parentWidget()
+        assert canvas is not None
         off_yx = (at.y() - canvas.height() / 2, at.x() - canvas.width() / 2)
         return self._scene.frame.l0_xy(np.add(camera.center[-2:], np.divide(off_yx, camera.zoom)))
 

@@ -131,7 +131,7 @@ def fit_head(
     DeviceError
         The loss is not finite.
     """
-    n_classes = head.classifier[2].out_features
+    n_classes = head.n_classes
     mean, sd = feature_statistics(train)
     labels = np.array([patient.label for patient in train])
     weights = balanced_weights(labels, n_classes) if recipe.class_weights else None
@@ -169,7 +169,8 @@ def feature_statistics(patients: Sequence[Patient]) -> tuple[NDArray[np.float32]
         n, total, squares = n + len(x), total + x.sum(axis=0), squares + (x * x).sum(axis=0)
     mean = total / n
     sd = np.sqrt(np.maximum(squares / n - mean**2, 0.0))
-    return np.float32(mean), np.float32(np.maximum(sd, max(float(np.median(sd)) * 0.05, 1e-6)))
+    sd = np.maximum(sd, max(float(np.median(sd)) * 0.05, 1e-6))
+    return mean.astype(np.float32), sd.astype(np.float32)
 
 
 def draw_bags(n_patches: int, n_bags: int, bag_size: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -171,7 +171,7 @@ def class_index(row: CohortRow, classes: Sequence[str]) -> int:
         The table does not say, or says another.
     """
     label = row.label if len(classes) == 2 else row.aln_class
-    if label not in classes:
+    if label is None or label not in classes:
         raise CohortError(
             f"Patient {row.patient_id} is {label or row.label or 'of no class'}, and the classes are "
             f"{', '.join(classes)}.",
@@ -239,7 +239,7 @@ def stored_patients(
         if slides:
             clinical = encode(rows[0].clinical, card.clinical, fill=True)[0] if card.clinical else ()
             label = class_index(rows[0], card.classes)
-            found.append(TrainingPatient(tuple(rows), label, np.float32(clinical), tuple(slides)))
+            found.append(TrainingPatient(tuple(rows), label, np.array(clinical, np.float32), tuple(slides)))
     yield Progress("encode slides", len(patients), len(patients))
     return found, left_out
 

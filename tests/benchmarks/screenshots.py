@@ -28,10 +28,20 @@ if TYPE_CHECKING:
 SIZES = ("1280x800", "2560x1440")
 THEMES = ("dark", "light")
 STATES = (
-    "empty", "failed", "asking", "associated", "help", "open", "mask",
-    "running", "cancelled", "one", "two", "attention", "top", "x10", "x40", "signed",
-    "gallery",
+    "empty", "failed", "asking", "associated", "help", "open", "mask", "outlines", "measure",
+    "running", "cancelled", "one", "two", "split", "attention", "top", "x10", "x40", "signed",
+    "gallery", "withheld", "list", "recovery", "session", "patient",
 )  # fmt: skip
+BELONGS_TO = {
+    "asked": "asking",
+    "svs": "associated",
+    "restored": "recovery",
+    "moved": "session",
+    "incomplete": "session",
+    "taken": "patient",
+}
+"""Pictures taken with a state, not asked for by themselves."""
+
 PATIENCE_S = 300.0
 
 
@@ -49,6 +59,8 @@ class Walk:
         from napari_aln.widgets.window import dock_of, open_window
 
         get_settings().appearance.theme = theme
+        if self.wants("recovery"):
+            leave_unfinished(self.files)
         self.stem = f"{size[0]}x{size[1]}-{theme}"
         self.size = size
         self.viewer = open_window()
@@ -56,11 +68,70 @@ class Walk:
         self.window.setGeometry(0, 0, *size)
         self.dock = dock_of(self.viewer)
         self.grab("empty")
+        self.recovery()
         self.failed()
         self.asking()
         self.associated()
         self.demo()
+        self.session()
+        self.patient()
+        self.work_list()
         self.viewer.close()
+
+    def recovery(self) -> None:
+        """The review of a window that was killed, offered at the next start."""
+        if not self.wants("recovery"):
+            return
+        self.wait(self.dock.recovery.isVisible)
+        self.grab("recovery")
+        self.click(self.dock.recovery.button("restore"))
+        self.wait(lambda: self.idle() and self.dock.review.state.slide is not None)
+        self.grab("restored")
+
+    def session(self) -> None:
+        """A session whose slide was moved, and what could be had again."""
+        if not self.wants("session"):
+            return
+        from napari_aln.workflows.demo import BUNDLES, SLIDE, sample_path
+
+        slide = Path(shutil.copy(sample_path(SLIDE), self.files / "S2026-004713_A1_mamma_rechts.tif"))
+        model = Path(shutil.copy(sample_path(BUNDLES[0]), self.files / "copied.alnmodel"))
+        self.dock.review.open_files([slide, model])
+        self.wait(lambda: self.idle() and self.dock.review.state.seen is not None)
+        path = self.files / "second reading.alnsession"
+        self.dock.keeping.save(path)
+        self.wait(lambda: path.exists() and not self.dock.keeping.writing.is_running)
+        self.grab("session")
+        moved = slide.rename(self.files / "moved.tif")
+        model.unlink()
+        self.dock.review.open_files([path])
+        self.wait(self.dock.moved.isVisible)
+        self.grab("moved")
+        self.dock.keeping.find_slide(moved)
+        self.wait(lambda: self.idle() and "restored whole" in self.dock.banner.fact.shown_text())
+        self.grab("incomplete")
+
+    def patient(self) -> None:
+        """A table that does not know the slide's name: the patient is chosen."""
+        if not self.wants("patient"):
+            return
+        from napari_aln.widgets.panels.clinical_table_dialog import ClinicalTableDialog
+        from napari_aln.workflows.demo import SLIDE, sample_path
+
+        self.dock.review.open_files([sample_path(SLIDE)])
+        self.wait(lambda: self.idle() and self.dock.review.state.seen is not None)
+        table = self.files / "cohort_of_the_breast_centre_2026.csv"
+        rows = [f"{number:04},{40 + number % 40},{1 + number % 3},+,-," for number in range(1058)]
+        rows += ["2000,570,2,+,+,-"]
+        table.write_text("\n".join(["patient_id,age_years,tumor_size_cm,er,pr,her2", *rows]) + "\n")
+        self.dock.review.open_files([table])
+        self.wait(lambda: self.dock.findChild(ClinicalTableDialog) is not None)
+        dialog = self.dock.findChild(ClinicalTableDialog)
+        self.type_in(dialog.search_line, "0041")
+        self.grab("patient")
+        self.click(dialog.ok_button)
+        self.dock.reveal("Patient")
+        self.grab("taken")
 
     def failed(self) -> None:
         """A slide that vanishes between opening and running; many warnings and long names beside it."""
@@ -128,6 +199,8 @@ class Walk:
             self.click(dock.map.mask_box)
             self.grab("mask")
             self.click(dock.map.mask_box)
+        if self.wants("outlines") or self.wants("measure"):
+            self.outlines_and_measure()
         if not self.wanted & set(STATES[STATES.index("running") :]):
             return
         self.fill_in_patient()
@@ -145,6 +218,10 @@ class Walk:
         self.click(dock.run.buttons["roi"])
         self.wait(lambda: self.idle() and "dlcnbc" in dock.results.cards)
         self.grab("two")
+        if self.wants("split"):
+            self.press(Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+            self.grab("split")
+            self.press(Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
         self.click(dock.results.cards["dlcnbc-ws"].map_button)
         QTest.keyClick(dock.map.map_combo, Qt.Key.Key_Home)
         dock.reveal("Results")
@@ -166,6 +243,26 @@ class Walk:
         self.grab("signed")
         if self.wants("gallery"):
             self.gallery()
+
+    def outlines_and_measure(self) -> None:
+        """The ROI's patches, and a line measured across them, still being dragged."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        self.look_at_tumour()
+        self.press(Qt.Key.Key_1, Qt.KeyboardModifier.AltModifier)
+        self.dock.reveal("Tumour ROI")
+        self.grab("outlines")
+        self.dock.scroll_area.verticalScrollBar().setValue(0)
+        self.press(Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
+        middle = self.canvas.rect().center()
+        QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=middle - QPoint(120, 60))
+        QTest.mouseMove(self.canvas, middle + QPoint(130, 90))
+        self.grab("measure")
+        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=middle + QPoint(130, 90))
+        self.press(Qt.Key.Key_Escape, Qt.KeyboardModifier.NoModifier)
+        self.click(self.dock.navigation.measure_clear)
+        self.press(Qt.Key.Key_0, Qt.KeyboardModifier.AltModifier)
 
     def gallery(self) -> None:
         """Top and bottom patches of the map, one of them flown to, two more chosen."""
@@ -189,6 +286,45 @@ class Walk:
         strip = self.dock.side_docks.held("gallery").panel.strips[end]
         at = strip.visualItemRect(strip.item(place)).center()
         QTest.mouseClick(strip.viewport(), Qt.MouseButton.LeftButton, modifier, at)
+
+    def work_list(self) -> None:
+        """A blinded list of a patient with two slides: before the reader's call, and after both."""
+        if not self.wanted & {"withheld", "list"}:
+            return
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+        from qtpy.QtWidgets import QLineEdit, QPushButton, QRadioButton
+
+        from napari_aln.store.worklist import WorkList
+        from napari_aln.store.worklist_records import NewSlide, Patient
+        from napari_aln.workflows.demo import SLIDE, demo_clinical, sample_path
+
+        names = ("S2026-004711_A1_mamma_links.tif", "S2026-004711_A2.tif")
+        slides = [Path(shutil.copy(sample_path(SLIDE), self.files / name)) for name in names]
+        broken = self.files / "S2026-004712.svs"
+        broken.write_bytes(b"no slide")
+        path = self.files / "study.alnlist"
+        with WorkList.create(path, blinded=True) as made:
+            patients = [NewSlide(slide, "P-0007") for slide in slides]
+            made.add([*patients, NewSlide(broken, "P-0008")], [Patient("P-0007", demo_clinical(), "N(+)")])
+        self.dock.review.open_files([path])
+        reading = self.dock.side_docks.held("work_list")
+        serve(300)
+        line = reading.findChild(QLineEdit, "list_reader")
+        self.type_in(line, "MK")
+        QTest.keyClick(line, Qt.Key.Key_Return)
+        for number in range(len(slides)):
+            self.click(reading.findChild(QPushButton, "list_unread"))
+            self.wait(lambda at=slides[number]: self.idle() and self.dock.review.state.slide.info.path == at)
+            self.wait(lambda: self.idle() and self.dock.review.state.seen is not None)
+            self.click(self.dock.run.buttons["whole-slide"])
+            self.wait(lambda: self.idle() and self.dock.review.state.n_kept_back == 1)
+            if not number:
+                self.grab("withheld")
+            self.click(reading.findChild(QRadioButton, f"call_class_{number}"))
+            self.type_in(reading.findChild(QLineEdit, "call_comment"), "dense lymphoid tissue at the edge")
+            self.click(reading.findChild(QPushButton, "call_store"))
+        self.grab("list")
 
     def fill_in_patient(self) -> None:
         """Type the demonstration patient's values."""
@@ -257,11 +393,27 @@ class Walk:
 
     def grab(self, state: str) -> None:
         """Save what the screen shows, dialogs too."""
-        if not self.wants({"asked": "asking", "svs": "associated"}.get(state, state)):
+        if not self.wants(BELONGS_TO.get(state, state)):
             return
         serve(100 if state == "running" else 900)  # tiles come by and by
         picture = self.window.screen().grabWindow(0, 0, 0, *self.size)
         picture.save(str(self.folder / f"{self.stem}-{state}.png"))
+
+
+def leave_unfinished(files: Path) -> None:
+    """Leave what a window leaves that is killed during a review."""
+    from napari_aln import open_slide
+    from napari_aln.store.autosave import autosave_folder
+    from napari_aln.store.session import write_session
+    from napari_aln.workflows.demo import ROI, SLIDE, demo_clinical, sample_path
+    from napari_aln.workflows.prepare import usable_roi
+    from napari_aln.workflows.session import Review, SessionMaker
+
+    name = "S2026-004714_A1_mamma_links_stanzbiopsie_HE_scanner-07.tif"
+    with open_slide(Path(shutil.copy(sample_path(SLIDE), files / name))) as slide:
+        regions, _ = usable_roi(slide, sample_path(ROI))
+        review = Review(slide.info, regions=regions, clinical=demo_clinical())
+    write_session(SessionMaker().make(review), autosave_folder() / "open-1-1-0badcafe.alnsession")
 
 
 def serve(time_ms: int) -> None:

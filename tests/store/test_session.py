@@ -57,7 +57,9 @@ HOLED = Region(
     "tumour ROI",
     (200, 0, 7),
 )
-PARTS = Region(shapely.MultiPolygon([shapely.box(0, 0, 5, 5), shapely.box(7, 7, 9, 1e9 + THIRD)]))
+PARTS = Region(
+    shapely.MultiPolygon([shapely.box(0, 0, 5, 5), shapely.box(7, 7, 9, 1e9 + THIRD)]), locked=True
+)
 
 
 def slide_info(quick_hash="hash"):

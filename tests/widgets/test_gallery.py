@@ -202,6 +202,20 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
         assert hands.review.scene.framed == order[here]
         assert hands.viewer.layers.selection.active is layer
 
+    # The second canvas frames the patch too, and knows the keys.
+    hands.viewer.layers.selection.active = hands.viewer.layers["slide"]
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_S, SHIFT)
+    hands.until(lambda: hands.dock.split.view is not None)
+    second_canvas, model = hands.dock.split.view.widget.canvas.native, hands.dock.split.view.model
+    assert model.layers["patch"].visible
+    here = (order.index(hands.review.scene.framed) - 1) % 12
+    hands.qtbot.keyClick(second_canvas, Qt.Key.Key_P, SHIFT)
+    assert_looks_at(hands, order[here])
+    for view in (hands.viewer, model):
+        np.testing.assert_array_equal(view.layers["patch"].data[0], hands.viewer.layers["patch"].data[0])
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_S, SHIFT)
+    hands.until(lambda: hands.dock.split.view is None)
+
     # Another map: other patches, the frame goes, and what was read is not read again.
     assert hands.review.scene.framed is not None
     combo = hands.part(QComboBox, "map_name")

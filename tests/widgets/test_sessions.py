@@ -103,6 +103,7 @@ def reviewed(hands, place):
     for key in (Qt.Key.Key_Home, Qt.Key.Key_PageUp):
         hands.qtbot.keyClick(spin, key)
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_Period)
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)  # split
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
 
 
@@ -125,6 +126,7 @@ def test_a_saved_session_brings_everything_back(again, place):
     same_numbers(scores_of(hands), numbers)
     after = picture(hands)
     assert after == before
+    assert after["window"]["split"]
     assert hands.errors() == []
     assert not hands.review.running.is_running
     assert hands.dock.clinical.clinical() == hands.state.clinical  # every digit is in the form

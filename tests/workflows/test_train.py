@@ -1,6 +1,5 @@
 """The small trainer end to end on a tiny synthetic cohort: what it writes, and what it refuses."""
 
-
 import numpy as np
 import pytest
 from tests_shared import collect

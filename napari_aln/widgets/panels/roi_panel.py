@@ -13,14 +13,14 @@ from napari_aln.widgets.panels.offer_bar import OfferBar
 NO_ROI = "No tumour ROI yet."
 NO_TOOL = "none"
 TOOLS = {
-    "lasso": ("Draw &tumour ROI", "roi_draw", "Drag around the tumour on the slide."),
+    "lasso": ("&Lasso", "roi_draw", "Drag around the tumour on the slide."),
     "polygon": ("Pol&ygon", "roi_polygon", "Click corner by corner; double click or Esc ends the shape."),
     "brush": (
         "Br&ush",
         "roi_brush",
         "Paint on the slide; Layers (F2) shows the brush size.",
     ),
-    "vertices": ("Edit points", "roi_vertices", "Drag the points of an outline."),
+    "vertices": ("Points", "roi_vertices", "Drag the points of an outline."),
 }
 CHANGES = {
     "add": "What is drawn is added",
@@ -54,7 +54,7 @@ class RoiPanel(QWidget):
             button.setCheckable(True)
             button.setToolTip(help_text)
             button.clicked.connect(partial(self._on_tool, tool))
-            grid.addWidget(button, number // 2, 2 * (number % 2), 1, 2)
+            grid.addWidget(button, 0, number)
             self.tools[tool] = button
         self.draw_button = self.tools["lasso"]
         self.change_box = QComboBox()
@@ -63,7 +63,7 @@ class RoiPanel(QWidget):
         for change, text in CHANGES.items():
             self.change_box.addItem(text, change)
         self.change_box.currentIndexChanged.connect(self._on_change)
-        grid.addWidget(self.change_box, 2, 0, 1, 4)
+        grid.addWidget(self.change_box, 1, 0, 1, 3)
         self.import_button = _button("&Import…", "roi_import")
         self.clear_button = _button("Clear", "roi_clear")
         self.undo_button = _button("Undo", "roi_undo")
@@ -79,9 +79,9 @@ class RoiPanel(QWidget):
             )
         ):
             button.clicked.connect(wanted)
-            grid.addWidget(button, 3, column)
+            grid.addWidget(button, 2, column)
         self.import_button.clicked.connect(self.import_requested)
-        grid.addWidget(self.import_button, 4, 0, 1, 4)
+        grid.addWidget(self.import_button, 1, 3)
         self.outlines_box = QCheckBox("Patch outlines")
         self.outlines_box.setObjectName("roi_outlines")
         self.outlines_box.setToolTip("Outline the patches that a run inside the ROI takes")

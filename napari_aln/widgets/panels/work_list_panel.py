@@ -186,6 +186,7 @@ class WorkListPanel(QWidget):
         self.title = TextLabel(NO_LIST)
         self.title.setObjectName("list_title")
         layout.addWidget(self.title)
+        self._reader_id = ""
         self.reader_line = QLineEdit()
         self.reader_line.setObjectName("list_reader")
         self.reader_line.setPlaceholderText("initials or number")
@@ -248,7 +249,8 @@ class WorkListPanel(QWidget):
     def set_list(self, title: str | None, reader_id: str) -> None:
         """Say which list is open, and who reads; None: there is none."""
         self.title.set_text(title or NO_LIST)
-        if not self.reader_line.hasFocus():
+        if reader_id != self._reader_id:  # else what is being typed stays
+            self._reader_id = reader_id
             self.reader_line.setText(reader_id)
         for part in (self._reader_row, self.table, self.export_button):
             part.setVisible(title is not None)
