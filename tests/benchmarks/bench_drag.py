@@ -58,9 +58,9 @@ class Bench:
     """A window with a slide of `side` x `side` patches, both modes answered."""
 
     def __init__(self, home: Path, side: int) -> None:
-        from bench_viewer import write_slide
         from bench_whatif import MARGIN, PATIENT, make_bundle, make_features
         from bench_window import Heart
+        from large_slide import write_slide
 
         from napari_aln.patches.tissue import TissueMask
         from napari_aln.slides import open_slide

@@ -26,9 +26,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from large_slide import TILE_PX, write_slide
 
-_TILE = 256
-_TEXTURE = 2048
 _ZOOMS = (0.9, 0.42, 0.2, 0.1, 0.055)  # screen pixels per level-0 pixel
 _MOST_BY_OTHERS = 0.2
 _FIGURES = (
@@ -45,51 +44,6 @@ _FIGURES = (
     ("kept %", "kept", None),
 )
 _CONTENDERS = ("ours", "ours, idle", "napari-wsi", "openslide")
-
-
-def write_slide(path: Path, side: int) -> None:
-    """Write a tiled JPEG TIFF with levels 1/4/16 of a repeated texture, encoding each distinct tile once."""
-    import tifffile
-    from imagecodecs import jpeg8_encode
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(90, 250, (_TEXTURE // 32, _TEXTURE // 32, 3), dtype=np.uint8)
-    texture = np.asarray(Image.fromarray(coarse).resize((_TEXTURE, _TEXTURE), Image.Resampling.BICUBIC))
-    texture = texture + rng.integers(-12, 13, (_TEXTURE, _TEXTURE, 1), dtype=np.int16)
-    texture = texture.clip(0, 255).astype(np.uint8)
-    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
-        for level, factor in enumerate((1, 4, 16)):
-            pixels = np.asarray(Image.fromarray(texture).reduce(factor))
-            repeats = max(1, _TILE // pixels.shape[0])
-            pixels = np.tile(pixels, (repeats, repeats, 1))
-            period = pixels.shape[0] // _TILE
-            encoded = {
-                (row, column): jpeg8_encode(
-                    np.ascontiguousarray(
-                        pixels[row * _TILE : (row + 1) * _TILE, column * _TILE : (column + 1) * _TILE]
-                    ),
-                    level=80,
-                    subsampling="420",
-                )
-                for row in range(period)
-                for column in range(period)
-            }
-            size = side // factor
-            count = -(-size // _TILE)
-            tiff.write(
-                (encoded[row % period, column % period] for row in range(count) for column in range(count)),
-                shape=(size, size, 3),
-                dtype=np.uint8,
-                tile=(_TILE, _TILE),
-                photometric="ycbcr",
-                subsampling=(2, 2),
-                compression="jpeg",
-                subfiletype=int(level > 0),
-                resolution=(40_000 / factor, 40_000 / factor),
-                resolutionunit="CENTIMETER",
-                metadata=None,
-            )
 
 
 class _BareLevel:
@@ -392,9 +346,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "generated.tif"
             write_slide(path, arguments.side)
-            print(
-                f"generated: {arguments.side} x {arguments.side} px, levels 1/4/16, JPEG tiles of {_TILE} px"
-            )
+            print(f"generated: {arguments.side} px square, levels 1/4/16, JPEG tiles of {TILE_PX} px")
             compare(path, arguments)
 
 
