@@ -2,7 +2,9 @@
 
 The label enters a slide only here, through four latent traits of the tumour nuclei (size, shape, density,
 alignment) in the direction that Xu et al. report for N(+), and weakly through the clinical values. Everything
-else of a slide (stain, scanner, core, tumour share, growth pattern) is drawn without knowing the label.
+else of a slide (stain, scanner, core, tumour share, growth pattern) is drawn without knowing the label. Among
+N(+) patients those with more marked traits tend to have more than two metastatic nodes, so that three classes
+can be told apart as well.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtri
 
 from napari_aln.records import Clinical
 
@@ -23,6 +26,12 @@ TRAIT_EFFECT = 1.3
 
 Four independent traits known exactly would give AUC = Phi(1.3 * sqrt(4) / sqrt(2)) = 0.967.
 """
+
+_NODE_NOISE = 0.6
+"""Standard deviation of what else decides on the number of nodes, against 1 of the mean trait."""
+
+_MANY_NODES = 0.42
+"""Above this sum of both a N(+) patient has more than two nodes: 36 in 100 do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,8 @@ class Patient:
 def draw_patient(rng: np.random.Generator, index: int, positive: bool) -> Patient:
     """Draw the patient of one index; the label is given, so that classes can be balanced."""
     sign = 0.5 if positive else -0.5
-    size, shape, density, alignment = sign * TRAIT_EFFECT + rng.standard_normal(4)
+    own = rng.standard_normal(4)  # traits as they differ among patients of one label
+    size, shape, density, alignment = sign * TRAIT_EFFECT + own
     law = NucleusLaw(
         area_um2=float(np.clip(60.0 * np.exp(-0.17 * size), 34.0, 100.0)),
         area_spread=float(rng.uniform(0.18, 0.30)),
@@ -69,8 +79,17 @@ def draw_patient(rng: np.random.Generator, index: int, positive: bool) -> Patien
         pr=bool(rng.random() < 0.70 - 0.08 * sign),
         her2=bool(rng.random() < 0.27 + 0.10 * sign),
     )
-    nodes = int(1 + rng.geometric(0.4)) if rng.random() < 0.6 else 1
+    nodes = _node_count(rng, float(own.sum() / 2))
     return Patient(f"S{index + 1:04d}", positive, nodes if positive else 0, clinical, law)
+
+
+def _node_count(rng: np.random.Generator, marked: float) -> int:
+    """Return the metastatic nodes, were the patient N(+); `marked`: the own traits as one, of deviation 1."""
+    luck = rng.random()
+    further = int(rng.geometric(0.4)) if luck < 0.6 else 0
+    if marked - _NODE_NOISE * float(ndtri(luck)) > _MANY_NODES:
+        return 2 + max(further, 1)
+    return 1 + min(further, 1)
 
 
 def draw_labels(seed: int, n_patients: int, settings: SynthesizeSettings) -> list[bool]:

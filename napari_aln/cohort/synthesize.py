@@ -54,14 +54,15 @@ def synthesize(
 
     Writes ``cohort.csv``, ``slides/<id>.tif``, ``truth/<id>.geojson`` (tumour outlines as QuPath writes them)
     and ``truth/<id>-nuclei.parquet`` (x, y in level-0 px, axes in µm, angle in rad, kind, morphometry). The
-    table is written last, so a folder without one is unfinished.
+    table is written last, so a folder without one is unfinished; the same call goes on with it, and
+    ``drawing.json`` says what is being drawn there.
 
     Raises
     ------
     UsageError
         When fewer than two patients are asked for, or the seed is negative.
     CohortError
-        When the folder already holds a cohort, or cannot be written.
+        When the folder already holds a cohort, or part of another one, or cannot be written.
     """
     if n_patients < 2 or seed < 0:
         raise UsageError(
@@ -74,18 +75,21 @@ def synthesize(
     try:
         (out_dir / "slides").mkdir(parents=True, exist_ok=True)
         (out_dir / "truth").mkdir(exist_ok=True)
+        _begin(out_dir, {"patients": n_patients, "seed": seed} | settings.model_dump(mode="json"))
     except OSError as error:
         raise CohortError(f"{out_dir} cannot be written: {error}.", "Name another folder.") from error
     labels = draw_labels(seed, n_patients, settings)
     splits = split_labels(labels, settings)
     rows = []
-    started = time.monotonic()
+    started, n_drawn = time.monotonic(), 0
     for index, positive in enumerate(labels):
         rng = patient_rng(seed, index)
         patient = draw_patient(rng, index, positive)
-        slide = draw_slide(rng, patient, settings)
-        rows.append(_write_patient(out_dir, patient, slide, splits[index], settings.jpeg_quality))
-        rate = (index + 1) / max(time.monotonic() - started, 1e-9)
+        rows.append(_row(patient, splits[index]))
+        if not (out_dir / _nuclei_path(patient)).exists():
+            _write_patient(out_dir, patient, draw_slide(rng, patient, settings), settings.jpeg_quality)
+            n_drawn += 1
+        rate = n_drawn / max(time.monotonic() - started, 1e-9)
         yield Progress("draw slides", index + 1, n_patients, rate)
     try:
         write_cohort(table, rows)
@@ -213,25 +217,57 @@ def geojson_of(tumour: MultiPolygon) -> dict[str, object]:
     }
 
 
-def _write_patient(
-    out_dir: Path, patient: Patient, slide: SyntheticSlide, split: Split, jpeg_quality: int
-) -> CohortRow:
-    name = patient.patient_id
-    slide_path, roi_path = Path("slides") / f"{name}.tif", Path("truth") / f"{name}.geojson"
+def _begin(out_dir: Path, what: dict[str, object]) -> None:
+    """Note what is drawn in a folder; refuse to go on with something else.
+
+    Raises
+    ------
+    CohortError
+        A part of another cohort lies there.
+    """
+    note = out_dir / "drawing.json"
+    text = json.dumps(what, indent=1)
+    if note.exists() and note.read_text(encoding="utf-8") != text:
+        raise CohortError(
+            f"{out_dir} holds a part of a cohort with other settings.", "Name an empty folder, or delete it."
+        )
+    note.write_text(text, encoding="utf-8")
+
+
+def _slide_path(patient: Patient) -> Path:
+    return Path("slides") / f"{patient.patient_id}.tif"
+
+
+def _roi_path(patient: Patient) -> Path:
+    return Path("truth") / f"{patient.patient_id}.geojson"
+
+
+def _nuclei_path(patient: Patient) -> Path:
+    return Path("truth") / f"{patient.patient_id}-nuclei.parquet"
+
+
+def _write_patient(out_dir: Path, patient: Patient, slide: SyntheticSlide, jpeg_quality: int) -> None:
+    """Write a patient's files, the nuclei last and in one move: where they are, all is there."""
+    nuclei = out_dir / _nuclei_path(patient)
+    unfinished = nuclei.with_suffix(".unfinished")
     try:
-        write_pyramid(out_dir / slide_path, slide.rgb, MPP_UM, jpeg_quality)
-        (out_dir / roi_path).write_text(json.dumps(geojson_of(slide.tumour)), encoding="utf-8")
-        nuclei_table(slide.bodies).to_parquet(out_dir / "truth" / f"{name}-nuclei.parquet", index=False)
+        write_pyramid(out_dir / _slide_path(patient), slide.rgb, MPP_UM, jpeg_quality)
+        (out_dir / _roi_path(patient)).write_text(json.dumps(geojson_of(slide.tumour)), encoding="utf-8")
+        nuclei_table(slide.bodies).to_parquet(unfinished, index=False)
+        unfinished.replace(nuclei)
     except OSError as error:
         raise CohortError(
-            f"The slide of {name} cannot be written to {out_dir}: {error}.",
+            f"The slide of {patient.patient_id} cannot be written to {out_dir}: {error}.",
             "Free space, or name another folder.",
         ) from error
+
+
+def _row(patient: Patient, split: Split) -> CohortRow:
     clinical = patient.clinical
     return CohortRow(
-        patient_id=name,
-        slide=slide_path,
-        roi=roi_path,
+        patient_id=patient.patient_id,
+        slide=_slide_path(patient),
+        roi=_roi_path(patient),
         age_years=clinical.age_years,
         tumor_size_cm=clinical.tumor_size_cm,
         er=receptor_sign(clinical.er),

@@ -145,6 +145,17 @@ def test_clinical_values_are_weakly_informative():
     assert all((p.n_positive_nodes > 0) == p.positive for p in patients)
 
 
+def test_more_marked_traits_go_with_more_nodes():
+    patients = [draw_patient(patient_rng(6, i), i, positive=True) for i in range(2000)]
+    many = np.array([p.n_positive_nodes > 2 for p in patients])
+    assert 0.33 < many.mean() < 0.39
+    for name, more in (("area_um2", -1), ("aspect", 1), ("density_per_mm2", 1), ("alignment", 1)):
+        values = np.array([getattr(p.law, name) for p in patients])
+        assert 0.6 < auc(many, more * values) < 0.85, name
+    n0 = [draw_patient(patient_rng(6, i), i, positive=False) for i in range(20)]
+    assert {p.n_positive_nodes for p in n0} == {0}
+
+
 def test_splits_keep_the_share_of_either_label():
     labels = draw_labels(0, 40, SMALL)
     splits = split_labels(labels, SMALL)
@@ -220,8 +231,26 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         next(synthesize(tmp_path / "file", 2, 0, SMALL))
 
 
-def test_a_cut_off_cohort_has_no_table(tmp_path):
-    steps = synthesize(tmp_path / "c", 2, 0, SMALL)
+def test_a_cut_off_cohort_has_no_table_and_the_same_call_goes_on(cohort, tmp_path, monkeypatch):
+    folder = tmp_path / "c"
+    steps = synthesize(folder, 4, 3, SMALL)
     next(steps)
     steps.close()
-    assert not (tmp_path / "c" / "cohort.csv").exists()
+    assert not (folder / "cohort.csv").exists()
+    (folder / "slides" / "S0002.tif").write_bytes(b"killed while it was written")
+    with pytest.raises(CohortError, match="part of a cohort with other settings"):
+        next(synthesize(folder, 4, 2, SMALL))
+    drawn = []
+
+    def counted(rng, patient, settings):
+        drawn.append(patient.patient_id)
+        return draw_slide(rng, patient, settings)
+
+    monkeypatch.setattr("napari_aln.cohort.synthesize.draw_slide", counted)
+    _, table = collect(synthesize(folder, 4, 3, SMALL))
+    assert drawn == ["S0002", "S0003", "S0004"]
+    for first, second in zip(cohort, read_cohort(table), strict=True):
+        assert first.slide.read_bytes() == second.slide.read_bytes()
+        assert first.model_copy(update={"slide": None, "roi": None}) == second.model_copy(
+            update={"slide": None, "roi": None}
+        )
