@@ -30,8 +30,14 @@ CLINICAL_VALUES = 5
 CLINICAL_REPEATS = 10
 """How often the clinical vector is repeated before it meets the pooled image vector (reference)."""
 
-EncoderPool = Literal["7x7", "6x6", "gap"]
-"""How the last feature map becomes a vector: averaged to a grid and flattened, or to one value a channel."""
+EncoderPool = Literal["7x7", "6x6", "gap", "token", "token+gap"]
+"""How the last feature map becomes a vector: averaged to a grid and flattened, or to one value a channel.
+
+Of transformers: the class token, or it and after it the average of the others.
+"""
+
+TIMM_PREFIX = "timm:"
+"""Begins the names of encoders that timm builds."""
 
 Pooling = Literal["attention", "mean", "max", "random"]
 """How a bag's embeddings become one; all but attention are baselines to compare with."""
@@ -109,6 +115,52 @@ class Metric(_Part):
     high: float | None = None
 
 
+class TimmArguments(_Part):
+    """By what an encoder differs from timm's network of its name; None: as there.
+
+    Only numbers and a few names: nothing here can make timm read a file, fetch one or look up other code.
+    """
+
+    img_size: int | None = Field(default=None, ge=32, le=1024)
+    patch_size: int | None = Field(default=None, ge=4, le=64)
+    embed_dim: int | None = Field(default=None, ge=8, le=8192)
+    depth: int | None = Field(default=None, ge=1, le=128)
+    num_heads: int | None = Field(default=None, ge=1, le=128)
+    mlp_ratio: float | None = Field(default=None, gt=0, le=16)
+    init_values: float | None = Field(default=None, gt=0, le=10)  # layer scale
+    reg_tokens: int | None = Field(default=None, ge=0, le=64)
+    class_token: bool | None = None
+    no_embed_class: bool | None = None
+    qkv_bias: bool | None = None
+    qk_norm: bool | None = None
+    pre_norm: bool | None = None
+    fc_norm: bool | None = None
+    global_pool: Literal["avg", "token", ""] | None = None
+    act_layer: Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"] | None = None
+    mlp_layer: Literal["Mlp", "GluMlp", "SwiGLU", "SwiGLUPacked"] | None = None
+
+
+class TimmNetwork(_Part):
+    """What rebuilds an encoder of timm, besides its name, pool and input size."""
+
+    version: str = Field(min_length=1, max_length=40)  # of timm, when the model was made
+    features: int = Field(ge=1, le=65_536)  # values a patch becomes
+    arguments: TimmArguments = TimmArguments()
+    openvino: bool = True  # False: OpenVINO cannot take it, so torch runs it
+
+
+class MapFaithfulness(_Part):
+    """How faithful a map was on some training slides; areas of probabilities, see `mil.faithfulness`."""
+
+    name: MapName
+    n: int = Field(ge=1)  # slides
+    deletion_area: float = Field(ge=0, le=1)  # lower is better
+    insertion_area: float = Field(ge=0, le=1)  # higher is better
+    gain: float  # over random orders, mean of both; with its 95 % interval
+    low: float | None = None
+    high: float | None = None
+
+
 class PatchFilters(_Part):
     """The patch filters used in training; None: not recorded."""
 
@@ -126,6 +178,7 @@ class ModelCard(_Part):
     mode: Mode
     encoder: str
     pool: EncoderPool
+    timm: TimmNetwork | None = None  # of encoders called ``timm:NAME``
     classes: tuple[str, ...] = Field(default=("N0", "N(+)"), min_length=2, max_length=3)  # the first is N0
     clinical: ClinicalFields | None = None
     patch_px: int = Field(default=256, ge=16, le=4096)
@@ -142,6 +195,7 @@ class ModelCard(_Part):
     reduction: Literal["mean", "max"] = "mean"
     temperature: float | None = Field(default=None, gt=0)  # of the calibration; already in the weights
     default_map: MapName = "attention_slide"
+    map_faithfulness: tuple[MapFaithfulness, ...] = ()  # the most faithful first
     thresholds: tuple[Threshold, ...] = ()
     precision_check: PrecisionCheck = PrecisionCheck()
     training_cohort: TrainingCohort = TrainingCohort()
@@ -161,6 +215,10 @@ class ModelCard(_Part):
             raise ValueError("the mode dlcnb takes no clinical fields")
         if self.mode == "dlcnbc" and self.clinical is None:
             raise ValueError("the mode dlcnbc needs clinical fields")  # without: dlcnb, or the WS baseline
+        if self.encoder.startswith(TIMM_PREFIX) != (self.timm is not None):
+            raise ValueError("an encoder of timm, and none but it, has the field timm")
+        if self.timm is not None and self.timm.arguments.img_size not in (None, self.input_px):
+            raise ValueError("input_px must be the img_size of the encoder of timm")
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
         if len(set(self.classes)) != len(self.classes):

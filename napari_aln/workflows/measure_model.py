@@ -1,17 +1,18 @@
-"""What a trained bundle's card says of it, measured with the bundle as saved and as `predict` scores."""
+"""What a bundle's card says of bf16 and of its maps, measured as `predict` scores."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 
 from napari_aln.errors import DeviceError
-from napari_aln.evaluation.operating_points import youden_threshold
-from napari_aln.mil.attribution import attention_slide, contribution, log_odds, patch_probability
-from napari_aln.mil.card import Metric, PrecisionCheck, Threshold
+from napari_aln.evaluation.map_measures import areas_of, faithfulness
+from napari_aln.mil.attribution import patch_probability
+from napari_aln.mil.card import MapFaithfulness, MapName, PrecisionCheck
+from napari_aln.mil.faithfulness import ranked_maps, slide_faithfulness
 from napari_aln.mil.scoring import PatchScorer
-from napari_aln.mil.training import roc_auc
 from napari_aln.records import Progress
 from napari_aln.settings import EngineSettings, PredictSettings
 from napari_aln.slides import open_slide
@@ -27,74 +28,64 @@ if TYPE_CHECKING:
 
     from napari_aln.cohort.table import CohortRow
     from napari_aln.mil.bundle import Bundle
-    from napari_aln.mil.card import MapName, ModelCard
+    from napari_aln.mil.faithfulness import SlideFaithfulness
     from napari_aln.records import Features
 
-_DELETED_SHARE = 0.2
 _CHECK_SLIDES = 12
+_BOOTSTRAPS, _SEED = 2000, 0
 
 
-def measured_card(bundle: Bundle, rows: Sequence[CohortRow]) -> Generator[Progress, None, ModelCard]:
-    """Complete the card of a saved bundle; yield after each slide.
+class Checked(NamedTuple):
+    """Fields of a card that are measured on some training slides."""
 
-    Thresholds come from the validation patients; the test patients are scored here and nowhere before;
-    precision check and first map come from some training patients.
+    precision_check: PrecisionCheck
+    default_map: MapName
+    map_faithfulness: tuple[MapFaithfulness, ...]
+
+
+def checked_on(bundle: Bundle, rows: Sequence[CohortRow]) -> Generator[Progress, None, Checked]:
+    """Check bf16 and measure the maps on some of these slides; yield after each.
+
+    The map that opens first is the one that gains most over random orders (see `mil.faithfulness`).
     """
-    exact = _Scorer(bundle, "fp32")
-    card = bundle.card
-    by_split = {split: [row for row in rows if row.split == split] for split in ("train", "val", "test")}
-    scored: dict[str, NDArray[np.float64]] = {}
-    total = len(by_split["val"]) + len(by_split["test"])
-    done = 0
-    for split in ("val", "test"):
-        p = []
-        for row in by_split[split]:
-            p.append(exact.probability(row))
-            done += 1
-            yield Progress("measure", done, total)
-        scored[split] = np.array(p)
-    label = {split: np.array([row.is_positive for row in by_split[split]]) for split in scored}
-    threshold = youden_threshold(label["val"], scored["val"])
-    check, first_map = yield from checked_on(bundle, by_split["train"])
-    return card.model_copy(
-        update={
-            "thresholds": (
-                Threshold(value=threshold, operating_point="Youden", chosen_on="validation"),
-                Threshold(value=0.5, operating_point="0.5", chosen_on="convention"),
-            ),
-            "metrics": (
-                *_metrics("test", label["test"], scored["test"], threshold),
-                *_metrics("validation", label["val"], scored["val"], threshold)[:1],
-            ),
-            "precision_check": check,
-            "default_map": first_map,
-        }
-    )
-
-
-def checked_on(
-    bundle: Bundle, rows: Sequence[CohortRow]
-) -> Generator[Progress, None, tuple[PrecisionCheck, MapName]]:
-    """Check bf16 and choose the first map on some of these slides; yield after each."""
     exact, lossy = _Scorer(bundle, "fp32"), _lossy(bundle)
     checked = rows[:: max(len(rows) // _CHECK_SLIDES, 1)][:_CHECK_SLIDES]
-    change, n_patches, faith = 0.0, 0, []
+    change, n_patches, slides = 0.0, 0, []
+    rng = np.random.default_rng(_SEED)
     for done, row in enumerate(checked, start=1):
         features = exact.features(row)
-        faith.append(exact.faithfulness(row, features))
+        slides.append(exact.faithfulness(row, features, rng))
         if lossy is not None:
             change = max(change, exact.largest_change(row, features, lossy.features(row)))
             n_patches += len(features)
         yield Progress("measure", done, len(checked))
-    maps: tuple[MapName, ...] = ("attention_slide", "contribution", "probability")
-    first_map = maps[int(np.argmax(np.mean(faith, axis=0)))] if faith else bundle.card.default_map
-    if lossy is None or not n_patches:
-        return PrecisionCheck(), first_map
-    choice = lossy.choice
-    check = PrecisionCheck(
-        bf16_max_change=change, n_patches=n_patches, runtime=choice.runtime, device=choice.device
+    maps = _on_card(slides) if slides else ()
+    check = PrecisionCheck()
+    if lossy is not None and n_patches:
+        choice = lossy.choice
+        check = PrecisionCheck(
+            bf16_max_change=change, n_patches=n_patches, runtime=choice.runtime, device=choice.device
+        )
+    return Checked(check, maps[0].name if maps else bundle.card.default_map, maps)
+
+
+def _on_card(slides: Sequence[SlideFaithfulness]) -> tuple[MapFaithfulness, ...]:
+    """Return the maps that a card can name, the most faithful first."""
+    known: dict[str, MapName] = {name: name for name in get_args(MapName)}
+    found = faithfulness(areas_of([one.areas() for one in slides]), _BOOTSTRAPS, _SEED)
+    return tuple(
+        MapFaithfulness(
+            name=known[one.name],
+            n=one.n,
+            deletion_area=round(one.deletion.value, 4),
+            insertion_area=round(one.insertion.value, 4),
+            gain=round(one.gain.value, 4),
+            low=None if math.isnan(one.gain.low) else round(one.gain.low, 4),
+            high=None if math.isnan(one.gain.high) else round(one.gain.high, 4),
+        )
+        for one in found
+        if one.name in known
     )
-    return check, first_map
 
 
 class _Scorer:
@@ -129,12 +120,6 @@ class _Scorer:
                     found: Extraction = end.value
                     return found.features[0]
 
-    def probability(self, row: CohortRow) -> float:
-        """Return a patient's probability of N(+)."""
-        case, execution = Case((), row.clinical), Execution(**self._engine.choice._asdict())
-        run = score(self._bundle, self.features(row), case, execution, self._settings)
-        return run.record.probabilities[self._bundle.card.classes[1]]
-
     def _parts(self, row: CohortRow, features: Features) -> tuple[PatchScorer, NDArray[np.float64] | None]:
         vector, _ = clinical_vector(self._bundle.card, row.clinical, self._settings)
         return PatchScorer(self._bundle.head, features.h, features.e), vector
@@ -146,26 +131,11 @@ class _Scorer:
         by_patch = np.abs(patch_probability(exact, vector) - patch_probability(other, vector)).max()
         return float(max(by_patch, np.abs(exact.score_all(vector) - other.score_all(vector)).max()))
 
-    def faithfulness(self, row: CohortRow, features: Features) -> tuple[float, float, float]:
-        """Return how far the log-odds move when the top fifth of the patches of each map is taken away.
-
-        Of `attention_slide`, `contribution` and `probability`; the signed ones by their distance from
-        neutral.
-        """
-        scorer, vector = self._parts(row, features)
-        maps = (
-            attention_slide(features.e),
-            np.abs(contribution(scorer, vector)),
-            np.abs(patch_probability(scorer, vector) - 0.5),
-        )
-        whole = _log_odds(scorer, vector)
-        n_left = len(features) - int(_DELETED_SHARE * len(features))
-        moved = [abs(whole - _log_odds(scorer.take(np.argsort(m)[:n_left]), vector)) for m in maps]
-        return moved[0], moved[1], moved[2]
-
-
-def _log_odds(scorer: PatchScorer, vector: NDArray[np.float64] | None) -> float:
-    return float(log_odds(np.log(np.maximum(scorer.score_all(vector), 1e-12))))
+    def faithfulness(self, row: CohortRow, features: Features, rng: np.random.Generator) -> SlideFaithfulness:
+        """Return the deletion and insertion curves of a slide's maps."""
+        case, execution = Case((), row.clinical), Execution(**self._engine.choice._asdict())
+        scores = score(self._bundle, features, case, execution, self._settings).scores
+        return slide_faithfulness(*self._parts(row, features), ranked_maps(scores), rng)
 
 
 def _lossy(bundle: Bundle) -> _Scorer | None:
@@ -174,16 +144,3 @@ def _lossy(bundle: Bundle) -> _Scorer | None:
         return _Scorer(bundle, "bf16")
     except DeviceError:
         return None
-
-
-def _metrics(
-    cohort: str, positive: NDArray[np.bool_], p: NDArray[np.float64], threshold: float
-) -> list[Metric]:
-    called, n = p >= threshold, len(p)
-    values = {
-        "AUC": roc_auc(positive, p),
-        "ACC": float(np.mean(called == positive)),
-        "SENS": float(np.mean(called[positive])),
-        "SPEC": float(np.mean(~called[~positive])),
-    }
-    return [Metric(name=name, value=round(v, 4), n=n, cohort=cohort) for name, v in values.items()]

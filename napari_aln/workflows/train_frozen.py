@@ -172,10 +172,10 @@ def train_frozen(
             scored = yield from scored_patients(unmeasured, [*of["val"], *of["test"]])
             card, remarks = measured(card, scored)
             if card.pooling != "max":
-                check, first_map = yield from checked_on(
+                checked = yield from checked_on(
                     unmeasured, [row for p in of["train"] if len(p.slides) == len(p.rows) for row in p.rows]
                 )
-                card = card.model_copy(update={"precision_check": check, "default_map": first_map})
+                card = card.model_copy(update=checked._asdict())
         _write_scores(folder / SCORES_NAME, scored)
         with storing(out_bundle):
             bundle = save_bundle(card, network.state_dict(), out_bundle)

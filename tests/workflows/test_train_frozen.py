@@ -15,6 +15,7 @@ from napari_aln.mil.card import PrecisionCheck
 from napari_aln.settings import RecipeSettings, SynthesizeSettings
 from napari_aln.store.training_features import TrainingStore
 from napari_aln.workflows.fit_head import EpochProgress
+from napari_aln.workflows.measure_model import Checked
 from napari_aln.workflows.score_table import read_scores
 from napari_aln.workflows.train_frozen import train_frozen
 
@@ -66,6 +67,10 @@ def test_the_card_is_whole_and_scores_lie_beside(trained, table):
     assert auc.n == 2
     assert auc.low <= auc.value <= auc.high
     assert card.precision_check.n_patches > 0
+    gains = [one.gain for one in card.map_faithfulness]
+    assert card.map_faithfulness[0].name == card.default_map
+    assert gains == sorted(gains, reverse=True)
+    assert {one.n for one in card.map_faithfulness} == {4}
     assert not result.left_out
     assert not result.remarks
     epochs = [step for step in seen if isinstance(step, EpochProgress)]
@@ -107,7 +112,7 @@ def test_the_second_training_reads_no_patch_and_gives_the_same_weights(
 
 def _unchecked(bundle, rows):
     yield from ()
-    return bundle.card.precision_check, "attention_slide"
+    return Checked(bundle.card.precision_check, "attention_slide", ())
 
 
 @pytest.mark.parametrize(
