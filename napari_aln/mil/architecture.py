@@ -9,7 +9,9 @@ import torch
 from napari_aln.errors import BundleError
 from napari_aln.mil.card import COUNTER
 from napari_aln.mil.encoders import build_encoder, encoder_skeleton, feature_count
+from napari_aln.mil.misfits import describe_misfits
 from napari_aln.mil.network import AttentionHead, PatchNetwork
+from napari_aln.mil.timm_encoders import build_timm, timm_skeleton
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +36,13 @@ def build_network(card: ModelCard, dropout: float = 0.5) -> PatchNetwork:
     ------
     BundleError
         The card names no known encoder, or a pool it cannot end in.
+    UsageError
+        The encoder is one of timm, and timm is not installed.
     """
-    encoder = build_encoder(card.encoder, card.pool)
+    if card.timm is not None:
+        encoder = build_timm(card.encoder, card.timm.arguments, None)
+    else:
+        encoder = build_encoder(card.encoder, card.pool)
     return PatchNetwork(encoder, _head(card, dropout), card.mean, card.std).eval()
 
 
@@ -57,8 +64,10 @@ def load_network(
     ------
     BundleError
         A tensor is missing, left over or of another shape; names the first ones.
+    UsageError
+        The encoder is one of timm, and timm is not installed.
     """
-    encoder = encoder_skeleton(card.encoder, card.pool)
+    encoder = encoder_skeleton(card.encoder, card.pool) if card.timm is None else timm_skeleton(card)
     with torch.device("meta"):
         head = _head(card)
     network = PatchNetwork(encoder, head, card.mean, card.std).eval()
@@ -79,26 +88,14 @@ def load_network(
     return network
 
 
-def describe_misfits(
-    wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], at_most: int = 3
-) -> str:
-    """Say in words how two sets of tensor shapes differ, or nothing where they do not."""
-    misfits = [
-        *(f"{key} is missing" for key in wanted if key not in found),
-        *(f"{key} is not part of it" for key in found if key not in wanted),
-        *(
-            f"{key} is {list(found[key])}, not {list(shape)}"
-            for key, shape in wanted.items()
-            if key in found and found[key] != shape
-        ),
-    ]
-    more = len(misfits) - at_most
-    return "; ".join(misfits[:at_most]) + (f"; and {more} more" if more > 0 else "")
+def features_of(card: ModelCard) -> int:
+    """Return how many values the card's encoder makes of a patch."""
+    return feature_count(card.encoder, card.pool) if card.timm is None else card.timm.features
 
 
 def _head(card: ModelCard, dropout: float = 0.5) -> AttentionHead:
     return AttentionHead(
-        feature_count(card.encoder, card.pool),
+        features_of(card),
         len(card.classes),
         card.n_clinical,
         hidden=card.hidden,

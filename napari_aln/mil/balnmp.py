@@ -14,7 +14,6 @@ import torch
 
 from napari_aln.errors import BundleError, MppError
 from napari_aln.geometry import plausible_mpp
-from napari_aln.mil.architecture import describe_misfits
 from napari_aln.mil.bundle import Bundle, save_bundle
 from napari_aln.mil.card import (
     CLINICAL_REPEATS,
@@ -25,6 +24,7 @@ from napari_aln.mil.card import (
     Threshold,
 )
 from napari_aln.mil.encoders import encoder_skeleton, feature_count, resolve_pool
+from napari_aln.mil.misfits import describe_misfits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,12 +12,23 @@ import torch
 from napari_aln.errors import DeviceError
 from napari_aln.runtimes.openvino_import import openvino
 
+frontend = importlib.import_module("openvino.frontend")
 props = importlib.import_module("openvino.properties")
 hints = importlib.import_module("openvino.properties.hint")
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from openvino import InferRequest, Model
+
+
+_CANNOT = (
+    RuntimeError,
+    # What the front end raises on a network it cannot convert derives from neither.
+    frontend.GeneralFailure,
+    frontend.NotImplementedFailure,
+    frontend.OpConversionFailure,
+    frontend.OpValidationFailure,
+)
 
 
 def _converted(module: torch.nn.Module, input_px: int) -> Model:
@@ -70,7 +81,7 @@ class OpenvinoNetwork:
         try:
             self._compiled = openvino.Core().compile_model(_converted(module, input_px), "CPU", config)
             self._queue = openvino.AsyncInferQueue(self._compiled)
-        except RuntimeError as error:
+        except _CANNOT as error:
             raise DeviceError(
                 f"OpenVINO cannot take this network: {str(error).splitlines()[0]}.", "Choose runtime torch."
             ) from error

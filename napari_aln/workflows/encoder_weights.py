@@ -1,12 +1,15 @@
-"""Where an encoder's weights come from: a local file, a bundle, or torchvision when the user says so."""
+"""Where an encoder's weights come from: a local file, a bundle, or the network when the user says so."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari_aln.errors import BundleError, UsageError
+import numpy as np
+
+from napari_aln.errors import BundleError, DeviceError, UsageError
 from napari_aln.mil.bundle import open_bundle
+from napari_aln.mil.card import TIMM_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,8 +17,18 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_aln.mil.card import EncoderPool
-    from napari_aln.settings import RecipeSettings
+    from napari_aln.mil.card import EncoderPool, ModelCard
+    from napari_aln.mil.network import PatchNetwork
+    from napari_aln.runtimes.base import CompiledNetwork
+    from napari_aln.settings import EngineSettings, RecipeSettings
+
+_ALIKE = 0.02
+"""By this share of the largest feature OpenVINO may differ from torch; beyond it computes something else."""
+
+_CARD_FIELDS = ("pool", "input_px", "mean", "std", "timm")
+
+TRAINED_ON = "trained_on"
+"""Names what the weights of a safetensors file were trained on, in the file's own metadata."""
 
 
 class EncoderWeights(NamedTuple):
@@ -24,16 +37,24 @@ class EncoderWeights(NamedTuple):
     Attributes
     ----------
     encoder
-        In eval mode, ends in `pool`.
+        In eval mode.
     sha256
         Of names, shapes and values of its weights.
     origin
         Where they come from, in words for the card.
+    fields
+        Of the card, as far as they follow from the encoder: its pool, and of those that do not take the
+        reference's pictures the input size and normalisation. The pool asked for does not change how an
+        encoder of timm ends.
+    licence
+        Of the weights, where they say so.
     """
 
     encoder: torch.nn.Module
     sha256: str
     origin: str
+    fields: dict[str, Any]
+    licence: str = ""
 
 
 def trained_encoder(recipe: RecipeSettings, pool: EncoderPool) -> EncoderWeights:
@@ -42,12 +63,12 @@ def trained_encoder(recipe: RecipeSettings, pool: EncoderPool) -> EncoderWeights
     Raises
     ------
     UsageError
-        None or several sources are named, or the bundle holds another encoder.
+        None or several sources are named, or the bundle holds another encoder, or timm is needed and not
+        installed.
     BundleError
-        The weights cannot be read, or are not the encoder's; names the tensors. Pickled files are refused.
+        The weights cannot be read, are not finite, or are not the encoder's; names the tensors. Pickled files
+        are refused.
     """
-    from napari_aln.mil.encoders import build_encoder
-
     named = [recipe.encoder_weights is not None, recipe.encoder_from is not None, recipe.download]
     if sum(named) != 1:
         many = "several sources are" if any(named) else "none is"
@@ -56,37 +77,78 @@ def trained_encoder(recipe: RecipeSettings, pool: EncoderPool) -> EncoderWeights
             "Give one of --encoder-weights FILE, --encoder-from BUNDLE and --download (ImageNet).",
         )
     if recipe.encoder_from is not None:
-        encoder = _of_bundle(recipe.encoder_from, recipe.encoder, pool)
-        origin = f"the bundle {recipe.encoder_from.name}"
-    elif recipe.encoder_weights is not None:
-        encoder = build_encoder(recipe.encoder, pool, _read_safetensors(recipe.encoder_weights))
-        origin = f"the file {recipe.encoder_weights.name}"
+        found = _of_bundle(recipe.encoder_from, recipe.encoder, pool)
+    elif recipe.encoder.startswith(TIMM_PREFIX):
+        found = _of_timm(recipe)
     else:
-        encoder = build_encoder(recipe.encoder, pool, _downloaded(recipe.encoder))
-        origin = "ImageNet (torchvision)"
-    return EncoderWeights(encoder, _digest(encoder.state_dict()), origin)
+        found = _of_torchvision(recipe, pool)
+    state = found.encoder.state_dict()
+    broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise BundleError(
+            f"The weights of {recipe.encoder} from {found.origin} hold NaN or infinity (in {broken}).",
+            "Ask for the file again, or use other weights.",
+        )
+    return found._replace(sha256=_digest(state))
 
 
-def _of_bundle(path: Path, name: str, pool: EncoderPool) -> torch.nn.Module:
+def _of_torchvision(recipe: RecipeSettings, pool: EncoderPool) -> EncoderWeights:
+    from napari_aln.mil.encoders import build_encoder, encoder_spec
+
+    encoder_spec(recipe.encoder)  # an unknown name is told before anything is read
+    if recipe.encoder_weights is not None:
+        state, origin = _of_file(recipe.encoder_weights)
+    else:
+        state, origin = _downloaded(recipe.encoder), "ImageNet (torchvision)"
+    return EncoderWeights(build_encoder(recipe.encoder, pool, state), "", origin, {"pool": pool})
+
+
+def _of_timm(recipe: RecipeSettings) -> EncoderWeights:
+    from napari_aln.mil.timm_encoders import build_timm, describe_timm
+    from napari_aln.workflows.timm_files import downloaded_weights, published_config
+
+    path = recipe.encoder_weights or downloaded_weights(recipe.encoder)
+    config = published_config(path, recipe.encoder)
+    described = describe_timm(recipe.encoder, config.arguments, config.data)
+    state, origin = _of_file(path)
+    if recipe.encoder_weights is None:
+        origin = "the Hugging Face hub (timm)"
+    encoder = build_timm(recipe.encoder, config.arguments, state)
+    return EncoderWeights(encoder, "", origin, described._asdict(), config.licence)
+
+
+def _of_file(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:
+    """Return a file's tensors, and in words where they come from."""
+    tensors, trained_on = _read_safetensors(path)
+    return tensors, f"the file {path.name}" + (f", trained on {trained_on}" if trained_on else "")
+
+
+def _of_bundle(path: Path, name: str, pool: EncoderPool) -> EncoderWeights:
     other = open_bundle(path)
-    if (other.card.encoder, other.card.pool) != (name, pool):
+    card = other.card
+    wanted = (name, card.pool if card.timm else pool)
+    if (card.encoder, card.pool) != wanted:
         raise UsageError(
-            f"{path} holds a {other.card.encoder} ({other.card.pool}), not a {name} ({pool}).",
+            f"{path} holds a {card.encoder} ({card.pool}), not a {name} ({wanted[1]}).",
             "Name a bundle with the same encoder and pool.",
         )
-    return other.network().encoder
+    fields = {key: getattr(card, key) for key in _CARD_FIELDS}
+    return EncoderWeights(other.network().encoder, "", f"the bundle {path.name}", fields, card.licence)
 
 
-def _read_safetensors(path: Path) -> Mapping[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _read_safetensors(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:
+    """Return the tensors, and what the file says they were trained on; empty: nothing."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return dict(load_file(path))
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no mapping
+            return tensors, (file.metadata() or {}).get(TRAINED_ON, "")
     except (OSError, SafetensorError, ValueError) as error:
         raise BundleError(
             f"{path} is no readable safetensors file: {error}.",
-            "Give the weights as safetensors; pickled files (.pth, .bin) can hold code and are not opened.",
+            "Give the weights as safetensors; pickled files (.pth, .bin) can hold code and are not opened."
+            " Whoever made the file can turn it into one with safetensors.torch.save_file.",
         ) from error
 
 
@@ -114,3 +176,44 @@ def _digest(state: Mapping[str, torch.Tensor]) -> str:
         digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
+
+
+def compiled_encoder(
+    network: PatchNetwork, card: ModelCard, engine: EngineSettings, threads: int
+) -> tuple[CompiledNetwork, ModelCard]:
+    """Make an encoder ready to run; return it and the card, which says where OpenVINO cannot take it.
+
+    Not every network of timm can be converted. One that cannot, or gives other features there, runs on torch.
+
+    Raises
+    ------
+    DeviceError
+        No runtime takes it.
+    """
+    from napari_aln.mil.training import FeatureNetwork
+    from napari_aln.runtimes.base import compile_network
+
+    module = FeatureNetwork(network)
+
+    def on(runtime: str) -> CompiledNetwork:
+        settings = engine.model_copy(update={"runtime": runtime})
+        return compile_network(module, card.input_px, settings, threads=threads)
+
+    if card.timm is None or not card.timm.openvino:
+        return on(engine.runtime if card.timm is None else "torch"), card
+    torch_only = card.model_copy(update={"timm": card.timm.model_copy(update={"openvino": False})})
+    try:
+        compiled = on(engine.runtime)
+    except DeviceError:
+        if engine.runtime != "auto":
+            raise
+        return on("torch"), torch_only
+    if compiled.name != "openvino":
+        return compiled, card
+    exact = on("torch")
+    side = card.input_px
+    pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    ours, theirs = exact(pixels)[0], compiled(pixels)[0]
+    if np.abs(ours - theirs).max() <= _ALIKE * np.abs(ours).max():
+        return compiled, card
+    return exact, torch_only

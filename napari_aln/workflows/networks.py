@@ -87,20 +87,28 @@ class Engine:
             reader=info.reader if jpeg_decoder == JPEG_ON_CPU else f"{info.reader}+{jpeg_decoder}",
             runtime=f"{self.choice.runtime}-{self.choice.device}",
             precision=self.choice.precision,
-            network=_digest({name: getattr(card, name) for name in FORWARD_FIELDS}),
+            network=_digest(_forward_facts(card)),
         )
 
 
 def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:
-    """Choose how to run a bundle.
+    """Choose how to run a bundle; on torch where its card says that OpenVINO cannot.
 
     Raises
     ------
     DeviceError
         The settings ask for a device, runtime or precision that is not here.
     """
+    timm = bundle.card.timm
+    if timm is not None and not timm.openvino and settings.runtime == "auto":
+        settings = settings.model_copy(update={"runtime": "torch"})
     choice = choose(settings, bf16_safe_on=bundle.card.bf16_safe_on)
     return Engine(choice, settings, None if choice.device == "cuda" else bundle.card.input_px)
+
+
+def _forward_facts(card: ModelCard) -> dict[str, object]:
+    facts: dict[str, object] = {name: getattr(card, name) for name in FORWARD_FIELDS}
+    return facts if card.timm is None else facts | {"timm": card.timm.arguments.model_dump()}
 
 
 def _digest(facts: dict[str, object]) -> str:
