@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING, Self
 from napari_aln.errors import WorkListError
 from napari_aln.records import Clinical
 from napari_aln.store.worklist_file import BUSY_S, SCHEMA_VERSION, Clock, ListFile, create_file, now_utc
-from napari_aln.store.worklist_records import (
-    BINARY,
-    Call,
-    check_call,
-    item_of,
-    maybe_time_of,
-    run_of,
-    time_of,
-)
+from napari_aln.store.worklist_records import BINARY, call_of, check_call, item_of, run_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.errors import AlnError
-    from napari_aln.store.worklist_records import Limits, Model, NewSlide, Patient, RunSummary, WorkItem
+    from napari_aln.store.worklist_records import Call, Limits, Model, NewSlide, Patient, RunSummary, WorkItem
 
 _ITEM = "SELECT id, path, quick_hash, patient, roi, state, failure, next_step, opened_at, read_at FROM slide"
 _CALL = "SELECT slide, reader, aln_class, confidence, comment, made_at, model_seen_at FROM call"
@@ -267,10 +259,7 @@ class WorkList(ListFile):
             slide=item_id,
             reader=reader_id,
         )
-        return tuple(
-            Call(slide, reader, aln_class, confidence, comment, time_of(made_at), maybe_time_of(seen_at))
-            for slide, reader, aln_class, confidence, comment, made_at, seen_at in found
-        )
+        return tuple(map(call_of, found))
 
     def readers(self) -> tuple[str, ...]:
         """Return who has made a call, in the order of their first."""

@@ -126,6 +126,12 @@ def item_of(row: tuple[Any, ...], home: Path) -> WorkItem:
     return WorkItem(item_id, *places, state, failure, next_step, maybe_time_of(opened), maybe_time_of(read))
 
 
+def call_of(row: tuple[Any, ...]) -> Call:
+    """Read a call from its row."""
+    *what, made_at, seen_at = row
+    return Call(*what, time_of(made_at), maybe_time_of(seen_at))
+
+
 def run_of(row: tuple[Any, ...], home: Path) -> RunSummary:
     """Read what a model said from its row."""
     folder, recorded_at, summary = row

@@ -12,7 +12,6 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QDockWidget,
-    QFileDialog,
     QFrame,
     QLabel,
     QLineEdit,
@@ -35,6 +34,7 @@ from napari_aln.widgets.panels.associated_dialog import AssociatedDialog
 from napari_aln.widgets.panels.clinical_form import ClinicalForm
 from napari_aln.widgets.panels.clinical_table_dialog import ClinicalTableDialog
 from napari_aln.widgets.panels.compare_panel import ComparePanel
+from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
 from napari_aln.widgets.panels.forms import SettingsForm
 from napari_aln.widgets.panels.help_panel import HelpPanel
 from napari_aln.widgets.panels.log_panel import Banner, LogPanel
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
 WIDTH_PX = 370
+SLIDES = kinds("Slides", SLIDE_SUFFIXES)
 NAPARI_DOCKS = ("layer controls", "layer list")  # by their object names
 
 
@@ -193,8 +194,7 @@ class ReviewDock(QWidget):
 
     def ask_for_slide(self) -> None:
         """Let the user pick a slide."""
-        patterns = " ".join(f"*{suffix}" for suffix in SLIDE_SUFFIXES)
-        self._ask_for_files("Open a slide", f"Slides ({patterns});;All files (*)")
+        self._ask_for_files("Open a slide", SLIDES)
 
     def ask_for_models(self) -> None:
         """Let the user pick bundles."""
@@ -202,63 +202,43 @@ class ReviewDock(QWidget):
 
     def ask_for_regions(self) -> None:
         """Let the user pick an annotation file."""
-        patterns = " ".join(f"*{suffix}" for suffix in REGION_SUFFIXES)
-        self._ask_for_files("Import the tumour ROI", f"Annotations ({patterns});;All files (*)")
-
-    def ask_where_to_save(self) -> None:
-        """Let the user pick the folder that the result folder is written into."""
-        dialog = QFileDialog(self, "Save the result into this folder")
-        dialog.setObjectName("ask_where_to_save")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.fileSelected.connect(lambda name: self.review.save_results(Path(name)))
-        dialog.open()
+        self._ask_for_files("Import the tumour ROI", kinds("Annotations", REGION_SUFFIXES))
 
     def ask_for_table(self) -> None:
         """Let the user pick a table of patients."""
-        patterns = " ".join(f"*{suffix}" for suffix in TABLE_SUFFIXES)
-        self._ask_for_files("Clinical values from a table", f"Tables ({patterns});;All files (*)")
+        self._ask_for_files("Clinical values from a table", kinds("Tables", TABLE_SUFFIXES))
 
     def ask_for_session(self) -> None:
         """Let the user pick a session file."""
-        self._ask_for_files("Open a session", f"Sessions (*{SESSION_SUFFIX});;All files (*)")
+        self._ask_for_files("Open a session", kinds("Sessions", [SESSION_SUFFIX]))
+
+    def ask_where_to_save(self) -> None:
+        """Let the user pick the folder that the result folder is written into."""
+        ask_for_folder(self, "Save the result into this folder", self.review.save_results)
 
     def ask_where_to_save_session(self) -> None:
         """Let the user name the session file."""
         if self.review.state.slide is None:
             self.banner.show_error("There is no review to save.", "Open a slide first.")
             return
-        dialog = QFileDialog(self, "Save the session", "", f"Sessions (*{SESSION_SUFFIX})")
-        dialog.setObjectName("ask_where_to_save_session")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(SESSION_SUFFIX.removeprefix("."))
-        dialog.selectFile(f"{Path(self.review.state.name).stem}{SESSION_SUFFIX}")
-        dialog.fileSelected.connect(lambda name: self.keeping.save(Path(name)))
-        dialog.open()
+        suggested = f"{Path(self.review.state.name).stem}{SESSION_SUFFIX}"
+        ask_where_to_write(self, "Save the session", "Sessions", suggested, self.keeping.save)
 
     def ask_where_slide_is(self) -> None:
         """Let the user say where the slide of a session lies now."""
-        patterns = " ".join(f"*{suffix}" for suffix in SLIDE_SUFFIXES)
-        dialog = QFileDialog(self, "Where is the session's slide?", "", f"Slides ({patterns});;All files (*)")
-        dialog.setObjectName("ask_where_slide_is")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda name: self.keeping.find_slide(Path(name)))
+        dialog = ask_for_files(
+            self,
+            "Where is the session's slide?",
+            SLIDES,
+            lambda paths: self.keeping.find_slide(paths[0]),
+            several=False,
+        )
         dialog.rejected.connect(self.keeping.let_go)
-        dialog.open()
 
-    def _ask_for_files(self, title: str, patterns: str) -> None:
-        dialog = QFileDialog(self, title, "", patterns)
-        dialog.setObjectName("ask_for_files")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
-        dialog.filesSelected.connect(self._on_files)
-        dialog.open()
+    def _ask_for_files(self, title: str, wanted: str) -> None:
+        ask_for_files(self, title, wanted, self._on_files)
 
-    def _on_files(self, names: list[str]) -> None:
-        paths = [Path(name) for name in names]
+    def _on_files(self, paths: list[Path]) -> None:
         self.review.open_files([p.parent if p.name == "card.json" else p for p in paths])
 
     def welcome(self) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_aln.widgets.jobs import JobState
+from napari_aln.widgets.panels.file_dialogs import ask_for_folder
 from napari_aln.widgets.panels.gallery_panel import GalleryPanel
 from napari_aln.widgets.shown import ShownMap
 from napari_aln.workflows import review as steps
 from napari_aln.workflows.gallery import DIFFERENCE, Ranking, ranked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from qtpy.QtGui import QShowEvent
@@ -178,13 +180,7 @@ class Gallery(QWidget):
     # Export
 
     def _ask_where(self) -> None:
-        dialog = QFileDialog(self, "Write the patches into this folder")
-        dialog.setObjectName("ask_where_to_export")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.fileSelected.connect(lambda name: self.export(Path(name)))
-        dialog.open()
+        ask_for_folder(self, "Write the patches into this folder", self.export)
 
     def export(self, out: Path) -> None:
         """Write the chosen patches, or all, into a new folder in `out`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_aln.errors import AlnError
+from napari_aln.widgets.changes import can_be_asked_again, why_no_live
 from napari_aln.widgets.jobs import Job
 from napari_aln.workflows import review as steps
 
@@ -79,8 +80,8 @@ class Live(QObject):
     def _ask(self, run: str) -> tuple[WhatIfAnswer | None, str]:
         """Return what a run would answer, and why it cannot, or only in part, be said."""
         state = self._state
-        if not state.can_be_asked_again(run):
-            return None, state.why_no_live(run) or ""
+        if not can_be_asked_again(state, run):
+            return None, why_no_live(state, run) or ""
         try:
             return self._what_if(run).score(state.regions, state.clinical), self._failed.get(run, "")
         except AlnError as error:

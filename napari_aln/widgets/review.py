@@ -22,6 +22,7 @@ from napari_aln.widgets.hotspots import Hotspots
 from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.layers import slide_layer
 from napari_aln.widgets.live import Live
+from napari_aln.widgets.models import Models
 from napari_aln.widgets.roi_editing import RoiEditing
 from napari_aln.widgets.scene import Scene
 from napari_aln.widgets.state import ReviewState
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_aln.annotations.statement import Origin
-    from napari_aln.mil.bundle import Bundle
     from napari_aln.records import Clinical, Progress, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import Kind
@@ -91,9 +91,10 @@ class Review(QObject):
         self._offered.connect(self._on_offered, Qt.ConnectionType.QueuedConnection)
         self.scene.slide_offered.connect(self._offer)
         self.jobs: list[Job] = []
+        self.models = Models(self)
+        self.models.loaded.connect(self._run_next)
         self.opening = self.new_job("open", self._on_opened)
         self.surveying = self.new_job("survey", self._on_surveyed)
-        self.loading = self.new_job("load", self._on_loaded)
         self.importing = self.new_job("import", self._on_imported)
         self.peeking = self.new_job("peek", self.associated_ready.emit)
         self.running = self.new_job("run", self._on_result)
@@ -101,7 +102,6 @@ class Review(QObject):
         self.warming = self.new_job("warm", lambda _: None)
         QTimer.singleShot(WARM_UP_AFTER_MS, self._on_idle)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
-        self._loading_paths: list[Path] = []
         self._slide_path: Path | None = None  # asked for last, and so of what messages name
         self._regions_path: Path | None = None
         self._regions_to_come: Path | None = None  # of the slide that is being opened
@@ -122,7 +122,7 @@ class Review(QObject):
         """Take files of any kind: one slide, model bundles, one annotation file."""
         files = sort_files(paths)
         if files.bundles:
-            self.load_bundles(files.bundles)
+            self.models.load(files.bundles)
         if files.lists:
             self.list_asked.emit(files.lists[0])
         if files.tables:
@@ -142,7 +142,7 @@ class Review(QObject):
 
         self._runs_to_come = ["whole-slide", "roi"] if and_run else []
         self.open_case(sample_path(SLIDE), sample_path(ROI), demo_clinical())
-        self.load_demo_bundles()
+        self.models.load_demo()
 
     def open_case(self, path: Path, roi: Path | None, clinical: Clinical | None) -> None:
         """Open a slide with its ROI file and its patient's clinical values, where they are known."""
@@ -170,7 +170,7 @@ class Review(QObject):
     def take_slide(self, slide: Slide) -> None:
         """Put an open slide of a session under review: what was on its way for the one before is dropped."""
         self._leave_slide()
-        for job in (self.opening, self.loading, self.importing):
+        for job in (self.opening, self.models.loading, self.importing):
             job.reset()
         self._runs_to_come = []
         self._slide_path = slide.info.path
@@ -193,31 +193,8 @@ class Review(QObject):
             return
         mpp = Mpp(um_per_px, um_per_px)
         info = self.state.slide.info
-        self._remember(partial(self.remembered.remember_mpp, info.quick_hash, mpp))
+        self.remember(partial(self.remembered.remember_mpp, info.quick_hash, mpp))
         self.open_slide(info.path, mpp)
-
-    def load_bundles(self, paths: Sequence[Path]) -> None:
-        """Load model bundles beside those that are loaded."""
-        waiting = self._loading_paths if self.loading.is_running else []
-        self._loading_paths = [*waiting, *(p for p in paths if p not in waiting)]
-        self.loading.start(partial(steps.load_bundles, tuple(self._loading_paths)))
-
-    def load_remembered_bundles(self) -> None:
-        """Load the models that were loaded when the window was last used, those that are still there."""
-        there = [path for path in self.remembered.bundles if path.exists()]
-        if there:
-            self.load_bundles(there)
-
-    def load_demo_bundles(self) -> None:
-        """Load the models that come with the program."""
-        from napari_aln.workflows.demo import BUNDLES, sample_path
-
-        self.load_bundles([sample_path(name) for name in BUNDLES])
-
-    def remove_bundle(self, key: str) -> None:
-        """Unload a model."""
-        self.state.remove_bundle(key)
-        self._remember_bundles()
 
     def import_regions(self, path: Path, origin: Origin | None = None) -> None:
         """Take the tumour ROI from an annotation file; waits for a slide that is being opened.
@@ -274,12 +251,12 @@ class Review(QObject):
     def set_hide_names(self, hide: bool) -> None:
         """Show file names, or aliases that tell nothing."""
         self.state.hide_names = hide
-        self._remember(partial(self.remembered.remember_hide_names, hide))
+        self.remember(partial(self.remembered.remember_hide_names, hide))
         self.state.slide_changed.emit()
 
     def forget_recent(self) -> None:
         """Drop the list of recent slides."""
-        self._remember(self.remembered.forget_slides)
+        self.remember(self.remembered.forget_slides)
         self.state.slide_changed.emit()
 
     def close(self) -> None:
@@ -308,7 +285,7 @@ class Review(QObject):
 
     def _show_slide(self, slide: Slide) -> None:
         before = self.state.slide
-        self._remember(partial(self.remembered.remember_slide, slide.info.path))
+        self.remember(partial(self.remembered.remember_slide, slide.info.path))
         self.scene.show_slide(slide)
         self.state.set_slide(slide)
         if before is not None:
@@ -327,17 +304,6 @@ class Review(QObject):
 
     def _on_surveyed(self, seen: Overview) -> None:
         self.state.set_seen(seen)
-
-    def _on_loaded(self, answer: tuple[list[Bundle], list[AlnError]]) -> None:
-        bundles, errors = answer
-        if bundles:
-            self.state.add_bundles(bundles)
-            self._remember_bundles()
-            names = ", ".join(bundle.card.name for bundle in bundles)
-            self.told.emit("info", f"Loaded: {names}.")
-        for error in errors:
-            self.on_error(error)
-        self._run_next()
 
     def _on_imported(self, read: RoiFile) -> None:
         for warning in (*read.warnings, *([read.about_origin] if read.other else [])):
@@ -359,7 +325,9 @@ class Review(QObject):
 
     def _run_next(self) -> None:
         """Start the next of the runs that were asked for together, as soon as everything for it is there."""
-        busy = any(job.is_running for job in (self.opening, self.loading, self.importing, self.running))
+        busy = any(
+            job.is_running for job in (self.opening, self.models.loading, self.importing, self.running)
+        )
         if self._runs_to_come and not busy and self.state.why_not(self._runs_to_come[0]) is None:
             self.run(self._runs_to_come.pop(0))
 
@@ -388,7 +356,7 @@ class Review(QObject):
 
     def without_paths(self, text: str) -> str:
         """Name files without their folders, and slides and ROI not at all where names are hidden."""
-        for path in self._loading_paths:
+        for path in self.models.asked_paths:
             text = text.replace(str(path), shown_name(path))
         for own in (self._slide_path, self._regions_path):
             if own is not None:
@@ -407,11 +375,7 @@ class Review(QObject):
             self.told.emit("warning", f"Features are not kept for the next run. {error}")
             return None
 
-    def _remember_bundles(self) -> None:
-        paths = [bundle.path for bundle in self.state.bundles.values()]
-        self._remember(partial(self.remembered.remember_bundles, paths))
-
-    def _remember(self, keep: Callable[[], None]) -> None:
+    def remember(self, keep: Callable[[], None]) -> None:
         """Keep something for the next start; not being able to costs a line in the log, no more."""
         try:
             keep()

@@ -10,6 +10,7 @@ import numpy as np
 from napari_aln.errors import RegionError
 from napari_aln.patches.outlines import outlines
 from napari_aln.records import PatchGrid, PatchTable
+from napari_aln.widgets.changes import changes
 from napari_aln.widgets.layers.lines_layer import LinesLayer, Look
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class RoiPatches:
             live = state.live.get(run)
             if live is not None:
                 return _joined(live.run.scores.table, live.pending) if live.run else live.pending
-            if not state.changes(run):
+            if not changes(state, run):
                 return state.answers[run].scores.table
         patches, card = state.settings.patches, state.bundles_for("roi")[0].card
         if patches.roi_patching != "grid" or state.slide is None or state.seen is None:

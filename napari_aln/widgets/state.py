@@ -38,19 +38,7 @@ if TYPE_CHECKING:
 MODES_OF: dict[str, tuple[Mode, ...]] = {"whole-slide": ("dlcnbc-ws",), "roi": ("dlcnbc", "dlcnb")}
 """The modes that each of the two buttons runs."""
 
-MODEL, ROI, MASK, CLINICAL, SETTINGS = (
-    "the chosen model",
-    "the ROI",
-    "the tissue mask",
-    "clinical values",
-    "settings",
-)
-"""What may have changed since a run."""
-
-NO_FEATURES = "No live answer: this run's features are no longer kept. Run it again, and it answers at once."
-
 SHOWN_MAPS = ("attention_slide", "attention_bag", "contribution", "probability", "entropy")
-
 
 NO_LIST = "no work list is open"
 
@@ -306,49 +294,6 @@ class ReviewState:
         values = [getattr(self.scores_of(run), map_name) for run in self.answers]
         return colour_limits(MAP_STYLES[map_name], values)
 
-    def changes(self, run: str) -> list[str]:
-        """Return what changed since a run; nothing while its answer is that of the present question."""
-        answer = self.answers[run]
-        asked, bundle = answer.request, answer.bundle
-        mode = bundle.card.mode
-        changed = []
-        if self.chosen.get(mode) != key_of(bundle):
-            changed.append(MODEL)
-        if mode != "dlcnbc-ws" and asked.regions != self.regions:
-            changed.append(ROI)
-        if mode == "dlcnbc-ws" and self.seen and self.seen.edited and answer.seen is not self.seen:
-            changed.append(MASK)
-        if bundle.card.clinical and asked.clinical != self.clinical:
-            changed.append(CLINICAL)
-        if _what_counts(bundle, asked.settings) != _what_counts(bundle, self.settings):
-            changed.append(SETTINGS)
-        return changed
-
-    def why_stale(self, run: str) -> str | None:
-        """Return what changed since a run as a sentence, or None."""
-        changed = self.changes(run)
-        return f"Changed since this run: {', '.join(changed)}." if changed else None
-
-    def can_be_asked_again(self, run: str) -> bool:
-        """Whether only such things changed since a run as cached features can answer for."""
-        answer = self.answers[run]
-        changed = self.changes(run)
-        known = self.slide is not None and self.seen is not None and run in answer.result.features
-        return known and bool(changed) and set(changed) <= {ROI, CLINICAL} and self.why_no_live(run) is None
-
-    def why_no_live(self, run: str) -> str | None:
-        """Return why a run whose question changed is not asked again at once; None where it can be."""
-        from napari_aln.workflows.whatif import why_not
-
-        answer = self.answers[run]
-        changed = self.changes(run)
-        if not changed or not set(changed) <= {ROI, CLINICAL}:
-            return None
-        if CLINICAL in changed and self.clinical_problem:
-            return self.clinical_problem
-        why = why_not(answer.bundle.card, answer.request.settings)
-        return NO_FEATURES if why is None and run not in answer.result.features else why
-
     def set_live(self, answers: Mapping[str, tuple[WhatIfAnswer | None, str]]) -> None:
         """Note what runs would answer now, by run; None: the same, or the text says why it cannot be said.
 
@@ -395,11 +340,3 @@ class ReviewState:
 def key_of(bundle: Bundle) -> str:
     """Return what tells loaded models apart: the weights, and the card that says how they are used."""
     return f"{bundle.sha256[:16]}-{bundle.card.mode}-{bundle.card.name}"
-
-
-def _what_counts(bundle: Bundle, settings: PredictSettings) -> PredictSettings:
-    """Return the settings that may change a model's answer: not what is kept between runs."""
-    from napari_aln.workflows.score import settings_for
-
-    own = settings_for(bundle.card, settings)
-    return own.model_copy(update={"cache": PredictSettings().cache})

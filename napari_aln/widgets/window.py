@@ -45,7 +45,7 @@ def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
         dock.review.open_demo(and_run=True)
     else:
         if not any(path.suffix.lower() == SESSION_SUFFIX for path in paths):  # it brings its own
-            dock.review.load_remembered_bundles()
+            dock.review.models.load_remembered()
         dock.review.open_files(list(paths))
     return viewer
 

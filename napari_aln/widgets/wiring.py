@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_aln.settings import PredictSettings
 from napari_aln.store.result import shown_name
+from napari_aln.widgets.changes import changes, why_stale
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.panels.labels import show_if
 from napari_aln.widgets.state import SHOWN_MAPS
@@ -77,8 +78,8 @@ class Wiring:
         dock.moved.chosen.connect(lambda _: dock.ask_where_slide_is())
         dock.moved.dismissed.connect(dock.keeping.let_go)
         dock.models.add_requested.connect(dock.ask_for_models)
-        dock.models.demo_requested.connect(review.load_demo_bundles)
-        dock.models.remove_requested.connect(review.remove_bundle)
+        dock.models.demo_requested.connect(review.models.load_demo)
+        dock.models.remove_requested.connect(review.models.remove)
         dock.models.chosen_changed.connect(lambda: self.state.choose(dock.models.chosen()))
         dock.clinical.changed.connect(
             lambda: review.set_clinical(dock.clinical.clinical(), dock.clinical.problem())
@@ -267,7 +268,7 @@ class Wiring:
         if compared is None:
             return
         live = [run for run in pair if state.live.get(run)]
-        stale = [run.upper() for run in pair if run not in live and state.changes(run)]
+        stale = [run.upper() for run in pair if run not in live and changes(state, run)]
         note = f"Out of date: {' and '.join(stale)}, see its card." if stale else ""
         records = state.record_of(pair[0]), state.record_of(pair[1])
         self.dock.compare.set_comparison(compared, records, live=bool(live), stale=note)
@@ -296,7 +297,7 @@ class Wiring:
 
     def _show_stale(self) -> None:
         self._comparing.start(0)
-        self.dock.results.set_stale({run: self.state.why_stale(run) for run in self.state.answers})
+        self.dock.results.set_stale({run: why_stale(self.state, run) for run in self.state.answers})
 
     def _on_show_map(self, run: str) -> None:
         name = self.state.shown[1] if self.state.shown else SHOWN_MAPS[0]

@@ -65,6 +65,20 @@ def hands(review, qtbot) -> Hands:
     return Hands(review, qtbot)
 
 
+@pytest.fixture
+def windows(make_dock, qtbot):
+    """Return an opener of windows: each closes the one before, as a person does who comes back."""
+    opened = []
+
+    def again() -> Hands:
+        if opened:
+            opened.pop().close_window()
+        opened.append(Hands(make_dock(), qtbot))
+        return opened[0]
+
+    return again
+
+
 def _is_open(viewer) -> bool:
     return hasattr(viewer.window, "_qt_window")
 

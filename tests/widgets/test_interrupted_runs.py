@@ -12,6 +12,7 @@ from tests_shared import draw_tissue, write_slide
 from window_hands import Hands
 
 from napari_aln.records import Progress
+from napari_aln.widgets.changes import why_stale
 from napari_aln.widgets.jobs import JobState
 from napari_aln.workflows import review as steps
 
@@ -191,7 +192,7 @@ def test_a_layer_of_ours_removed_during_a_run_harms_nothing(running, held, name)
     assert "map" in running.viewer.layers  # of the run that came to its end
     if name == "tumour ROI":
         assert running.state.regions == ()
-        assert "the ROI" in running.state.why_stale("dlcnbc")
+        assert "the ROI" in why_stale(running.state, "dlcnbc")
     finish(running, held)
 
 

@@ -7,23 +7,8 @@ import pytest
 from PIL import Image
 from qtpy.QtWidgets import QCheckBox
 from tests_shared import draw_tissue
-from window_hands import Hands
 
 from napari_aln.widgets.panels.mpp_dialog import MppDialog
-
-
-@pytest.fixture
-def windows(make_dock, qtbot):
-    """Return an opener of windows: each closes the one before, as a person does who comes back."""
-    opened = []
-
-    def again() -> Hands:
-        if opened:
-            opened.pop().close_window()
-        opened.append(Hands(make_dock(), qtbot))
-        return opened[0]
-
-    return again
 
 
 @pytest.fixture
@@ -89,11 +74,11 @@ def test_models_come_back_and_a_damaged_one_keeps_no_other_away(windows, ws_bund
     hands = windows()
     hands.load(ws_bundle, copy)
     hands = windows()
-    hands.review.load_remembered_bundles()  # as the program does when it starts
+    hands.review.models.load_remembered()  # as the program does when it starts
     hands.until(lambda: len(hands.state.bundles) == 2)
     copy.write_bytes(copy.read_bytes()[:500])
     hands = windows()
-    hands.review.load_remembered_bundles()
-    hands.until(lambda: len(hands.errors()) == 1 and not hands.review.loading.is_running)
+    hands.review.models.load_remembered()
+    hands.until(lambda: len(hands.errors()) == 1 and not hands.review.models.loading.is_running)
     assert "copy.alnmodel" in hands.banner()
     assert [bundle.card.mode for bundle in hands.state.bundles.values()] == ["dlcnbc-ws"]
