@@ -260,6 +260,22 @@ class EvaluateSettings(_Settings):
     )
 
 
+class MapSettings(_Settings):
+    """How maps are judged over a cohort."""
+
+    split: Literal["train", "val", "test", "all"] | None = _setting(
+        None, "Split", "Whose patients. Left out: the test where the table has splits, else all."
+    )
+    random_orders: int = _setting(
+        20, "Random orders", "Drawn for each slide, to compare maps with chance.", ge=1, le=1000
+    )
+    bootstraps: int = _setting(2000, "Bootstraps", "Samples behind the intervals.", ge=100, le=100_000)
+    seed: int = _setting(0, "Seed", "Draws bags, random orders and bootstrap samples.", ge=0)
+    fill_clinical: bool = _setting(
+        False, "Fill missing clinical values", "Use the training cohort's mean or more frequent category."
+    )
+
+
 class SplitSettings(_Settings):
     """How patients are divided. A patient is never divided: all slides of one go together."""
 

@@ -11,6 +11,7 @@ from napari_aln.cli import (
     demo,
     doctor,
     evaluate,
+    evaluate_maps,
     model,
     predict,
     train,
@@ -30,6 +31,7 @@ app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate-maps")(evaluate_maps.evaluate_maps)
 app.add_typer(model.app, name="model")
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(annotation_files.app, name="annotations")

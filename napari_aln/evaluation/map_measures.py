@@ -88,6 +88,14 @@ class Faithfulness(NamedTuple):
     share_over_attention: float  # of patients on whom it gains more
 
 
+class Band(NamedTuple):
+    """A mean curve over patients and its pointwise interval, each (t,)."""
+
+    mean: Float64
+    low: Float64
+    high: Float64
+
+
 class Finding(NamedTuple):
     """A map as a detector of tumour patches on one slide."""
 
@@ -102,16 +110,16 @@ def mean_interval(values: Float64, bootstraps: int, rng: np.random.Generator) ->
         return UNDEFINED
     if len(values) == 1:
         return UNDEFINED._replace(value=float(values[0]))
-    low, high = band(values[:, None], bootstraps, rng)
-    return Estimate(float(values.mean()), float(low[0]), float(high[0]))
+    mean, low, high = band(values[:, None], bootstraps, rng)
+    return Estimate(float(mean[0]), float(low[0]), float(high[0]))
 
 
-def band(curves: Float64, bootstraps: int, rng: np.random.Generator) -> tuple[Float64, Float64]:
-    """Return the pointwise interval, (t,) low and high, of the mean of (p, t) patients' curves."""
+def band(curves: Float64, bootstraps: int, rng: np.random.Generator) -> Band:
+    """Return the mean of (p, t) patients' curves with its pointwise percentile bootstrap interval."""
     p = len(curves)
     times = rng.multinomial(p, np.full(p, 1.0 / p), size=bootstraps)  # how often each patient is drawn
     low, high = np.quantile(times @ curves / p, _TAILS, axis=0)
-    return low, high
+    return Band(curves.mean(axis=0), low, high)
 
 
 def faithfulness(areas: Areas, bootstraps: int, seed: int) -> list[Faithfulness]:

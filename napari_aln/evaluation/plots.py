@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.evaluation.curves import Calibration, Curve, DecisionCurve
+    from napari_aln.evaluation.map_measures import Band
 
 Corner = Literal["upper right", "upper left", "lower left", "lower right"]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -113,10 +114,41 @@ def confusion_figure(matrix: NDArray[np.int64], classes: Sequence[str], title: s
     return _finished(figure, axes, None, f"Percent of the true class. {note}".strip())
 
 
+def faithfulness_figure(
+    deletion: Mapping[str, Band], insertion: Mapping[str, Band], chance: str, where: str
+) -> Figure:
+    """Draw deletion beside insertion curves; the keys are the legend's lines, `chance` that of chance."""
+    figure = _sheet(2 * _SIDE_IN)
+    titles = f"Deletion, {where}", f"Insertion, {where}"
+    kinds = "taken away", "put in"
+    for place, (found, title, kind) in enumerate(zip((deletion, insertion), titles, kinds, strict=True)):
+        axes = figure.add_axes((0.065 + 0.5 * place, 0.16, 0.415, 0.76))
+        _prepare(axes, title, f"Share of patches {kind}, most important first", "Probability of the side")
+        others = [label for label in found if label != chance]
+        for label, (mean, low, high) in found.items():
+            nth = others.index(label) if label in others else -1
+            colour = COLOURS[nth % len(COLOURS)] if label in others else _GREY
+            dash = DASHES[nth % len(DASHES)] if label in others else (0, (2, 2))
+            axes.fill_between(GRID, low, high, color=colour, alpha=_BAND_ALPHA, lw=0)
+            axes.plot(GRID, mean, color=colour, ls=dash, lw=1.8, label=_short(label))
+    note = "The side, N0 or N(+): that of the model with all patches. Means over patients, pointwise 95 %."
+    return _finished(figure, axes, "lower right", note)
+
+
 def _square(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_SIDE_IN, _SIDE_IN + 0.4), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = _sheet(_SIDE_IN)
     axes = figure.add_axes((0.13, 0.16, 0.83, 0.76))
+    _prepare(axes, title, x, y)
+    return figure, axes
+
+
+def _sheet(width_in: float) -> Figure:
+    figure = Figure(figsize=(width_in, _SIDE_IN + 0.4), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _prepare(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(_short(title), fontsize=12, loc="left")
     axes.set_xlabel(x, fontsize=11)
     axes.set_ylabel(y, fontsize=11)
@@ -126,7 +158,6 @@ def _square(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    return figure, axes
 
 
 def _draw_curve(axes: Axes, place: int, label: str, curve: Curve, *, step: bool) -> None:

@@ -48,6 +48,7 @@ class Evaluation:
     figures: dict[str, Figure] = field(default_factory=dict)  # stem of its files -> figure
     notes: list[str] = field(default_factory=list)
     inputs: list[dict[str, str]] = field(default_factory=list)  # role, name and SHA-256 of each file
+    title: str = "Evaluation"
 
 
 def evaluate(

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
     from matplotlib.figure import Figure
+    from pydantic import BaseModel
 
-    from napari_aln.settings import EvaluateSettings
     from napari_aln.workflows.evaluate import Evaluation
 
 RECORD = "evaluation.json"
@@ -38,7 +38,7 @@ SCHEMA = 1
 _PACKAGES = ("napari-aln", "numpy", "scipy", "matplotlib")
 
 
-def write_evaluation(found: Evaluation, out: Path, settings: EvaluateSettings) -> None:
+def write_evaluation(found: Evaluation, out: Path, settings: BaseModel) -> None:
     """Write the folder, whole or not at all.
 
     Raises
@@ -61,7 +61,7 @@ def write_evaluation(found: Evaluation, out: Path, settings: EvaluateSettings) -
         (folder / RECORD).write_text(text, encoding="utf-8")
 
 
-def _record(found: Evaluation, settings: EvaluateSettings) -> dict[str, Any]:
+def _record(found: Evaluation, settings: BaseModel) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "notice": RESEARCH_NOTICE,
@@ -84,7 +84,7 @@ def _drawn(figure: Figure, folder: Path, stem: str) -> str:
 
 
 def _markdown(found: Evaluation) -> str:
-    parts = ["# Evaluation", RESEARCH_NOTICE, *found.notes, *(table.markdown() for table in found.tables)]
+    parts = [f"# {found.title}", RESEARCH_NOTICE, *found.notes, *(table.markdown() for table in found.tables)]
     return "\n\n".join([*parts, *(f"![{stem}]({stem}.svg)" for stem in found.figures), ""])
 
 
