@@ -1,6 +1,6 @@
 """Steps of training as the papers take them: optimiser, schedule, penalties, class weights; and calibration.
 
-Who draws the bags and keeps the checkpoints is `workflows.train_frozen`.
+Who keeps the checkpoints is `workflows.training_run`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 from napari_aln.errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,8 @@ class Fitter:
         Optimiser, learning rate, momentum, penalties and schedule.
     class_weights
         (classes,) by which each class's loss is multiplied; None: all 1.
+    backward
+        Computes the gradients of a loss, where that is not torch's own way.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class Fitter:
         parameters: Iterable[nn.Parameter],
         recipe: RecipeSettings,
         class_weights: NDArray[np.floating] | None = None,
+        backward: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
         self._parameters = [p for p in parameters if p.requires_grad]
         self._l1 = recipe.l1
+        self._backward = backward or torch.Tensor.backward
         self._weights = None if class_weights is None else torch.from_numpy(np.float32(class_weights))
         common: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
         self.optimiser: torch.optim.Optimizer = (
@@ -79,20 +83,19 @@ class Fitter:
         DeviceError
             The loss is not finite: what was trained is past saving.
         """
+        return known_loss(self.begin_step(logits, label))
+
+    def begin_step(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Take one step as `step` does, without waiting for the device; read its loss by `known_loss`."""
         # Not torch's weighted mean: divided by the batch's own weights, they cancel in a batch of one.
         each = functional.cross_entropy(logits, label, reduction="none")
-        loss = (each if self._weights is None else each * self._weights[label]).mean()
+        loss = (each if self._weights is None else each * self._weights.to(label.device)[label]).mean()
         if self._l1:
             loss = loss + self._l1 * torch.stack([p.abs().sum() for p in self._parameters]).sum()
-        if not torch.isfinite(loss):
-            raise DeviceError(
-                f"The loss became {loss.item()}: training ran away.",
-                "Lower the learning rate (--learning-rate).",
-            )
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._backward(loss)
         self.optimiser.step()
-        return loss.item()
+        return loss.detach()
 
     def end_epoch(self) -> None:
         """Move on in the schedule."""
@@ -106,6 +109,22 @@ class Fitter:
         """Go on from where `state_dict` was taken."""
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
+
+
+def known_loss(loss: torch.Tensor) -> float:
+    """Return the loss of a step, once the device has come to it.
+
+    Raises
+    ------
+    DeviceError
+        It is not finite: what was trained is past saving.
+    """
+    value = loss.item()
+    if not np.isfinite(value):
+        raise DeviceError(
+            f"The loss became {value}: training ran away.", "Lower the learning rate (--learning-rate)."
+        )
+    return value
 
 
 def balanced_weights(labels: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:

@@ -108,6 +108,12 @@ class AttentionHead(nn.Module):
         logits: torch.Tensor = self.classifier(z)
         return logits
 
+    def classify_bags(self, h: torch.Tensor, e: torch.Tensor, clinical: torch.Tensor) -> torch.Tensor:
+        """Turn h (b, n, hidden), e (b, n) and clinical vectors (b, 5 or 0) of b bags into (b, n_classes)."""
+        z = self.pool_bags(h, e)  # (b, hidden)
+        logits: torch.Tensor = self.classifier(torch.cat([z, clinical.repeat(1, CLINICAL_REPEATS)], dim=1))
+        return logits
+
     def forward(self, x: torch.Tensor, clinical: torch.Tensor | None = None) -> torch.Tensor:
         """Turn one bag's (n, n_features) features into (n_classes,) logits."""
         h = self.embed(x)
@@ -152,3 +158,23 @@ class PatchNetwork(nn.Module):
         """Turn uint8 (n, S, S, 3) into h (n, hidden) and e (n,)."""
         h = self.head.embed(self.encoder(self.normalise(pixels)))
         return h, self.head.attention_logit(h)
+
+
+class BagNetwork(nn.Module):
+    """A patch network that answers for whole bags: what is trained end to end.
+
+    Parameters
+    ----------
+    network
+        Encoder and head; shared, not copied.
+    """
+
+    def __init__(self, network: PatchNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor, clinical: torch.Tensor) -> torch.Tensor:
+        """Turn b bags, uint8 (b, n, S, S, 3), and clinical vectors (b, 5 or 0) into logits (b, classes)."""
+        b, n = pixels.shape[:2]
+        h, e = self.network(pixels.flatten(0, 1))
+        return self.network.head.classify_bags(h.view(b, n, -1), e.view(b, n), clinical)

@@ -54,7 +54,8 @@ def exact_fp32(device: str) -> Iterator[None]:
         yield
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether torch gave up for lack of memory."""
     # The CPU allocator raises a bare RuntimeError, so there its text is all there is to know it by.
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
@@ -108,7 +109,7 @@ class TorchNetwork:
                 try:
                     return self._run(batch)
                 except RuntimeError as error:
-                    if not _is_out_of_memory(error):
+                    if not is_out_of_memory(error):
                         raise
                     if self.batch == 1:
                         raise DeviceError(
