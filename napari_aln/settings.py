@@ -141,55 +141,55 @@ class TrainingSettings(_Settings):
     """What every trainer must know."""
 
     seed: int = _setting(0, "Seed", "Draws starting weights, patches and bags.", ge=0)
-    encoder: str = _setting("squeezenet1_1", "Encoder", "A torchvision CNN that ends in global pooling.")
-    encoder_from: Path | None = _setting(
-        None, "Encoder from", "Take the trained encoder of this bundle instead of training one."
+    encoder: str = _setting(
+        "squeezenet1_1", "Encoder", "A torchvision CNN that ends in global pooling, or timm:NAME."
     )
-    name: str = _setting("", "Name", "Name of the model on its card. Left out: made from mode and encoder.")
     threads: int = _setting(1, "Threads", "Processor threads to train with.", ge=1, le=64)
     patches: PatchSettings = PatchSettings()
 
 
-class TrainSettings(TrainingSettings):
-    """The small trainer of demonstration models."""
+class PretrainSettings(TrainingSettings):
+    """How an encoder learns from the truth of synthetic slides."""
 
     patches_per_slide: int = _setting(
-        64, "Patches a slide", "At most this many patches of a slide train the encoder.", "patches", ge=1
+        64, "Patches a slide", "At most this many patches of a slide are learned from.", "patches", ge=1
     )
-    encoder_steps: int = _setting(900, "Encoder steps", "Steps on quarters of patches.", "steps", ge=1)
-    encoder_whole_steps: int = _setting(150, "Whole-patch steps", "Steps on whole patches.", "steps", ge=0)
-    encoder_batch: int = _setting(64, "Encoder batch", "Quarters a step.", "patches", ge=4, le=1024)
-    encoder_learning_rate: float = _setting(1e-3, "Encoder learning rate", "Of AdamW.", gt=0.0, le=0.1)
-    renditions: int = _setting(
-        3,
-        "Renditions",
-        "How often the head also sees each training patch recompressed and recoloured.",
-        ge=0,
-        le=8,
+    steps: int = _setting(900, "Steps", "On quarters of patches.", "steps", ge=1)
+    whole_steps: int = _setting(
+        150, "Whole-patch steps", "Steps on whole patches, at the end.", "steps", ge=0
     )
-    head_epochs: int = _setting(200, "Head epochs", "At most.", "epochs", ge=1)
-    head_patience: int = _setting(
-        40, "Patience", "Stop when the validation AUC has not risen for this long.", "epochs", ge=1
+    batch: int = _setting(
+        64,
+        "Batch",
+        "Quarters a step, half of them the others recoloured, softened and recompressed.",
+        "patches",
+        ge=8,
+        le=1024,
     )
-    head_learning_rate: float = _setting(5e-4, "Head learning rate", "Of AdamW.", gt=0.0, le=0.1)
-    head_weight_decay: float = _setting(1e-2, "Head weight decay", "Of AdamW.", ge=0.0, le=1.0)
-    head_dropout: float = _setting(
-        0.25,
-        "Head dropout",
-        "Share of values dropped while training; more blurs the attention.",
+    learning_rate: float = _setting(1e-3, "Learning rate", "Highest, of AdamW.", gt=0.0, le=0.1)
+    sameness: float = _setting(
+        1.0,
+        "Sameness",
+        "Weight of the demand that a patch and its recompressed copy get the same features.",
         ge=0.0,
-        lt=1.0,
+        le=100.0,
     )
-    bags_per_epoch: int = _setting(8, "Bags", "Bags drawn from each patient in an epoch.", "bags", ge=1)
 
 
 class RecipeSettings(TrainingSettings):
     """How a head learns on frozen features. The papers' own: SGD, 1e-4, momentum 0.3, batch 1."""
 
-    encoder_weights: Path | None = _setting(
-        None, "Encoder weights", "A safetensors file with the encoder's weights by torchvision's names."
+    name: str = _setting("", "Name", "Name of the model on its card. Left out: made from mode and encoder.")
+    remarks: str = _setting("", "Remarks", "Further words on the model's card.")
+    licence: str = _setting("", "Licence", "Of the weights, on the model's card.")
+    stored_weights: Literal["fp32", "fp16"] = _setting(
+        "fp32", "Stored weights", "fp16 halves the file; what the card says is measured with them as stored."
     )
-    download: bool = _setting(False, "Download", "Fetch the encoder's ImageNet weights from torchvision.")
+    encoder_from: Path | None = _setting(None, "Encoder from", "Take the trained encoder of this bundle.")
+    encoder_weights: Path | None = _setting(
+        None, "Encoder weights", "A safetensors file with the encoder's weights by torchvision's or timm's names."
+    )
+    download: bool = _setting(False, "Download", "Fetch the encoder's weights: ImageNet, or timm's.")
     n_classes: Literal[2, 3] = _setting(2, "Classes", "2: N0, N(+). 3: N0, N+(1-2), N+(>2).")
     image_only: bool = _setting(
         False, "Image only", "Baseline: leave the clinical values out of a whole-slide model."
@@ -215,14 +215,84 @@ class RecipeSettings(TrainingSettings):
     )
     class_weights: bool = _setting(True, "Class weights", "Classes weigh the same, however many patients.")
     batch: int = _setting(16, "Batch", "Bags a step; 1 in the papers.", "bags", ge=1, le=4096)
-    bags_per_epoch: int = _setting(
+    bags_per_epoch: int | None = _setting(
         8, "Bags", "Bags drawn from each patient in an epoch, anew in each.", "bags", ge=1, le=1000
     )
     epochs: int = _setting(100, "Epochs", "At most.", "epochs", ge=1)
     patience: int = _setting(
         30, "Patience", "Stop when the validation AUC has not risen for this long.", "epochs", ge=1
     )
+    stop_above_training_auc: float | None = _setting(
+        None, "Stop above training AUC", "Stop after an epoch with more; 0.98 in Xu et al.", ge=0.5, le=1.0
+    )
     restart: bool = _setting(False, "Restart", "Begin anew where an unfinished training could go on.")
+
+
+Augmentation = Literal[
+    "none",
+    "rotation",
+    "shear",
+    "scale",
+    "translate",
+    "horizontal-flip",
+    "vertical-flip",
+    "brightness",
+    "contrast",
+    "saturation",
+    "hue",
+    "greyscale",
+    "solarise",
+    "posterise",
+    "erasing",
+    "crop",
+    "augmix",
+    "autoaugment",
+    "randaugment",
+    "trivialaugment",
+    "mixture",
+]
+"""What Shkembi et al. compared; see `mil.augmentation`."""
+
+
+class FinetuneSettings(RecipeSettings):
+    """How encoder and head learn together, end to end. The defaults are the papers'."""
+
+    encoder: str = _setting("vgg13_bn", "Encoder", "A torchvision CNN, or timm:NAME.")
+    pool: Literal["7x7", "6x6", "gap"] | None = _setting(
+        None, "Pool", "How its last feature map becomes a vector. Left out: as in the reference."
+    )
+    fresh: bool = _setting(False, "Fresh", "Begin with an encoder of random weights.")
+    attention_width: int = _setting(1, "Attention width", "1 in the reference.", ge=1, le=1024)
+    optimiser: Literal["adam", "sgd"] = _setting("sgd", "Optimiser", "Both as in torch.")
+    learning_rate: float = _setting(1e-4, "Learning rate", "At the start of each cosine.", gt=0.0, le=1.0)
+    dropout: float = _setting(
+        0.5, "Dropout", "Share of values dropped while training; 0.5 in the reference.", ge=0.0, lt=1.0
+    )
+    class_weights: bool = _setting(False, "Class weights", "Classes weigh the same, however many patients.")
+    batch: int = _setting(1, "Batch", "Bags a step; 1 in the papers.", "bags", ge=1, le=4096)
+    bag_size: int = _setting(10, "Bag size", "10 in the papers.", "patches", ge=2, le=1000)
+    bags_per_epoch: int | None = _setting(
+        None,
+        "Bags",
+        "Bags drawn from each patient in an epoch, anew in each. Left out, with --finetune: as many as its "
+        "patches fill, as in the reference.",
+        "bags",
+        ge=1,
+        le=1000,
+    )
+    augmentation: Augmentation = _setting(
+        "none", "Augmentation", "Of training patches, each by itself. mixture: rotation, shear, erasing, flip."
+    )
+    epochs: int = _setting(200, "Epochs", "At most.", "epochs", ge=1)
+    patience: int = _setting(
+        50, "Patience", "Stop when the validation AUC has not risen for this long.", "epochs", ge=1
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = _setting("auto", "Device", "Where the training runs.")
+    gpus: int = _setting(1, "GPUs", "Processes that train together, each with its bags.", ge=1, le=64)
+    precision: Literal["auto", "fp32", "bf16"] = _setting(
+        "auto", "Precision", "bf16: mixed precision. auto: bf16 on CUDA, fp32 elsewhere."
+    )
+    workers: int = _setting(2, "Workers", "Threads that read bags while the network learns.", ge=1, le=64)
 
 
 class EvaluateSettings(_Settings):

@@ -10,7 +10,9 @@ from rich.console import Console
 
 from napari_aln.cli import SOME_FAILED, progress
 from napari_aln.cli.flags import takes
-from napari_aln.settings import RecipeSettings, TrainSettings
+from napari_aln.errors import UsageError
+from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.settings import PretrainSettings, RecipeSettings
 
 if TYPE_CHECKING:
     from napari_aln.mil.card import ModelCard
@@ -20,7 +22,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 24
 
 
-@takes({"class_weights": "--class-weights/--no-class-weights"}, settings=TrainSettings, recipe=RecipeSettings)
+@takes({"class_weights": "--class-weights/--no-class-weights"}, recipe=RecipeSettings)
 def train(
     cohort: Annotated[Path, typer.Argument(help="Cohort table with labels, splits and slides.")],
     mode: Annotated[Literal["dlcnb", "dlcnbc", "dlcnbc-ws"], typer.Option(help="What to train.")],
@@ -33,20 +35,42 @@ def train(
         ),
     ] = False,
     *,
-    settings: TrainSettings,
     recipe: RecipeSettings,
 ) -> None:
-    """Train a model on a cohort and measure it on the patients it never saw.
+    """Train a model on a cohort and measure it on the patients it never saw."""
+    if not frozen:
+        raise UsageError("What shall be trained is not said.", "Give --frozen.")
+    _train_frozen(cohort, mode, out, recipe)
 
-    Without --frozen: the small trainer of demonstration models, for cohorts of `cohort synthesize`.
-    """
-    if frozen:
-        _train_frozen(cohort, mode, out, recipe)
-        return
-    from napari_aln.workflows.train import train as train_workflow
 
-    bundle = progress.run(train_workflow(cohort, mode, out, settings), "train")
-    _show(bundle.card, out)
+@takes(settings=PretrainSettings)
+def pretrain(
+    cohort: Annotated[Path, typer.Argument(help="Table of a synthetic cohort, its truth beside the slides.")],
+    out: Annotated[Path, typer.Option(help="The weights to write, for example encoder.safetensors.")],
+    *,
+    settings: PretrainSettings,
+) -> None:
+    """Train an encoder on the truth of synthetic slides, for train --encoder-weights."""
+    from napari_aln.workflows.pretrain_encoder import pretrain_encoder
+
+    progress.run(pretrain_encoder(cohort, out, settings), "pretrain", describe=lambda step: step.step)
+    Console(soft_wrap=True).print(f"Wrote {out}.", markup=False)
+
+
+def train_demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes; what is there is not made again.")],
+    patients: Annotated[int, typer.Option(min=20, help="How many patients to draw.")] = 240,
+    seed: Annotated[int, typer.Option(min=0, help="Draws patients, weights and bags.")] = 20261121,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Processor threads to train with.")] = 1,
+) -> None:
+    """Make the demonstration data anew: slide, cohort, encoder, three models, and what they are worth."""
+    from napari_aln.workflows.train_demo import train_demo as workflow
+
+    work = workflow(folder, patients, seed, threads)
+    made = progress.run(work, "train-demo", resumable=True)
+    console = Console(soft_wrap=True)
+    console.print(made.read_text(encoding="utf-8"), markup=False)
+    console.print(f"Wrote {made.parent}. {RESEARCH_NOTICE}", markup=False)
 
 
 def _train_frozen(cohort: Path, mode: Mode, out: Path, recipe: RecipeSettings) -> None:

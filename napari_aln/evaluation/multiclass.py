@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_aln.evaluation.auc import auc_interval, roc_auc
-from napari_aln.evaluation.curves import bootstrapped
+from napari_aln.evaluation.curves import bootstrapped, calibration_error
 from napari_aln.evaluation.metrics import binomial_interval, confusion_metrics
 from napari_aln.evaluation.operating_points import Counts, counts_of
 
@@ -93,4 +93,30 @@ def overall(
         "acc": binomial_interval(right, len(labels)),
         "f1": bootstrapped(f1, labels, scores, bootstraps, rng),
         "kappa": bootstrapped(kappa, labels, scores, bootstraps, rng),
+    }
+
+
+def calibration_of_classes(
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    n_bins: int,
+    bootstraps: int,
+    rng: np.random.Generator,
+) -> dict[str, Estimate]:
+    """Return how far the scores of several classes are probabilities; bootstrapped within each class.
+
+    `brier`: mean squared distance from the truth, summed over the classes (Brier 1950, so 0 to 2); `ece`: of
+    the probability of the called class, over bins of equal width (Guo et al. 2017).
+    """
+
+    def brier(label: NDArray[np.int64], score: NDArray[np.float64]) -> float:
+        truth = np.eye(score.shape[1])[label]
+        return float(((score - truth) ** 2).sum(axis=1).mean())
+
+    def error(label: NDArray[np.int64], score: NDArray[np.float64]) -> float:
+        return calibration_error(called_class(score) == label, score.max(axis=1), n_bins)
+
+    return {
+        "brier": bootstrapped(brier, labels, scores, bootstraps, rng),
+        "ece": bootstrapped(error, labels, scores, bootstraps, rng),
     }

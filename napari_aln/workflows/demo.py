@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SLIDE, ROI, CLINICAL = "demo-slide.tif", "demo-roi.geojson", "demo-clinical.csv"
 BUNDLES = ("dlcnbc-demo.alnmodel", "dlcnbc-ws-demo.alnmodel")
+THREE_CLASS = "dlcnbc-ws-three-class-demo.alnmodel"
 DEMO_FILES = (SLIDE, ROI, CLINICAL, *BUNDLES)
 
 

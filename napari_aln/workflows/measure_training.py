@@ -10,13 +10,14 @@ import torch
 
 from napari_aln.evaluation.auc import auc_interval
 from napari_aln.evaluation.cases import Scored
-from napari_aln.evaluation.multiclass import overall
+from napari_aln.evaluation.curves import calibration
+from napari_aln.evaluation.multiclass import calibration_of_classes, overall
 from napari_aln.evaluation.performance import judge, operating_points
 from napari_aln.mil.card import Metric, Threshold
 from napari_aln.mil.scoring import PatchScorer, reduce_bags
 from napari_aln.patches.bags import draw_bags, partition_count
 from napari_aln.records import Progress
-from napari_aln.settings import BagSettings
+from napari_aln.settings import BagSettings, EvaluateSettings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from napari_aln.workflows.training_patients import TrainingPatient
 
 FIXED_SENSITIVITY = 0.9
-_BOOTSTRAPS = 2000
+_JUDGED = EvaluateSettings()  # bootstraps and bins as `evaluate` has them
 _COHORTS = {"val": "validation", "test": "test"}
 
 
@@ -102,7 +103,12 @@ def _of_two(scored: Scored, split: str, point: OperatingPoint) -> list[Metric]:
     if not len(here):
         return []
     row = judge(here, split, [point])[0]
-    return _metrics({"auc": row.auc, **row.metrics}, row.n, split)
+    figures = {"auc": row.auc, **row.metrics}
+    if len(np.unique(here.labels)) == len(here.classes):
+        label, score, rng = here.positive, here.positive_scores, np.random.default_rng(_JUDGED.seed)
+        of_scores = calibration(label, score, _JUDGED.bins, _JUDGED.bootstraps, rng)
+        figures |= {"brier": of_scores.brier, "ece": of_scores.ece}
+    return _metrics(figures, row.n, split)
 
 
 def _of_three(scored: Scored, split: str) -> list[Metric]:
@@ -111,7 +117,9 @@ def _of_three(scored: Scored, split: str) -> list[Metric]:
         return []
     if len(np.unique(here.labels)) < len(here.classes):
         return []
-    figures = overall(here.labels, here.scores, _BOOTSTRAPS, np.random.default_rng(0))
+    rng = np.random.default_rng(_JUDGED.seed)
+    figures = overall(here.labels, here.scores, _JUDGED.bootstraps, rng)
+    figures |= calibration_of_classes(here.labels, here.scores, _JUDGED.bins, _JUDGED.bootstraps, rng)
     own = {name: (here.labels == k, here.scores[:, k]) for k, name in enumerate(here.classes)}
     single = {f"auc {name}": auc_interval(*of_class) for name, of_class in own.items()}
     return _metrics(figures | single, len(here), split)

@@ -29,10 +29,12 @@ from napari_aln.store.training_features import TrainingStore
 from napari_aln.workflows.clinical_statistics import clinical_fields
 from napari_aln.workflows.measure_model import checked_on
 from napari_aln.workflows.measure_training import measured, scored_patients
-from napari_aln.workflows.train import INPUT_PX, MPP_UM, PATCH_PX
 from napari_aln.workflows.training_patients import (
     BINARY,
+    INPUT_PX,
+    MPP_UM,
     OF_THREE,
+    PATCH_PX,
     Encoding,
     cohort_digest,
     labelled_rows,
@@ -113,11 +115,11 @@ def train_frozen(
     DeviceError
         Torch gave up, or the loss is not finite.
     """
-    from napari_aln.mil.encoders import feature_count
-    from napari_aln.mil.training import FeatureNetwork, using_threads
-    from napari_aln.runtimes.base import compile_network
+    from napari_aln.mil.architecture import features_of
+    from napari_aln.mil.training import using_threads
     from napari_aln.runtimes.torch_runtime import torch_errors
-    from napari_aln.workflows.encoder_weights import trained_encoder
+    from napari_aln.workflows.encoder_weights import compiled_encoder, trained_encoder
+    from napari_aln.workflows.find_tumour import attention_on_tumour
     from napari_aln.workflows.fit_head import CHECKPOINT_NAME, fit_head
 
     if recipe.image_only and mode == "dlcnbc":
@@ -131,15 +133,15 @@ def train_frozen(
         rows = [rows[0] for rows in table.values() if rows[0].split == "train"]
         card = ModelCard(
             name=recipe.name or f"{mode} {recipe.encoder} {recipe.pooling}",
-            description=f"Encoder from {weights.origin}, frozen; {recipe.pooling} head on pooled features.",
+            description=f"{recipe.remarks} Encoder from {weights.origin}, frozen; {recipe.pooling} head on "
+            "pooled features.".lstrip(),
             mode=mode,
             encoder=recipe.encoder,
-            pool="gap",
             classes=classes,
             clinical=None if mode == "dlcnb" or recipe.image_only else clinical_fields(rows),
             patch_px=PATCH_PX,
             mpp=MPP_UM,
-            input_px=INPUT_PX,
+            **{"input_px": INPUT_PX} | weights.fields,
             attention_width=recipe.attention_width,
             pooling=recipe.pooling,
             patch_filters=PatchFilters(
@@ -147,13 +149,14 @@ def train_frozen(
                 min_entropy_bits=recipe.patches.min_entropy_bits,
                 min_roi_share=recipe.patches.min_roi_share,
             ),
+            licence=recipe.licence or weights.licence,
             intended_use="Research use only.",
+            weights_dtype=recipe.stored_weights,
         )
         network = _network(card, recipe, weights.encoder)
         engine = EngineSettings(device="cpu", precision="fp32")
-        width = feature_count(card.encoder, card.pool)
-        compiled = compile_network(FeatureNetwork(network), card.input_px, engine, threads=recipe.threads)
-        encoding = Encoding(card, compiled, weights.sha256, width, recipe.patches, engine)
+        compiled, card = compiled_encoder(network, card, engine, recipe.threads)
+        encoding = Encoding(card, compiled, weights.sha256, features_of(card), recipe.patches, engine)
         patients, left_out = yield from stored_patients(table, encoding, store or TrainingStore())
         of = {split: [p for p in patients if p.rows[0].split == split] for split in ("train", "val", "test")}
         require_classes([(p.rows[0].split, p.label) for p in patients], classes, _told(cohort_csv, left_out))
@@ -176,6 +179,9 @@ def train_frozen(
                     unmeasured, [row for p in of["train"] if len(p.slides) == len(p.rows) for row in p.rows]
                 )
                 card = card.model_copy(update=checked._asdict())
+            if mode == "dlcnbc-ws" and card.pooling == "attention":
+                finding = yield from attention_on_tumour(unmeasured, of["test"], recipe.patches, "test")
+                card = card.model_copy(update={"metrics": (*card.metrics, *finding)})
         _write_scores(folder / SCORES_NAME, scored)
         with storing(out_bundle):
             bundle = save_bundle(card, network.state_dict(), out_bundle)

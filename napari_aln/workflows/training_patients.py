@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from napari_aln.settings import EngineSettings, PatchSettings
     from napari_aln.store.training_features import StoredRows, TrainingStore
 
+PATCH_PX, MPP_UM, INPUT_PX = 256, 0.5, 224
+"""What models are trained on here: side of a patch, its µm/px, side of the network's input."""
+
 BINARY = ("N0", "N(+)")
 OF_THREE = ("N0", "N+(1-2)", "N+(>2)")
 
@@ -267,7 +270,7 @@ def _stored_slide(
                 reader=slide.info.reader,
                 runtime=f"{network.name}-{network.device}",
                 precision=network.precision,
-                network=f"{card.encoder} {card.pool} {card.mean} {card.std}",
+                network=f"{card.encoder} {card.pool} {card.mean} {card.std}{_arguments(card)}",
             )
         )
         want = Want(
@@ -291,6 +294,10 @@ def _stored_slide(
         )
     cell = features.table.cell
     return TrainingSlide(cell, entry.rows(cell, encoding.width), stain_stats(seen.rgb, seen.mask))
+
+
+def _arguments(card: ModelCard) -> str:
+    return "" if card.timm is None else f" {card.timm.arguments.model_dump_json(exclude_none=True)}"
 
 
 def cohort_digest(patients: Sequence[TrainingPatient]) -> str:

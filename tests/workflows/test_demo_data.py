@@ -18,7 +18,7 @@ def test_a_demo_bundle_says_what_it_is(name):
     card = bundle.card
     assert sample_path(name).stat().st_size <= 5_000_000
     assert "Demonstration model, trained on synthetic tissue, no clinical meaning" in card.description
-    assert "pre-trained on synthetic patch labels" in card.description
+    assert "trained on synthetic patch labels" in card.description
     assert card.intended_use.startswith("Research use only")
     assert card.weights_dtype == "fp16"
     assert card.precision_check.n_patches > 100
