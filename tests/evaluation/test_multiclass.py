@@ -7,7 +7,13 @@ import pytest
 
 from napari_aln.errors import CohortError
 from napari_aln.evaluation.metrics import confusion_metrics
-from napari_aln.evaluation.multiclass import confusion_matrix, macro_auc, one_vs_rest, overall
+from napari_aln.evaluation.multiclass import (
+    calibration_of_classes,
+    confusion_matrix,
+    macro_auc,
+    one_vs_rest,
+    overall,
+)
 from napari_aln.evaluation.subgroups import Grouping, characteristics, chi_square_p, groupings
 
 CLASSES = ("N0", "N+(1-2)", "N+(>2)")
@@ -97,3 +103,14 @@ def test_characteristics_are_counted_and_tested():
     assert er.values["Positive"] == ("3 (60.0%)", "2 (66.7%)", "1 (50.0%)")
     assert label.values["N0"] == ("3 (50.0%)", "2 (66.7%)", "1 (33.3%)")
     assert label.p == pytest.approx(chi_square_p(np.array([[2, 1], [1, 2]])))
+
+
+def test_calibration_of_classes_counted_by_hand():
+    labels = np.array([0, 1, 2, 2])
+    scores = np.array([[1.0, 0, 0], [0, 1.0, 0], [0.5, 0.25, 0.25], [0, 0.25, 0.75]])
+    found = calibration_of_classes(labels, scores, 10, 100, np.random.default_rng(0))
+    # Squares: 0; 0; 0.25 + 0.0625 + 0.5625; 0.0625 + 0.0625.
+    assert found["brier"].value == pytest.approx((0.875 + 0.125) / 4)
+    # Called with 1, 1, 0.5 and 0.75, of which the third is wrong.
+    assert found["ece"].value == pytest.approx((0.5 + 0.25) / 4)
+    assert found["brier"].low <= found["brier"].value <= found["brier"].high

@@ -8,22 +8,26 @@ import torch
 from safetensors import safe_open
 from tests_shared import collect, drain
 
+import napari_aln
 from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import find_patient, read_cohort, write_cohort
 from napari_aln.errors import CohortError, StoreError
-from napari_aln.mil.bundle import open_bundle
-from napari_aln.settings import PretrainSettings, RecipeSettings, SynthesizeSettings
+from napari_aln.evaluation.auc import roc_auc
+from napari_aln.mil.bundle import open_bundle, save_bundle
+from napari_aln.mil.card import PrecisionCheck
+from napari_aln.settings import PretrainSettings, RecipeSettings, SplitSettings, SynthesizeSettings
 from napari_aln.workflows import train_demo as workflow
 from napari_aln.workflows.demo import CLINICAL, ROI, SLIDE
 from napari_aln.workflows.encoder_weights import trained_encoder
 from napari_aln.workflows.find_tumour import NAMES
 from napari_aln.workflows.pretrain_encoder import pretrain_encoder
-from napari_aln.workflows.train_demo import MODELS, DemoSettings, train_demo
+from napari_aln.workflows.train_demo import COHORT_NAME, MODELS, DemoSettings, train_demo
 
-TINY = SynthesizeSettings(core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.4, val_share=0.3)
+TINY = SynthesizeSettings(core_width_um=(400, 450), core_length_um=(700, 800))
+SPLIT = SplitSettings(test_share=0.3, val_share=0.4, stratify_by="aln_class")
 QUICK = PretrainSettings(patches_per_slide=4, steps=3, whole_steps=1, batch=8)
-SETTINGS = DemoSettings(TINY, TINY, QUICK, RecipeSettings(epochs=2, bags_per_epoch=1))
-PATIENTS, SEED = 14, 1
+SETTINGS = DemoSettings(TINY, SPLIT, TINY, QUICK, RecipeSettings(epochs=2, bags_per_epoch=1))
+PATIENTS, SEED = 14, 7
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,25 @@ def test_one_call_makes_slide_encoder_models_and_figures(made):
     assert {"draw slides", "read patches"} <= {p.step for p in seen}
 
 
+def test_attention_on_tumour_is_that_of_predict(made, tmp_path):
+    folder, _, _ = made
+    bundle = open_bundle(folder / "dlcnbc-ws-demo.alnmodel")
+    exact = bundle.card.model_copy(update={"precision_check": PrecisionCheck()})  # so not in bf16
+    bundle = save_bundle(exact, bundle.tensors, tmp_path / "exact.alnmodel")
+    found = []
+    for row in read_cohort(folder / "cohort" / COHORT_NAME):
+        if row.split == "test":
+            with napari_aln.open_slide(row.slide) as slide:
+                scores = napari_aln.predict(slide, bundle, row.roi, row.clinical).scores["dlcnbc-ws"]
+            if scores.in_roi.any() and not scores.in_roi.all():
+                mass = scores.attention_slide[scores.in_roi].sum() / scores.attention_slide.sum()
+                found.append((roc_auc(scores.in_roi, scores.attention_slide), mass, scores.in_roi.mean()))
+    measured = {m.name: m for m in bundle.card.metrics}
+    for name, value in zip(NAMES, np.mean(found, axis=0), strict=True):
+        assert measured[name].value == pytest.approx(value, abs=1e-3)
+        assert measured[name].n == len(found)
+
+
 def test_what_is_there_is_not_made_again(made, monkeypatch):
     folder, _, figures = made
     for name in ("synthesize", "pretrain_encoder", "train_frozen"):
@@ -73,7 +96,7 @@ def test_what_is_there_is_not_made_again(made, monkeypatch):
 def test_the_models_hold_the_encoder_that_was_pretrained(made):
     folder, _, _ = made
     with safe_open(folder / "encoder.safetensors", "np") as file:
-        assert "6 training patients of cohort.csv" in file.metadata()["trained_on"]
+        assert f"6 training patients of {COHORT_NAME}" in file.metadata()["trained_on"]
         for name in MODELS:
             tensors = open_bundle(folder / name).tensors
             for key in file.keys():  # noqa: SIM118 - it is no mapping
