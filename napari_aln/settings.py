@@ -179,6 +179,8 @@ class PretrainSettings(TrainingSettings):
 class RecipeSettings(TrainingSettings):
     """How a head learns on frozen features. The papers' own: SGD, 1e-4, momentum 0.3, batch 1."""
 
+    model_config = ConfigDict(title="--frozen")
+
     name: str = _setting("", "Name", "Name of the model on its card. Left out: made from mode and encoder.")
     remarks: str = _setting("", "Remarks", "Further words on the model's card.")
     licence: str = _setting("", "Licence", "Of the weights, on the model's card.")
@@ -187,7 +189,9 @@ class RecipeSettings(TrainingSettings):
     )
     encoder_from: Path | None = _setting(None, "Encoder from", "Take the trained encoder of this bundle.")
     encoder_weights: Path | None = _setting(
-        None, "Encoder weights", "A safetensors file with the encoder's weights by torchvision's or timm's names."
+        None,
+        "Encoder weights",
+        "A safetensors file with the encoder's weights by torchvision's or timm's names.",
     )
     download: bool = _setting(False, "Download", "Fetch the encoder's weights: ImageNet, or timm's.")
     n_classes: Literal[2, 3] = _setting(2, "Classes", "2: N0, N(+). 3: N0, N+(1-2), N+(>2).")
@@ -257,6 +261,8 @@ Augmentation = Literal[
 class FinetuneSettings(RecipeSettings):
     """How encoder and head learn together, end to end. The defaults are the papers'."""
 
+    model_config = ConfigDict(title="--finetune")
+
     encoder: str = _setting("vgg13_bn", "Encoder", "A torchvision CNN, or timm:NAME.")
     pool: Literal["7x7", "6x6", "gap"] | None = _setting(
         None, "Pool", "How its last feature map becomes a vector. Left out: as in the reference."
@@ -281,7 +287,9 @@ class FinetuneSettings(RecipeSettings):
         le=1000,
     )
     augmentation: Augmentation = _setting(
-        "none", "Augmentation", "Of training patches, each by itself. mixture: rotation, shear, erasing, flip."
+        "none",
+        "Augmentation",
+        "Of training patches. mixture: rotation, shear, erasing and flip.",
     )
     epochs: int = _setting(200, "Epochs", "At most.", "epochs", ge=1)
     patience: int = _setting(

@@ -38,7 +38,10 @@ def takes(
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        fields = {name: model for model in settings.values() for name in _plain_fields(model)}
+        fields: dict[str, list[type[BaseModel]]] = {}
+        for model in settings.values():
+            for name in _plain_fields(model):
+                fields.setdefault(name, []).append(model)
         own = get_type_hints(command, include_extras=True)
         kept = [p for p in inspect.signature(command).parameters.values() if p.name not in settings]
         added = [
@@ -46,9 +49,9 @@ def takes(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=_annotation(model, name, (names or {}).get(name)),
+                annotation=_annotation(models, name, (names or {}).get(name)),
             )
-            for name, model in fields.items()
+            for name, models in fields.items()
         ]
 
         @functools.wraps(command)
@@ -74,20 +77,23 @@ def _plain_fields(model: type[BaseModel]) -> list[str]:
     ]
 
 
-def _annotation(model: type[BaseModel], name: str, declaration: str | None) -> Any:  # noqa: ANN401
-    hint = get_type_hints(model)[name]
-    return Annotated[hint | None, _option(model, name, declaration or f"--{name.replace('_', '-')}")]
+def _annotation(models: list[type[BaseModel]], name: str, declaration: str | None) -> Any:  # noqa: ANN401
+    hint = get_type_hints(models[-1])[name]
+    return Annotated[hint | None, _option(models, name, declaration or f"--{name.replace('_', '-')}")]
 
 
-def _option(model: type[BaseModel], name: str, declaration: str) -> OptionInfo:
-    """Return a field's option. It defaults to None, not given, so that the model's own default holds."""
-    field = model.model_fields[name]
+def _option(models: list[type[BaseModel]], name: str, declaration: str) -> OptionInfo:
+    """Return a field's option. It defaults to None, not given, so that each model's own default holds."""
+    field = models[-1].model_fields[name]
     extra = field.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else ""
-    notes = [
-        f"In {unit}." if unit else "",
-        "" if field.default in (None, "", []) else f"Default: {field.default}.",
+    defaults = {str(model.model_fields[name].default): model for model in models}
+    shown = [
+        default if len(defaults) == 1 else f"{default} ({model.model_config.get('title')})"
+        for default, model in defaults.items()
+        if default not in ("None", "", "[]")
     ]
+    notes = [f"In {unit}." if unit else "", f"Default: {', '.join(shown)}." if shown else ""]
     text = " ".join([field.description or "", *(note for note in notes if note)])
     option: OptionInfo = typer.Option(declaration, help=text)
     return option

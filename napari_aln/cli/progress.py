@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -38,7 +39,8 @@ def run(
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    started_by_another = os.environ.get("LOCAL_RANK", "0") != "0"  # trains along on another GPU
+    console = Console(stderr=True, quiet=started_by_another)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         title = escape(title)
         bar = bars.add_task(title, total=None, rate="")

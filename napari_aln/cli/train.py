@@ -12,17 +12,25 @@ from napari_aln.cli import SOME_FAILED, progress
 from napari_aln.cli.flags import takes
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings import PretrainSettings, RecipeSettings
+from napari_aln.settings import FinetuneSettings, PatchSettings, PretrainSettings, RecipeSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from napari_aln.mil.card import ModelCard
-    from napari_aln.records import Mode, Progress
+    from napari_aln.records import Progress
+    from napari_aln.workflows.training_bundle import Trained
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 24
 
 
-@takes({"class_weights": "--class-weights/--no-class-weights"}, recipe=RecipeSettings)
+@takes(
+    {"class_weights": "--class-weights/--no-class-weights"},
+    recipe=RecipeSettings,
+    finetuning=FinetuneSettings,
+    patches=PatchSettings,
+)
 def train(
     cohort: Annotated[Path, typer.Argument(help="Cohort table with labels, splits and slides.")],
     mode: Annotated[Literal["dlcnb", "dlcnbc", "dlcnbc-ws"], typer.Option(help="What to train.")],
@@ -34,13 +42,34 @@ def train(
             help="Train a head on the pooled features of a trained encoder: minutes on a processor.",
         ),
     ] = False,
+    finetune: Annotated[
+        bool,
+        typer.Option("--finetune", help="Train encoder and head end to end, as in the papers: for a GPU."),
+    ] = False,
     *,
     recipe: RecipeSettings,
+    finetuning: FinetuneSettings,
+    patches: PatchSettings,
 ) -> None:
     """Train a model on a cohort and measure it on the patients it never saw."""
-    if not frozen:
-        raise UsageError("What shall be trained is not said.", "Give --frozen.")
-    _train_frozen(cohort, mode, out, recipe)
+    if frozen == finetune:
+        raise UsageError(
+            "Both ways to train cannot be taken at once." if frozen else "What shall be trained is not said.",
+            "Give --frozen, or --finetune.",
+        )
+    others = sorted(finetuning.model_fields_set - set(RecipeSettings.model_fields))
+    if frozen and others:
+        flag = others[0].replace("_", "-")
+        raise UsageError(f"--{flag} has no meaning with --frozen.", "Leave it out, or give --finetune.")
+    if finetune:
+        from napari_aln.workflows.train_finetuned import train_finetuned
+
+        whole = finetuning.model_copy(update={"patches": patches})
+        _run(train_finetuned(cohort, mode, out, whole), out)
+    else:
+        from napari_aln.workflows.train_frozen import train_frozen
+
+        _run(train_frozen(cohort, mode, out, recipe.model_copy(update={"patches": patches})), out)
 
 
 @takes(settings=PretrainSettings)
@@ -73,9 +102,9 @@ def train_demo(
     console.print(f"Wrote {made.parent}. {RESEARCH_NOTICE}", markup=False)
 
 
-def _train_frozen(cohort: Path, mode: Mode, out: Path, recipe: RecipeSettings) -> None:
-    from napari_aln.workflows.fit_head import EpochProgress
-    from napari_aln.workflows.train_frozen import train_frozen
+def _run(work: Generator[Progress, None, Trained], out: Path) -> None:
+    """Run a training to its end and tell what came of it."""
+    from napari_aln.workflows.training_run import EpochProgress
 
     losses: list[float] = []
     areas: list[float] = []
@@ -84,15 +113,11 @@ def _train_frozen(cohort: Path, mode: Mode, out: Path, recipe: RecipeSettings) -
         if isinstance(step, EpochProgress):
             losses.append(step.loss)
             areas.append(step.validation_auc)
-        if not losses:
+        if not losses or not step.step.startswith(("epoch", "validate")):
             return step.step
-        return (
-            f"loss {losses[-1]:.3f} {curve(losses)}  validation AUC {areas[-1]:.3f} {curve(areas)}"
-            if step.step.startswith(("epoch", "train head"))
-            else step.step
-        )
+        seen = f"loss {losses[-1]:.3f} {curve(losses)}  validation AUC {areas[-1]:.3f} {curve(areas)}"
+        return seen if isinstance(step, EpochProgress) else f"{seen}  {step.step}"
 
-    work = train_frozen(cohort, mode, out, recipe)
     trained = progress.run(work, "train", resumable=True, describe=described)
     errors = Console(stderr=True, soft_wrap=True)
     for line in (*trained.left_out, *trained.remarks):

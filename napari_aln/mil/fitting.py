@@ -155,12 +155,16 @@ def best_temperature(logits: Sequence[NDArray[np.floating]], labels: NDArray[np.
 
 
 @torch.no_grad()
-def finish_head(
-    head: AttentionHead, mean: NDArray[np.floating], sd: NDArray[np.floating], temperature: float
-) -> None:
-    """Fold standardisation and temperature into a head: it takes features as they are, calibrated."""
-    first, last = cast("nn.Linear", head.fc1[0]), cast("nn.Linear", head.classifier[2])
+def fold_statistics(head: AttentionHead, mean: NDArray[np.floating], sd: NDArray[np.floating]) -> None:
+    """Fold standardisation into a head, so that it takes features as they are."""
+    first = cast("nn.Linear", head.fc1[0])
     first.weight /= torch.from_numpy(np.float32(sd))
     first.bias.sub_(first.weight @ torch.from_numpy(np.float32(mean)))
+
+
+@torch.no_grad()
+def temper(head: AttentionHead, temperature: float) -> None:
+    """Fold a temperature into a head, so that its probabilities are calibrated."""
+    last = cast("nn.Linear", head.classifier[2])
     last.weight.div_(temperature)
     last.bias.div_(temperature)

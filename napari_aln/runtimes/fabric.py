@@ -68,16 +68,12 @@ def _device(settings: FinetuneSettings) -> str:
 def _takes_bf16(settings: FinetuneSettings, device: str) -> bool:
     if settings.precision == "auto":
         return device == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if settings.precision == "bf16" and device != "mps":
-        choose(EngineSettings(device=device, precision="bf16", runtime="torch"), bf16_safe_on=())  # or says no
-    elif settings.precision == "bf16":
+    if settings.precision == "fp32":
+        return False
+    if device == "mps":
         raise DeviceError("bf16 was asked for, and MPS has no mixed precision.", "Choose precision fp32.")
-    return settings.precision == "bf16"
-
-
-def is_first_process() -> bool:
-    """Whether this process was started by the user, not by another one that trains with it."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    wanted = EngineSettings.model_validate({"device": device, "precision": "bf16", "runtime": "torch"})
+    return choose(wanted, bf16_safe_on=()).precision == "bf16"  # or it says why not
 
 
 @contextlib.contextmanager
@@ -102,13 +98,14 @@ def repeatable(fabric: Fabric) -> Iterator[None]:
     if fabric.device.type != "cuda":
         yield
         return
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
 def end_others(fabric: Fabric) -> None:

@@ -57,8 +57,15 @@ class EncoderWeights(NamedTuple):
     licence: str = ""
 
 
-def trained_encoder(recipe: RecipeSettings, pool: EncoderPool) -> EncoderWeights:
+def trained_encoder(recipe: RecipeSettings, pool: EncoderPool | None) -> EncoderWeights:
     """Return the encoder that a recipe names.
+
+    Parameters
+    ----------
+    recipe
+        Names the encoder and one source of weights.
+    pool
+        How it shall end; None: as in the reference, or as in the bundle.
 
     Raises
     ------
@@ -73,7 +80,7 @@ def trained_encoder(recipe: RecipeSettings, pool: EncoderPool) -> EncoderWeights
     if sum(named) != 1:
         many = "several sources are" if any(named) else "none is"
         raise UsageError(
-            f"A frozen encoder needs trained weights, and {many} named.",
+            f"The encoder needs trained weights, and {many} named.",
             "Give one of --encoder-weights FILE, --encoder-from BUNDLE and --download (ImageNet).",
         )
     if recipe.encoder_from is not None:
@@ -92,10 +99,33 @@ def trained_encoder(recipe: RecipeSettings, pool: EncoderPool) -> EncoderWeights
     return found._replace(sha256=_digest(state))
 
 
-def _of_torchvision(recipe: RecipeSettings, pool: EncoderPool) -> EncoderWeights:
-    from napari_aln.mil.encoders import build_encoder, encoder_spec
+def fresh_encoder(name: str, pool: EncoderPool | None, seed: int) -> EncoderWeights:
+    """Return an encoder of torchvision with random weights, drawn by the seed.
 
-    encoder_spec(recipe.encoder)  # an unknown name is told before anything is read
+    Raises
+    ------
+    UsageError
+        It is one of timm.
+    BundleError
+        Unknown name or pool.
+    """
+    import torch
+
+    from napari_aln.mil.encoders import build_encoder, resolve_pool
+
+    if name.startswith(TIMM_PREFIX):
+        raise UsageError("Encoders of timm begin with trained weights.", "Give --encoder-weights FILE.")
+    pool = resolve_pool(name, pool)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = build_encoder(name, pool)
+    return EncoderWeights(encoder, _digest(encoder.state_dict()), "random weights", {"pool": pool})
+
+
+def _of_torchvision(recipe: RecipeSettings, pool: EncoderPool | None) -> EncoderWeights:
+    from napari_aln.mil.encoders import build_encoder, resolve_pool
+
+    pool = resolve_pool(recipe.encoder, pool)  # an unknown name is told before anything is read
     if recipe.encoder_weights is not None:
         state, origin = _of_file(recipe.encoder_weights)
     else:
@@ -123,10 +153,10 @@ def _of_file(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:
     return tensors, f"the file {path.name}" + (f", trained on {trained_on}" if trained_on else "")
 
 
-def _of_bundle(path: Path, name: str, pool: EncoderPool) -> EncoderWeights:
+def _of_bundle(path: Path, name: str, pool: EncoderPool | None) -> EncoderWeights:
     other = open_bundle(path)
     card = other.card
-    wanted = (name, card.pool if card.timm else pool)
+    wanted = (name, card.pool if card.timm or pool is None else pool)
     if (card.encoder, card.pool) != wanted:
         raise UsageError(
             f"{path} holds a {card.encoder} ({card.pool}), not a {name} ({wanted[1]}).",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from napari_aln.errors import AnnotationError, RegionError
 from napari_aln.evaluation.map_measures import mean_interval, tumour_finding
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
     from napari_aln.settings import PatchSettings
+    from napari_aln.workflows.measure_training import Embed
     from napari_aln.workflows.training_patients import TrainingPatient
 
 NAMES = ("ATTENTION AUC", "ATTENTION ON TUMOUR", "PATCHES IN TUMOUR")
@@ -35,9 +35,13 @@ NAMES = ("ATTENTION AUC", "ATTENTION ON TUMOUR", "PATCHES IN TUMOUR")
 
 
 def attention_on_tumour(
-    bundle: Bundle, patients: Sequence[TrainingPatient], patches: PatchSettings, cohort: str
+    bundle: Bundle,
+    patients: Sequence[TrainingPatient],
+    embed: Embed,
+    patches: PatchSettings,
+    cohort: str,
 ) -> Generator[Progress, None, list[Metric]]:
-    """Measure a whole-slide model's attention on stored features; yield after each patient.
+    """Measure a whole-slide model's attention on what is stored of patients; yield after each.
 
     Patients with one slide and outlines that can be read count, where patches lie both inside and outside the
     tumour. Returns means over patients with bootstrap intervals, under `NAMES`; nothing where no patient
@@ -48,14 +52,11 @@ def attention_on_tumour(
     SlideError
         A slide cannot be read.
     """
-    head = bundle.network().head
     found: list[Finding] = []
     for done, patient in enumerate(patients, start=1):
         row = patient.rows[0]
         if len(patient.rows) == 1 and row.roi is not None:
-            with torch.no_grad():
-                h = head.embed(torch.from_numpy(patient.take(np.arange(len(patient)))))
-                attention = attention_slide(head.attention_logit(h).numpy())
+            attention = attention_slide(embed(patient)[1])
             try:
                 tumour = _tumour_cells(row, bundle.card, patches)
             except (AnnotationError, RegionError):  # a whole-slide model needs no outlines

@@ -20,7 +20,7 @@ from napari_aln.records import Progress
 from napari_aln.settings import BagSettings, EvaluateSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,21 +31,35 @@ if TYPE_CHECKING:
     from napari_aln.mil.network import AttentionHead
     from napari_aln.workflows.training_patients import TrainingPatient
 
+    Embedded = tuple[NDArray[np.float32], NDArray[np.float32]]
+    Embed = Callable[[TrainingPatient], Embedded]
+
 FIXED_SENSITIVITY = 0.9
 _JUDGED = EvaluateSettings()  # bootstraps and bins as `evaluate` has them
 _COHORTS = {"val": "validation", "test": "test"}
 
 
-def scored_patients(bundle: Bundle, patients: Sequence[TrainingPatient]) -> Generator[Progress, None, Scored]:
+def scored_patients(
+    bundle: Bundle, patients: Sequence[TrainingPatient], embed: Embed
+) -> Generator[Progress, None, Scored]:
     """Score patients with a saved bundle; yield after each.
 
     Of a patient with one slide the probabilities are those of `predict`; further slides' patches take part
     in the same bags.
+
+    Parameters
+    ----------
+    bundle
+        As saved.
+    patients
+        With labels.
+    embed
+        Returns h (n, hidden) and e (n,) of all patches of a patient, from what is stored of them.
     """
     head = bundle.network().head
     scores = []
     for done, patient in enumerate(patients, start=1):
-        scores.append(_probabilities(bundle, head, patient))
+        scores.append(_probabilities(bundle, head, patient, embed(patient)))
         yield Progress("measure", done, len(patients))
     return Scored(
         model=bundle.card.name,
@@ -58,16 +72,24 @@ def scored_patients(bundle: Bundle, patients: Sequence[TrainingPatient]) -> Gene
 
 
 @torch.no_grad()
-def _probabilities(bundle: Bundle, head: AttentionHead, patient: TrainingPatient) -> NDArray[np.float64]:
-    card = bundle.card
+def embedded(head: AttentionHead, patient: TrainingPatient) -> Embedded:
+    """Return h and e of all of a patient's patches, from stored features."""
     h = head.embed(torch.from_numpy(patient.take(np.arange(len(patient)))))
+    return h.numpy(), head.attention_logit(h).numpy()
+
+
+@torch.no_grad()
+def _probabilities(
+    bundle: Bundle, head: AttentionHead, patient: TrainingPatient, embedded: Embedded
+) -> NDArray[np.float64]:
+    card, (h, e) = bundle.card, embedded
     partitions = partition_count(len(patient), card.bag_size)
     bags = draw_bags(patient.cells(), card.bag_size, partitions, BagSettings().seed)
     if card.pooling == "max":  # not a weighted mean, so not for the scorer
         clinical = torch.from_numpy(patient.clinical) if card.n_clinical else None
-        logits = [head.classify(h[torch.from_numpy(bag)].amax(dim=0), clinical) for bag in bags]
+        logits = [head.classify(torch.from_numpy(h[bag].max(axis=0)), clinical) for bag in bags]
         return reduce_bags(torch.softmax(torch.stack(logits).double(), dim=1).numpy(), card.reduction)
-    scorer = PatchScorer(bundle.head, h.numpy(), head.attention_logit(h).numpy())
+    scorer = PatchScorer(bundle.head, h, e)
     vector = patient.clinical.astype(np.float64) if card.n_clinical else None
     return reduce_bags(scorer.score_bags(bags, vector), card.reduction)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from napari_aln.workflows.extract import Extraction, Want, extract
 from napari_aln.workflows.prepare import patches_for, require_mpp, survey, usable_roi
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from napari_aln.records import Mode
     from napari_aln.runtimes.base import CompiledNetwork
     from napari_aln.settings import EngineSettings, PatchSettings
-    from napari_aln.store.training_features import StoredRows, TrainingStore
+    from napari_aln.store.training_features import TrainingStore
+
+    Read = Callable[[CohortRow], Generator[Progress, None, "TrainingSlide"]]
 
 PATCH_PX, MPP_UM, INPUT_PX = 256, 0.5, 224
 """What models are trained on here: side of a patch, its µm/px, side of the network's input."""
@@ -40,17 +42,31 @@ BINARY = ("N0", "N(+)")
 OF_THREE = ("N0", "N+(1-2)", "N+(>2)")
 
 
-class TrainingSlide(NamedTuple):
-    """The patches of one slide that a mode takes, and where their features lie."""
+class Stored(Protocol):
+    """Something of each patch of a slide, on disk: pooled features, or pixels."""
 
-    cell: NDArray[np.int64]  # (n,) flat grid indices
-    features: StoredRows
+    @property
+    def path(self) -> Path:
+        """Return the file; its folder is named by all that it depends on."""
+
+    def __len__(self) -> int:
+        """Return the number of patches."""
+
+    def take(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Return (len(index), ...): of these patches."""
+
+
+class TrainingSlide(NamedTuple):
+    """The patches of one slide that a mode takes, and where what is learned from lies."""
+
+    cell: NDArray[np.int64]  # (n,) identities, see `PatchTable.cell`
+    stored: Stored
     stain: StainStats | None
 
 
 @dataclass(frozen=True)
 class TrainingPatient:
-    """A patient with a label and the features of all slides.
+    """A patient with a label and what is stored of all slides.
 
     Attributes
     ----------
@@ -70,7 +86,7 @@ class TrainingPatient:
     slides: tuple[TrainingSlide, ...]
 
     def __len__(self) -> int:
-        return sum(len(slide.features) for slide in self.slides)
+        return sum(len(slide.stored) for slide in self.slides)
 
     @property
     def patient_id(self) -> str:
@@ -85,18 +101,17 @@ class TrainingPatient:
             offset += int(slide.cell.max()) + 1
         return np.concatenate(parts)
 
-    def take(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return float32 (len(index), F): the features of these of all the patient's patches."""
+    def take(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Return (len(index), ...): what is stored of these of all the patient's patches."""
         if len(self.slides) == 1:
-            return self.slides[0].features.take(index)
-        ends = np.cumsum([len(slide.features) for slide in self.slides])
+            return self.slides[0].stored.take(index)
+        ends = np.cumsum([len(slide.stored) for slide in self.slides])
         of_slide = np.searchsorted(ends, index, side="right")
-        taken = np.empty((len(index), self.slides[0].features.shape[1]), np.float32)
-        for k, slide in enumerate(self.slides):
-            here = of_slide == k
-            if here.any():
-                taken[here] = slide.features.take(index[here] - (ends[k] - len(slide.features)))
-        return taken
+        parts = [
+            slide.stored.take(index[of_slide == k] - (ends[k] - len(slide.stored)))
+            for k, slide in enumerate(self.slides)
+        ]
+        return np.concatenate(parts)[np.argsort(np.argsort(of_slide, kind="stable"))]
 
 
 @dataclass(frozen=True)
@@ -214,27 +229,37 @@ def require_classes(labels: Sequence[tuple[str | None, int]], classes: Sequence[
             )
 
 
-def stored_patients(
-    patients: dict[str, list[CohortRow]], encoding: Encoding, store: TrainingStore
+def usable_patients(
+    patients: dict[str, list[CohortRow]], card: ModelCard, read: Read, step: str
 ) -> Generator[Progress, None, tuple[list[TrainingPatient], list[LeftOut]]]:
-    """Extract what the store lacks; yield progress, return the patients and the slides that failed.
+    """Read all slides; yield progress, return the patients and the slides that failed.
 
     A slide that cannot be used is left out and named; a patient without a slide is left out altogether.
+
+    Parameters
+    ----------
+    patients
+        See `labelled_rows`.
+    card
+        Classes and clinical fields are read from it.
+    read
+        Puts what a slide lacks into a store, and returns the slide.
+    step
+        Names the progress.
 
     Raises
     ------
     StoreError, DeviceError
-        The disk is full, or the network gave up: no slide's fault.
+        The disk is full, or a network gave up: no slide's fault.
     """
-    card = encoding.card
     found: list[TrainingPatient] = []
     left_out: list[LeftOut] = []
     for done, (patient_id, rows) in enumerate(patients.items()):
-        yield Progress("encode slides", done, len(patients))
+        yield Progress(step, done, len(patients))
         slides = []
         for row in rows:
             try:
-                slides.append((yield from _stored_slide(row, encoding, store)))
+                slides.append((yield from read(row)))
             except (StoreError, DeviceError):
                 raise
             except AlnError as error:
@@ -243,11 +268,11 @@ def stored_patients(
             clinical = encode(rows[0].clinical, card.clinical, fill=True)[0] if card.clinical else ()
             label = class_index(rows[0], card.classes)
             found.append(TrainingPatient(tuple(rows), label, np.array(clinical, np.float32), tuple(slides)))
-    yield Progress("encode slides", len(patients), len(patients))
+    yield Progress(step, len(patients), len(patients))
     return found, left_out
 
 
-def _stored_slide(
+def stored_features(
     row: CohortRow, encoding: Encoding, store: TrainingStore
 ) -> Generator[Progress, None, TrainingSlide]:
     """Return the patches of a slide that `predict` would take, their features in the store."""
@@ -301,12 +326,12 @@ def _arguments(card: ModelCard) -> str:
 
 
 def cohort_digest(patients: Sequence[TrainingPatient]) -> str:
-    """Return what identifies patients, labels, clinical values, splits and features."""
+    """Return what identifies patients, labels, clinical values, splits and what is stored of slides."""
     digest = hashlib.sha256()
     for patient in patients:
         row = patient.rows[0]
         digest.update(f"{patient.patient_id}|{row.split}|{patient.label}|".encode())
         digest.update(patient.clinical.tobytes())
         for slide in patient.slides:
-            digest.update(slide.features.path.parent.name.encode() + slide.cell.tobytes())
+            digest.update(slide.stored.path.parent.name.encode() + slide.cell.tobytes())
     return digest.hexdigest()[:16]

@@ -1,0 +1,275 @@
+"""What every trainer of a bundle begins and ends with: cohort, first card, measured card, scores, bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_aln.cohort.table import SPLITS
+from napari_aln.cohort.writing import write_table
+from napari_aln.errors import UsageError
+from napari_aln.mil.bundle import SUFFIX, save_bundle
+from napari_aln.mil.card import ModelCard, PatchFilters, StainStatistics, TrainingCohort
+from napari_aln.patches.quality import cohort_stain
+from napari_aln.store.atomic import atomic_file, check_writable, storing
+from napari_aln.workflows.clinical_statistics import clinical_fields
+from napari_aln.workflows.find_tumour import attention_on_tumour
+from napari_aln.workflows.measure_model import checked_on
+from napari_aln.workflows.measure_training import measured, scored_patients
+from napari_aln.workflows.training_patients import (
+    BINARY,
+    INPUT_PX,
+    MPP_UM,
+    OF_THREE,
+    PATCH_PX,
+    cohort_digest,
+    labelled_rows,
+    require_classes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    import torch
+
+    from napari_aln.cohort.table import CohortRow
+    from napari_aln.evaluation.cases import Scored
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.mil.network import PatchNetwork
+    from napari_aln.records import Mode, Progress
+    from napari_aln.settings import RecipeSettings
+    from napari_aln.workflows.encoder_weights import EncoderWeights
+    from napari_aln.workflows.measure_training import Embed
+    from napari_aln.workflows.training_patients import LeftOut, TrainingPatient
+    from napari_aln.workflows.training_run import Fitted
+
+FOLDER_SUFFIX = ".training"
+SCORES_NAME = "scores.csv"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, and what is worth knowing of its training.
+
+    Attributes
+    ----------
+    bundle
+        As saved.
+    fitted
+        Which epoch was kept.
+    folder
+        Holds `metrics.csv` (a line an epoch) and `scores.csv` (validation and test, for `evaluate`).
+    left_out
+        Slides that could not be used.
+    remarks
+        Figures that are not defined, and why.
+    """
+
+    bundle: Bundle
+    fitted: Fitted
+    folder: Path
+    left_out: tuple[LeftOut, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a trainer is asked for.
+
+    Attributes
+    ----------
+    cohort_csv
+        See `cohort.table`; patients with labels, splits, slides and, inside the ROI, outlines.
+    mode
+        What to train.
+    out_bundle
+        A new ``.alnmodel`` file, or a folder.
+    recipe
+        How.
+    """
+
+    cohort_csv: Path
+    mode: Mode
+    out_bundle: Path
+    recipe: RecipeSettings
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes; the first is N0."""
+        return BINARY if self.recipe.n_classes == 2 else OF_THREE
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder beside the bundle: checkpoint, curves and scores."""
+        return self.out_bundle.with_name(self.out_bundle.name.removesuffix(SUFFIX) + FOLDER_SUFFIX)
+
+    def rows(self) -> dict[str, list[CohortRow]]:
+        """Return the cohort's lines by patient.
+
+        Raises
+        ------
+        UsageError, CohortError
+            The order contradicts itself, or the table lacks something.
+        StoreError
+            The bundle cannot be written there: found out before the work begins.
+        """
+        if self.recipe.image_only and self.mode == "dlcnbc":
+            raise UsageError("dlcnbc without clinical values is dlcnb.", "Train --mode dlcnb.")
+        table = labelled_rows(self.cohort_csv, self.mode, self.classes)
+        check_writable(self.out_bundle.parent)
+        return table
+
+    def card(
+        self, rows: dict[str, list[CohortRow]], weights: EncoderWeights, how: str, **fields: int
+    ) -> ModelCard:
+        """Return the card as far as it is known before training.
+
+        Parameters
+        ----------
+        rows
+            See `rows`.
+        weights
+            What the encoder begins with.
+        how
+            The training in words.
+        **fields
+            Further fields of the card.
+        """
+        recipe, trained_on = self.recipe, [own[0] for own in rows.values() if own[0].split == "train"]
+        return ModelCard(
+            name=recipe.name or f"{self.mode} {recipe.encoder} {recipe.pooling}",
+            description=f"{recipe.remarks} {how}".lstrip(),
+            mode=self.mode,
+            encoder=recipe.encoder,
+            classes=self.classes,
+            clinical=None if self.mode == "dlcnb" or recipe.image_only else clinical_fields(trained_on),
+            patch_px=PATCH_PX,
+            mpp=MPP_UM,
+            **{"input_px": INPUT_PX} | weights.fields | fields,
+            attention_width=recipe.attention_width,
+            pooling=recipe.pooling,
+            patch_filters=PatchFilters(
+                min_tissue_share=recipe.patches.min_tissue_share,
+                min_entropy_bits=recipe.patches.min_entropy_bits,
+                min_roi_share=recipe.patches.min_roi_share,
+            ),
+            licence=recipe.licence or weights.licence,
+            intended_use="Research use only.",
+            weights_dtype=recipe.stored_weights,
+        )
+
+    def network(self, card: ModelCard, encoder: torch.nn.Module) -> PatchNetwork:
+        """Return a network of this encoder and a fresh head, drawn by the seed."""
+        import torch
+
+        from napari_aln.mil.architecture import build_network
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            network = build_network(card, self.recipe.dropout)
+        network.encoder = encoder
+        return network
+
+    def configuration(self, weights: EncoderWeights, patients: Sequence[TrainingPatient]) -> dict[str, str]:
+        """Return what a training depends on besides its recipe."""
+        return {"mode": self.mode, "encoder weights": weights.sha256, "cohort": cohort_digest(patients)}
+
+    def splits(
+        self, patients: Sequence[TrainingPatient], left_out: Sequence[LeftOut]
+    ) -> dict[str, list[TrainingPatient]]:
+        """Return the patients of each split.
+
+        Raises
+        ------
+        CohortError
+            So many slides were left out that a split lacks a class.
+        """
+        lost = f" ({len(left_out)} slides left out, first: {left_out[0]})" if left_out else ""
+        labels = [(p.rows[0].split, p.label) for p in patients]
+        require_classes(labels, self.classes, f"{self.cohort_csv}{lost}")
+        return {split: [p for p in patients if p.rows[0].split == split] for split in SPLITS}
+
+    def finish(
+        self,
+        card: ModelCard,
+        network: PatchNetwork,
+        fitted: Fitted,
+        of: dict[str, list[TrainingPatient]],
+        left_out: Sequence[LeftOut],
+        embedder: Callable[[Bundle], Embed],
+    ) -> Generator[Progress, None, Trained]:
+        """Measure what was trained, write its scores and save it with a whole card; yield progress.
+
+        Parameters
+        ----------
+        card, network, fitted
+            What was trained.
+        of
+            Patients of each split, see `splits`. The test patients are scored here and nowhere before.
+        left_out
+            Slides that could not be used.
+        embedder
+            Returns what embeds patients with a saved bundle, see `measure_training.scored_patients`.
+
+        Raises
+        ------
+        StoreError
+            Bundle or scores cannot be written.
+        """
+        from napari_aln.workflows.training_run import CHECKPOINT_NAME
+
+        about = self._training_cohort(of["train"], left_out)
+        card = card.model_copy(update={"temperature": fitted.temperature, "training_cohort": about})
+        with tempfile.TemporaryDirectory() as scratch:
+            unmeasured = save_bundle(card, network.state_dict(), Path(scratch) / f"unmeasured{SUFFIX}")
+            embed = embedder(unmeasured)
+            scored = yield from scored_patients(unmeasured, [*of["val"], *of["test"]], embed)
+            card, remarks = measured(card, scored)
+            if card.pooling != "max":
+                whole = [p for p in of["train"] if len(p.slides) == len(p.rows)]
+                checked = yield from checked_on(unmeasured, [row for p in whole for row in p.rows])
+                card = card.model_copy(update=checked._asdict())
+            if self.mode == "dlcnbc-ws" and card.pooling == "attention":
+                finding = yield from attention_on_tumour(
+                    unmeasured, of["test"], embed, self.recipe.patches, "test"
+                )
+                card = card.model_copy(update={"metrics": (*card.metrics, *finding)})
+        _write_scores(self.folder / SCORES_NAME, scored)
+        with storing(self.out_bundle):
+            bundle = save_bundle(card, network.state_dict(), self.out_bundle)
+        (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # nothing is left to go on with
+        return Trained(bundle, fitted, self.folder, tuple(left_out), remarks)
+
+    def _training_cohort(
+        self, patients: Sequence[TrainingPatient], left_out: Sequence[LeftOut]
+    ) -> TrainingCohort:
+        stains = [slide.stain for patient in patients for slide in patient.slides if slide.stain is not None]
+        stain = cohort_stain(stains) if stains else None
+        counts = np.bincount([patient.label for patient in patients], minlength=len(self.classes))
+        return TrainingCohort(
+            name=self.cohort_csv.stem,
+            n_patients=len(patients),
+            n_per_class=dict(zip(self.classes, counts.tolist(), strict=True)),
+            stain=None if stain is None else StainStatistics(od_mean=stain.od_mean, od_sd=stain.od_sd),
+            remarks=f"{len(left_out)} slides of the whole cohort could not be used." if left_out else "",
+        )
+
+
+def _write_scores(path: Path, scored: Scored) -> None:
+    """Write the scores as `evaluate` reads them."""
+    names = ["score"] if scored.is_binary else [f"score_{name}" for name in scored.classes]
+    columns: dict[str, type] = {"patient": str, "split": str, "label": str} | dict.fromkeys(names, float)
+    given = scored.positive_scores[:, None] if scored.is_binary else scored.scores
+    lines = [
+        {"patient": patient, "split": split, "label": scored.classes[label]}
+        | dict(zip(names, map(float, row), strict=True))
+        for patient, split, label, row in zip(
+            scored.patients, scored.cohort, scored.labels, given, strict=True
+        )
+    ]
+    with atomic_file(path) as temporary:
+        write_table(temporary, columns, lines, ".csv")
