@@ -7,6 +7,7 @@ end. The test patients are scored once, after everything has been chosen on vali
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_aln.cohort.synthesize import synthesize
@@ -23,7 +24,6 @@ from napari_aln.workflows.train_frozen import train_frozen
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from napari_aln.mil.card import Metric, ModelCard
     from napari_aln.records import Mode, Progress
@@ -138,7 +138,8 @@ def _demo_slide(folder: Path, settings: SynthesizeSettings) -> Generator[Progres
     with storing(folder):
         shutil.copy(row.slide, folder / SLIDE)
         shutil.copy(row.roi, folder / ROI)
-    own = {"patient_id": SLIDE.split(".")[0], "slide": SLIDE, "roi": ROI, "split": None}
+    slide, roi = Path(SLIDE), Path(ROI)
+    own = {"patient_id": slide.stem, "slide": slide, "roi": roi, "split": None}
     with atomic_file(folder / CLINICAL) as temporary:
         write_cohort(temporary, [row.model_copy(update=own)], ".csv")
 
