@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
+from device_doubles import DeviceNetwork
 from tests_shared import drain
 
 from napari_aln import open_slide
@@ -17,23 +17,6 @@ from napari_aln.workflows.extract import Want, extract
 from napari_aln.workflows.prepare import survey
 
 CLINICAL = np.array([0.1, -0.2, 1.0, 0.0, 1.0])
-
-
-class DeviceNetwork:
-    """What runs on CUDA, without CUDA: the device's preparation, then the network."""
-
-    device = "cuda"
-
-    def __init__(self, bundle):
-        self.network = bundle.network()
-        self.prepare = networks._resize_on_device(bundle.card.input_px)
-
-    @torch.inference_mode()
-    def __call__(self, batch):
-        assert batch.shape[1:] == (256, 256, 3)
-        prepared, entropy = self.prepare(torch.from_numpy(batch))
-        h, e = self.network(prepared)
-        return h.numpy(), e.numpy(), entropy.float().numpy()
 
 
 @pytest.fixture
