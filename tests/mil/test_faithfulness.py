@@ -49,9 +49,9 @@ def test_one_pass_equals_scoring_every_bag(classes, clinical, toward):
     order = rng.permutation(23)
     deletion, insertion = one_by_one(scorer, order, clinical, toward == 1)
     curves = order_curves(scorer, order, toward, clinical)
-    assert np.ptp(deletion) > 0.01
-    np.testing.assert_allclose(curves.deletion, deletion, rtol=1e-10)
-    np.testing.assert_allclose(curves.insertion, insertion, rtol=1e-10)
+    assert np.ptp(deletion) > 1e-4
+    np.testing.assert_allclose(curves.deletion, deletion, rtol=1e-8)
+    np.testing.assert_allclose(curves.insertion, insertion, rtol=1e-8)
     assert curves.deletion_area == pytest.approx(np.mean(deletion))
     assert curves.insertion_area == pytest.approx(np.mean(insertion))
 
@@ -142,7 +142,7 @@ def test_what_pushes_beats_chance_and_what_says_nothing_does_not(side):
     there = np.cumsum([1, 1, 1, 1, 1, 0.2, -1, -1]) / np.arange(1, 9)
     np.testing.assert_allclose(found.maps["contribution"].insertion, expit(4 * there))
     # Over many random orders what is left is, as a set, drawn like what is there.
-    np.testing.assert_allclose(found.random.deletion, found.random.insertion[::-1], atol=0.05)
+    np.testing.assert_allclose(found.random.deletion, found.random.insertion[::-1], atol=0.1)
 
 
 def test_the_same_seed_draws_the_same_random_orders():
