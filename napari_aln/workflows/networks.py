@@ -91,6 +91,13 @@ class Engine:
         )
 
 
+def settings_for_card(card: ModelCard, settings: EngineSettings) -> EngineSettings:
+    """Return the settings with torch in place of "auto" where the card says that OpenVINO cannot."""
+    if card.timm is None or card.timm.openvino or settings.runtime != "auto":
+        return settings
+    return settings.model_copy(update={"runtime": "torch"})
+
+
 def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:
     """Choose how to run a bundle; on torch where its card says that OpenVINO cannot.
 
@@ -99,9 +106,7 @@ def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:
     DeviceError
         The settings ask for a device, runtime or precision that is not here.
     """
-    timm = bundle.card.timm
-    if timm is not None and not timm.openvino and settings.runtime == "auto":
-        settings = settings.model_copy(update={"runtime": "torch"})
+    settings = settings_for_card(bundle.card, settings)
     choice = choose(settings, bf16_safe_on=bundle.card.bf16_safe_on)
     return Engine(choice, settings, None if choice.device == "cuda" else bundle.card.input_px)
 

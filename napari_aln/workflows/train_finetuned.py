@@ -15,6 +15,7 @@ import numpy as np
 from napari_aln.errors import UsageError
 from napari_aln.settings import EngineSettings
 from napari_aln.store.training_patches import PatchStore
+from napari_aln.workflows.networks import settings_for_card
 from napari_aln.workflows.training_bundle import Order
 from napari_aln.workflows.training_patients import usable_patients
 from napari_aln.workflows.training_pixels import stored_pixels
@@ -68,6 +69,7 @@ def train_finetuned(
     from napari_aln.mil.training import using_threads
     from napari_aln.runtimes.fabric import end_others, fabric_for
     from napari_aln.runtimes.torch_runtime import torch_errors
+    from napari_aln.workflows.encoder_weights import compiled_encoder
     from napari_aln.workflows.fit_network import fit_network
 
     order = Order(cohort_csv, mode, out_bundle, recipe)
@@ -77,6 +79,9 @@ def train_finetuned(
         weights = _beginning(recipe)
         card = order.card(rows, weights, _how(recipe, weights), bag_size=recipe.bag_size)
         network = order.network(card, weights.encoder)
+        if card.timm is not None:  # whether it can be scored with is better known before the training
+            on_cpu = EngineSettings(device="cpu", precision="fp32")
+            _, card = compiled_encoder(network, card, on_cpu, recipe.threads)
         read = partial(
             stored_pixels,
             card=card,
@@ -130,6 +135,7 @@ def _embedder(bundle: Bundle, engine: EngineSettings, threads: int) -> Embed:
     """Return what runs a saved bundle's network on stored pixels, as `predict` runs it on a slide's."""
     from napari_aln.runtimes.base import compile_network
 
+    engine = settings_for_card(bundle.card, engine)
     network = compile_network(bundle.network(), bundle.card.input_px, engine, threads=threads)
 
     def embed(patient: TrainingPatient) -> Embedded:

@@ -20,11 +20,13 @@ from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
 from napari_aln.runtimes import openvino_runtime
 from napari_aln.runtimes.timm_import import import_timm
-from napari_aln.settings import EngineSettings, RecipeSettings, SynthesizeSettings
+from napari_aln.settings import EngineSettings, FinetuneSettings, RecipeSettings, SynthesizeSettings
 from napari_aln.store.training_features import TrainingStore
+from napari_aln.store.training_patches import PatchStore
 from napari_aln.workflows.encoder_weights import trained_encoder
 from napari_aln.workflows.networks import engine_for
 from napari_aln.workflows.score_table import read_scores
+from napari_aln.workflows.train_finetuned import train_finetuned
 from napari_aln.workflows.train_frozen import train_frozen
 
 ENCODER = "timm:vit_tiny_patch16_224"
@@ -120,6 +122,16 @@ def test_another_training_takes_the_encoder_of_the_bundle(trained, recipe):
     assert (second.sha256, second.fields) == (first.sha256, first.fields)
     with pytest.raises(UsageError, match=r"holds a timm:vit_tiny_patch16_224 \(token\), not a resnet18"):
         trained_encoder(again.model_copy(update={"encoder": "resnet18"}), "gap")
+
+
+def test_it_learns_end_to_end_too(table, recipe, tmp_path):
+    given = {name: getattr(recipe, name) for name in recipe.model_fields_set}
+    whole = FinetuneSettings(**(given | {"epochs": 1, "bags_per_epoch": 1, "bag_size": 4, "device": "cpu"}))
+    steps = train_finetuned(
+        table, "dlcnbc-ws", tmp_path / "m.alnmodel", whole, PatchStore(tmp_path / "store")
+    )
+    card = drain(steps).bundle.card
+    assert (card.encoder, card.pool, card.input_px, card.timm.openvino) == (ENCODER, "token", 32, True)
 
 
 def test_what_openvino_cannot_take_runs_on_torch_and_the_card_says_so(
