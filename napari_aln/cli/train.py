@@ -33,8 +33,19 @@ _CURVE_WIDTH = 24
 )
 def train(
     cohort: Annotated[Path, typer.Argument(help="Cohort table with labels, splits and slides.")],
-    mode: Annotated[Literal["dlcnb", "dlcnbc", "dlcnbc-ws"], typer.Option(help="What to train.")],
-    out: Annotated[Path, typer.Option(help="The bundle to write, for example model.alnmodel.")],
+    out: Annotated[
+        Path, typer.Option(help="The bundle to write, for example model.alnmodel; with --grid a folder.")
+    ],
+    mode: Annotated[
+        Literal["dlcnb", "dlcnbc", "dlcnbc-ws"] | None, typer.Option(help="What to train.")
+    ] = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option(
+            help="Train each combination of modes, encoders, augmentations and seeds in a TOML file.",
+            readable=False,
+        ),
+    ] = None,
     frozen: Annotated[
         bool,
         typer.Option(
@@ -52,6 +63,16 @@ def train(
     patches: PatchSettings,
 ) -> None:
     """Train a model on a cohort and measure it on the patients it never saw."""
+    if grid is not None:
+        from napari_aln.cli.train_grid import train_grid
+
+        if mode or frozen or finetune:
+            raise UsageError("A grid's file says modes and trainer.", "Leave --mode and the trainer out.")
+        given = {name: getattr(finetuning, name) for name in finetuning.model_fields_set}
+        train_grid(cohort, grid, out, given | ({"patches": patches} if patches.model_fields_set else {}))
+        return
+    if mode is None:
+        raise UsageError("What shall be trained is not said.", "Give --mode, or --grid FILE.")
     if frozen == finetune:
         raise UsageError(
             "Both ways to train cannot be taken at once." if frozen else "What shall be trained is not said.",

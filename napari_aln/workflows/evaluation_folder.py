@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from napari_aln.cohort.writing import write_table
 from napari_aln.evaluation import plots
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.store.atomic import atomic_folder
+from napari_aln.store.atomic import atomic_file, atomic_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pydantic import BaseModel
 
+    from napari_aln.evaluation.tables import PaperTable
     from napari_aln.workflows.evaluate import Evaluation
 
 RECORD = "evaluation.json"
@@ -49,16 +50,29 @@ def write_evaluation(found: Evaluation, out: Path, settings: BaseModel) -> None:
     record = _record(found, settings)
     with atomic_folder(out, known_by=RECORD) as folder:
         for table in found.tables:
-            rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-            notice = {table.columns[0]: RESEARCH_NOTICE}
-            write_table(folder / f"{table.name}.csv", dict.fromkeys(table.columns, str), [*rows, notice])
-            (folder / f"{table.name}.md").write_text(table.markdown(), encoding="utf-8")
+            write_paper_table(table, folder)
         pictures = {stem: _drawn(figure, folder, stem) for stem, figure in found.figures.items()}
         (folder / "evaluation.md").write_text(_markdown(found), encoding="utf-8")
         page = _template().render(found=found, pictures=pictures, record=record, notice=RESEARCH_NOTICE)
         (folder / "evaluation.html").write_text(page, encoding="utf-8")
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / RECORD).write_text(text, encoding="utf-8")
+
+
+def write_paper_table(table: PaperTable, folder: Path) -> None:
+    """Write a table as CSV and Markdown, each file whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        They cannot be written.
+    """
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    notice = {table.columns[0]: RESEARCH_NOTICE}
+    with atomic_file(folder / f"{table.name}.csv") as temporary:
+        write_table(temporary, dict.fromkeys(table.columns, str), [*rows, notice], ".csv")
+    with atomic_file(folder / f"{table.name}.md") as temporary:
+        temporary.write_text(table.markdown(), encoding="utf-8")
 
 
 def _record(found: Evaluation, settings: BaseModel) -> dict[str, Any]:

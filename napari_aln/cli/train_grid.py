@@ -1,0 +1,53 @@
+"""``napari-aln train --grid``: many trainings and one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from napari_aln.cli import SOME_FAILED, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+_ONLY_IN_FILES = ("n", "ACC", "SENS", "SPEC", "PPV", "NPV", "F1")
+"""Columns that a terminal has no room for."""
+
+
+def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any]) -> None:
+    """Train a grid and show its table; `given` are fields of the recipe said on the command line."""
+    from napari_aln.records import RESEARCH_NOTICE
+    from napari_aln.workflows.grid_plan import combinations, read_grid
+    from napari_aln.workflows.grid_processes import visible_gpus
+    from napari_aln.workflows.train_grid import train_grid as workflow
+
+    grid = read_grid(grid_file)
+    every = combinations(grid, given)
+    on_cpu = grid.trainer == "frozen" or getattr(every[0].recipe, "device", "auto") not in ("auto", "cuda")
+    work = workflow(cohort, every, out, () if on_cpu else visible_gpus())
+    found = progress.run(work, "train", resumable=True)
+    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    for table in found.tables:
+        shown = Table(title=escape(table.title), title_justify="left")
+        places = [place for place, name in enumerate(table.columns) if name not in _ONLY_IN_FILES]
+        for place in places:
+            shown.add_column(escape(table.columns[place]))
+        for row in table.rows:
+            shown.add_row(*(escape(row[place]) for place in places))
+        console.print(shown)
+    for name, why in found.failed.items():
+        errors.print(f"{name} failed: {why}", markup=False)
+    kept = f", {found.n_kept} of them kept from before" if found.n_kept else ""
+    n_ended = len(every) - len(found.failed)
+    console.print(
+        f"Wrote {out}: {n_ended} of {len(every)} trainings{kept}; grid.csv, grid.md. {RESEARCH_NOTICE}",
+        markup=False,
+    )
+    if found.failed:
+        raise typer.Exit(SOME_FAILED)
