@@ -168,7 +168,7 @@ class PretrainSettings(TrainingSettings):
     )
     learning_rate: float = _setting(1e-3, "Learning rate", "Highest, of AdamW.", gt=0.0, le=0.1)
     sameness: float = _setting(
-        1.0,
+        2.0,
         "Sameness",
         "Weight of the demand that a patch and its recompressed copy get the same features.",
         ge=0.0,
