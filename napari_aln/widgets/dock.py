@@ -101,6 +101,7 @@ class ReviewDock(QWidget):
                     "Top and bottom patches", Qt.DockWidgetArea.BottomDockWidgetArea, self._gallery
                 ),
                 "work_list": SideDock("Work list", Qt.DockWidgetArea.LeftDockWidgetArea, self._work_list),
+                "training": SideDock("Training", Qt.DockWidgetArea.LeftDockWidgetArea, self._training),
             },
         )
         self._help: HelpPanel | None = None
@@ -319,6 +320,15 @@ class ReviewDock(QWidget):
         from napari_aln.widgets.reading import Reading
 
         return Reading(self.review)
+
+    def _training(self) -> QWidget:
+        from napari_aln.widgets.training import Training
+
+        return Training(self.review)
+
+    def show_training(self) -> None:
+        """Show the dock in which models are trained."""
+        self.side_docks.show("training")
 
     def open_work_list(self, path: Path) -> None:
         """Open a work list in its dock."""

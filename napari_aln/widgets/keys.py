@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_aln.widgets.dock import ReviewDock
 
 OPACITY_STEP = 0.1
 UNDO_KEY = int(KeyMod.CtrlCmd | KeyCode.KeyZ)
 REDO_KEY = int(KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ)
+LAYER_TOOLS_KEYS = ("Shift-P",)
+"""Ours, though a tool of Shapes has it: a layer's own keys come before the viewer's."""
 
 
 class Key(NamedTuple):
@@ -49,6 +52,7 @@ KEYS = (
     Key("Shift-S", "Shift+S", "Split view: ROI beside whole slide", lambda dock: dock.toggle_split()),
     Key("Shift-G", "Shift+G", "Top and bottom patches", lambda dock: dock.side_docks.toggle("gallery")),
     Key("Shift-W", "Shift+W", "Work list", lambda dock: dock.side_docks.toggle("work_list")),
+    Key("Shift-T", "Shift+T", "Train a model", lambda dock: dock.side_docks.toggle("training")),
     Key("Shift-U", "Shift+U", "Next slide without your call", lambda dock: dock.step_in_list(1, unread=True)),
     Key("Alt-PageDown", "Alt+Page down", "Next slide of the list", lambda dock: dock.step_in_list(1)),
     Key("Alt-PageUp", "Alt+Page up", "The slide before it", lambda dock: dock.step_in_list(-1)),
@@ -59,6 +63,13 @@ KEYS = (
     Key("F2", "F2", "napari's layers and tools", lambda dock: dock.navigation.layers_button.toggle()),
 )
 
+PANEL_KEYS = (
+    ("Tab, Shift+Tab", "Next control, the one before"),
+    ("Alt+letter", "The control with this letter underlined"),
+    ("Arrow keys", "In the gallery: fly from patch to patch"),
+    ("Ctrl, Shift+click", "In the gallery: choose several patches"),
+    ("Enter", "In the work list: open the slide"),
+)
 NAPARI_KEYS = (
     ("Mouse wheel", "Zoom"),
     ("Drag", "Move the slide"),
@@ -81,14 +92,29 @@ class Keys:
     """
 
     def __init__(self, viewer: ViewerModel, dock: ReviewDock) -> None:
-        self._viewer = viewer
+        self._viewer, self._dock = viewer, dock
         for key in KEYS:
             viewer.bind_key(key.name, _pressed(key, dock), overwrite=True)
+        for layer in viewer.layers:
+            self._come_first(layer)
+        viewer.layers.events.inserted.connect(self._on_inserted)
 
     def close(self) -> None:
         """Give the keys back."""
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         for key in KEYS:
             self._viewer.bind_key(key.name, None)
+        for layer in self._viewer.layers:
+            for name in LAYER_TOOLS_KEYS:
+                layer.bind_key(name, None)
+
+    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        self._come_first(event.value)
+
+    def _come_first(self, layer: Layer) -> None:
+        for key in KEYS:
+            if key.name in LAYER_TOOLS_KEYS:
+                layer.bind_key(key.name, _pressed(key, self._dock), overwrite=True)
 
 
 def _pressed(key: Key, dock: ReviewDock) -> Callable[[Any], None]:
@@ -102,5 +128,6 @@ def help_groups() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return what the help lists: title, and rows of key and effect."""
     return [
         ("On the slide", [(key.shown, key.effect) for key in KEYS]),
+        ("In the panels", list(PANEL_KEYS)),
         ("napari's own", list(NAPARI_KEYS)),
     ]

@@ -76,6 +76,7 @@ class ReviewState:
     answers_changed = Signal()
     live_changed = Signal()  # what a run would answer now
     shown_changed = Signal()  # which map of which run
+    blocked_changed = Signal()  # whether runs may start at all
 
     def __init__(self) -> None:
         self.slide: Slide | None = None
@@ -95,6 +96,7 @@ class ReviewState:
         self.threshold = 0.0  # share of the colour scale from which on patches are shown
         self.colour_map: str | None = None  # the user's choice for unsigned maps; None: each map's own
         self.hide_names = False
+        self.blocked = ""  # why no run may start, while something else has the processor
         self._compared: tuple[tuple[object, ...], Comparison] | None = None  # what was compared, and how
         self.gate: Gate = lambda _showing: ""
         self.list_scale: Callable[[str], ListScale | str] = lambda _map_name: NO_LIST
@@ -180,8 +182,15 @@ class ReviewState:
         """Return the chosen models that a button runs."""
         return [self.bundles[self.chosen[mode]] for mode in MODES_OF[kind] if mode in self.chosen]
 
+    def block(self, why: str) -> None:
+        """Let no run start, and say why; nothing: they may again."""
+        self.blocked = why
+        self.blocked_changed.emit()
+
     def why_not(self, kind: Kind) -> str | None:
         """Return what is still missing for a run, or None when it can start."""
+        if self.blocked:
+            return self.blocked
         bundles = self.bundles_for(kind)
         if self.slide is None:
             return "Open a slide first."

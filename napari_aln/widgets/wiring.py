@@ -79,6 +79,7 @@ class Wiring:
         dock.moved.dismissed.connect(dock.keeping.let_go)
         dock.models.add_requested.connect(dock.ask_for_models)
         dock.models.demo_requested.connect(review.models.load_demo)
+        dock.models.train_requested.connect(dock.show_training)
         dock.models.remove_requested.connect(review.models.remove)
         dock.models.chosen_changed.connect(lambda: self.state.choose(dock.models.chosen()))
         dock.clinical.changed.connect(
@@ -121,6 +122,7 @@ class Wiring:
         state.answers_changed.connect(self._on_answers)
         state.live_changed.connect(self._on_live)
         state.shown_changed.connect(self._on_shown)
+        state.blocked_changed.connect(self._show_readiness)
         review.roi.changed.connect(self._on_roi_tools)
         review.roi.previewed.connect(self._show_regions)
         review.failed.connect(self._on_failed)

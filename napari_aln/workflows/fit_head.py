@@ -9,7 +9,6 @@ import torch
 
 from napari_aln.mil.fitting import Fitter, balanced_weights, fold_statistics, temper
 from napari_aln.mil.training import bag_logits
-from napari_aln.workflows.training_run import CHECKPOINT_NAME as CHECKPOINT_NAME
 from napari_aln.workflows.training_run import VALIDATION_BAGS, Learner, bags_of, draw_bags, run_epochs
 from napari_aln.workflows.training_run import EpochProgress as EpochProgress
 

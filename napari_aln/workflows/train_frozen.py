@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from napari_aln.errors import UsageError
 from napari_aln.settings import EngineSettings
 from napari_aln.store.training_features import TrainingStore
-from napari_aln.workflows.training_bundle import FOLDER_SUFFIX as FOLDER_SUFFIX
 from napari_aln.workflows.training_bundle import Order
 from napari_aln.workflows.training_bundle import Trained as Trained
 from napari_aln.workflows.training_patients import Encoding, stored_features, usable_patients

@@ -20,6 +20,7 @@ from napari_aln.workflows.clinical_statistics import clinical_fields
 from napari_aln.workflows.find_tumour import attention_on_tumour
 from napari_aln.workflows.measure_model import checked_on
 from napari_aln.workflows.measure_training import measured, scored_patients
+from napari_aln.workflows.training_curves import CHECKPOINT_NAME, training_folder
 from napari_aln.workflows.training_patients import (
     BINARY,
     INPUT_PX,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from napari_aln.workflows.training_patients import LeftOut, TrainingPatient
     from napari_aln.workflows.training_run import Fitted
 
-FOLDER_SUFFIX = ".training"
 SCORES_NAME = "scores.csv"
 
 
@@ -105,7 +105,7 @@ class Order:
     @property
     def folder(self) -> Path:
         """Return the folder beside the bundle: checkpoint, curves and scores."""
-        return self.out_bundle.with_name(self.out_bundle.name.removesuffix(SUFFIX) + FOLDER_SUFFIX)
+        return training_folder(self.out_bundle)
 
     def rows(self) -> dict[str, list[CohortRow]]:
         """Return the cohort's lines by patient.
@@ -220,8 +220,6 @@ class Order:
         StoreError
             Bundle or scores cannot be written.
         """
-        from napari_aln.workflows.training_run import CHECKPOINT_NAME
-
         about = self._training_cohort(of["train"], left_out)
         card = card.model_copy(update={"temperature": fitted.temperature, "training_cohort": about})
         with tempfile.TemporaryDirectory() as scratch:

@@ -20,6 +20,7 @@ from napari_aln.mil.fitting import best_temperature
 from napari_aln.records import Progress
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.checkpoint import load_checkpoint, save_checkpoint
+from napari_aln.workflows.training_curves import CHECKPOINT_NAME, METRICS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 VALIDATION_BAGS = 16
 """Bags of a validation patient, the same in every epoch."""
 
-METRICS_NAME = "metrics.csv"
-CHECKPOINT_NAME = "checkpoint.pt"
 _COLUMNS: dict[str, type] = {
     "epoch": int,
     "loss": float,

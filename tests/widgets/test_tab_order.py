@@ -30,6 +30,7 @@ def test_models_loaded_later_are_reached_between_their_neighbours(qtbot):
         "section_title",
         *sides * 3,
         "model_add",
+        "model_train",
         "",
     ]
     assert "model_choose" in reached

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import types
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -22,9 +23,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.path_line import PathLine
 from napari_aln.widgets.panels.wheel import guard_wheel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic.fields import FieldInfo
 
 AUTOMATIC = "automatic"
@@ -41,11 +45,15 @@ class SettingsForm(QWidget):
     settings
         Shown at first. Fields set in it count as chosen; all others are chosen once the user changes them, so
         that what a model's card says holds for the rest.
+    only
+        Names of the fields that are shown, in this order, as far as the model has them; left out: all.
     """
 
     changed = Signal()
 
-    def __init__(self, settings: BaseModel, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, settings: BaseModel, parent: QWidget | None = None, *, only: Sequence[str] | None = None
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("settings_form")
         self._settings = settings
@@ -57,8 +65,9 @@ class SettingsForm(QWidget):
         rows = QGridLayout()
         rows.setColumnStretch(0, 1)
         layout.addLayout(rows)
-        for name, field in type(settings).model_fields.items():
-            value = getattr(settings, name)
+        fields = type(settings).model_fields
+        for name in fields if only is None else [name for name in only if name in fields]:
+            field, value = fields[name], getattr(settings, name)
             if isinstance(value, BaseModel):
                 self._add_group(name, value, layout)
             else:
@@ -160,13 +169,16 @@ def make_editor(name: str, field: FieldInfo) -> Editor:
     """
     kind, optional = _kind(field)
     if get_origin(kind) is Literal:
-        return _choice(get_args(kind))
+        return _choice(get_args(kind), optional)
     if kind is bool:
         box = QCheckBox()
         return Editor(box, box.setChecked, box.isChecked, box.toggled)
     if kind is str:
         line = QLineEdit()
         return Editor(line, line.setText, line.text, line.textEdited)
+    if kind is Path:
+        place = PathLine(f"setting_{name}_path", f"Choose: {field.title or name}")
+        return Editor(place, place.set_path, place.path, place.changed)
     if kind in (int, float):
         return _number(kind, field, optional)
     raise TypeError(f"No control for the setting {name} of type {field.annotation}.")
@@ -180,11 +192,17 @@ def _kind(field: FieldInfo) -> tuple[Any, bool]:
     return field.annotation, False
 
 
-def _choice(options: tuple[str, ...]) -> Editor:
+def _choice(options: tuple[Any, ...], optional: bool) -> Editor:
+    """Return a box of words or numbers, and first of all, where it may be left out, of that."""
     combo = QComboBox()
-    combo.addItems([str(option) for option in options])
+    for option in (None, *options) if optional else options:
+        combo.addItem(AUTOMATIC if option is None else str(option), option)
     guard_wheel(combo)
-    return Editor(combo, combo.setCurrentText, combo.currentText, combo.currentTextChanged)
+
+    def show(value: Any) -> None:  # noqa: ANN401 - one of the options
+        combo.setCurrentIndex(0 if value is None else combo.findData(value))
+
+    return Editor(combo, show, combo.currentData, combo.currentTextChanged)
 
 
 def _number(kind: type, field: FieldInfo, optional: bool) -> Editor:

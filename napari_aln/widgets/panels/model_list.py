@@ -42,6 +42,7 @@ class ModelList(QWidget):
 
     add_requested = Signal()
     demo_requested = Signal()
+    train_requested = Signal()
     remove_requested = Signal(str)
     chosen_changed = Signal()
 
@@ -59,10 +60,15 @@ class ModelList(QWidget):
         self.demo_button.setAccessibleName("Load the demonstration models")
         self.demo_button.setToolTip("Load the two models that come with the program; no clinical meaning")
         self.demo_button.clicked.connect(self.demo_requested)
+        self.train_button = QPushButton("Train a model…")
+        self.train_button.setObjectName("model_train")
+        self.train_button.setToolTip("Train a model on a cohort, or watch a training (Shift+T)")
+        self.train_button.clicked.connect(self.train_requested)
         buttons = QHBoxLayout()
         buttons.addWidget(self.add_button, 1)
         buttons.addWidget(self.demo_button, 1)
         layout.addLayout(buttons)
+        layout.addWidget(self.train_button)
         self._groups: dict[Mode, QButtonGroup] = {}
         self.set_models({}, {})
 
@@ -89,7 +95,7 @@ class ModelList(QWidget):
         self._cards = shown
         kinds = (QRadioButton, QToolButton)
         controls = [part for part in shown.findChildren(QWidget) if isinstance(part, kinds)]
-        put_in_place(self, [*controls, self.add_button, self.demo_button])
+        put_in_place(self, [*controls, self.add_button, self.demo_button, self.train_button])
 
     def chosen(self) -> dict[Mode, str]:
         """Return the key of the chosen model of each mode that has any."""
@@ -177,13 +183,20 @@ def card_details(card: ModelCard) -> list[str]:
     lines += [
         f"N(+) from {t.value:.3f}: {t.operating_point}, chosen on {t.chosen_on}" for t in card.thresholds
     ]
+    lines += metric_lines(card)
+    lines.append(f"Licence: {card.licence or 'not stated'}")
+    lines.append(f"Weights: {card.weights_sha256[:SHORT_HASH]}")
+    return [line for line in lines if line]
+
+
+def metric_lines(card: ModelCard) -> list[str]:
+    """Return the card's measured figures with their intervals, a line each."""
+    lines = []
     for metric in card.metrics:
         has_interval = metric.low is not None and metric.high is not None
         interval = f" ({metric.low:.3f} to {metric.high:.3f})" if has_interval else ""
         lines.append(f"{metric.name} {metric.value:.3f}{interval}, {metric.cohort}, {metric.n} patients")
-    lines.append(f"Licence: {card.licence or 'not stated'}")
-    lines.append(f"Weights: {card.weights_sha256[:SHORT_HASH]}")
-    return [line for line in lines if line]
+    return lines
 
 
 def _sign_button(sign: str, name: str, accessible: str) -> QToolButton:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.widgets.panels.labels import TextLabel, show_if
 from napari_aln.widgets.panels.overview_map import OverviewMap
@@ -32,8 +32,7 @@ class Navigation(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.overview = OverviewMap()
-        buttons = QGridLayout()
-        buttons.setSpacing(4)
+        powers, tools, docks = rows = [QHBoxLayout() for _ in range(3)]
         self.power_buttons: list[QPushButton] = []
         for number, power in enumerate(POWERS, 1):
             button = QPushButton(f"{power}x")
@@ -41,55 +40,59 @@ class Navigation(QWidget):
             button.setMinimumWidth(20)
             button.setToolTip(f"As through a {power}x objective: {10 / power:g} µm on a pixel (Alt+{number})")
             button.clicked.connect(partial(self.magnify_requested.emit, float(power)))
-            buttons.addWidget(button, 0, number - 1)
+            powers.addWidget(button, 1)
             self.power_buttons.append(button)
         self.fit_button = QPushButton("Whole slide")
         self.fit_button.setObjectName("magnify_fit")
         self.fit_button.setToolTip("Show the whole slide (Alt+0)")
         self.fit_button.clicked.connect(self.fit_requested)
-        buttons.addWidget(self.fit_button, 1, 0, 1, 2)
         self.layers_button = QPushButton("Layers")
         self.layers_button.setObjectName("show_layers")
         self.layers_button.setCheckable(True)
         self.layers_button.setToolTip("Show or hide napari's layer list and tools (F2)")
         self.layers_button.toggled.connect(self.layers_toggled)
-        buttons.addWidget(self.layers_button, 1, 2, 1, 2)
-        self.help_button = QToolButton()
-        self.help_button.setText("? Keys")
+        self.help_button = QPushButton("? Keys")
         self.help_button.setObjectName("show_help")
         self.help_button.setAccessibleName("All keys")
         self.help_button.setToolTip("All keys (F1)")
-        self.help_button.setSizePolicy(self.layers_button.sizePolicy())
         self.help_button.clicked.connect(self.help_requested)
-        buttons.addWidget(self.help_button, 3, 2, 1, 2)
         self.measure_button = QPushButton("Measure")
         self.measure_button.setObjectName("measure")
         self.measure_button.setCheckable(True)
         self.measure_button.setToolTip("Drag a line on the slide to see its length; Esc ends it (Shift+M)")
         self.measure_button.toggled.connect(self.measure_toggled)
-        buttons.addWidget(self.measure_button, 3, 0, 1, 2)
+        for button in (self.fit_button, self.layers_button, self.measure_button):
+            tools.addWidget(button, len(button.text()))  # the longer text gets the wider button
         self.side_buttons: dict[str, QPushButton] = {}
-        for place, (name, (title, tip)) in enumerate(SIDE_DOCKS.items()):
+        for name, (title, tip) in SIDE_DOCKS.items():
             side_button = QPushButton(title)
             side_button.setObjectName(f"show_{name}")
             side_button.setCheckable(True)
             side_button.setToolTip(tip)
             side_button.toggled.connect(partial(self.side_dock_toggled.emit, name))
-            buttons.addWidget(side_button, 2, 2 * place, 1, 2)
+            docks.addWidget(side_button, len(title))
             self.side_buttons[name] = side_button
+        docks.addWidget(self.help_button, len(self.help_button.text()))
         self.zoom_text = QLabel()
         self.zoom_text.setObjectName("magnification")
-        buttons.addWidget(self.zoom_text, 4, 0, 1, 4)
         self.measured_text = TextLabel(bold=True)
         self.measured_text.setObjectName("measured")
-        buttons.addWidget(self.measured_text, 5, 0, 1, 3)
         self.measure_clear = QPushButton("Clear")
         self.measure_clear.setObjectName("measure_clear")
         self.measure_clear.setAccessibleName("Clear the measured line")
         self.measure_clear.setMinimumWidth(20)
         self.measure_clear.clicked.connect(self.measure_cleared)
-        buttons.addWidget(self.measure_clear, 5, 3)
-        buttons.setRowStretch(6, 1)
+        measured = QHBoxLayout()
+        measured.addWidget(self.measured_text, 1)
+        measured.addWidget(self.measure_clear)
+        buttons = QVBoxLayout()
+        buttons.setSpacing(4)
+        for line in rows:
+            line.setSpacing(4)
+            buttons.addLayout(line)
+        buttons.addWidget(self.zoom_text)
+        buttons.addLayout(measured)
+        buttons.addStretch(1)
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 4, 4, 0)
         row.setSpacing(8)
@@ -128,5 +131,7 @@ class Navigation(QWidget):
 
     def set_side_dock_shown(self, name: str, shown: bool) -> None:
         """Show whether a side dock is in view. Does not emit."""
-        with QSignalBlocker(self.side_buttons[name]):
-            self.side_buttons[name].setChecked(shown)
+        button = self.side_buttons.get(name)  # not all have one here
+        if button is not None:
+            with QSignalBlocker(button):
+                button.setChecked(shown)
