@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_aln.errors import AlnError, StoreError
 from napari_aln.geometry import Mpp
@@ -20,30 +20,29 @@ from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
 from napari_aln.widgets.hotspots import Hotspots
 from napari_aln.widgets.jobs import Job
-from napari_aln.widgets.layers import slide_layer
 from napari_aln.widgets.live import Live
 from napari_aln.widgets.models import Models
 from napari_aln.widgets.roi_editing import RoiEditing
 from napari_aln.widgets.scene import Scene
 from napari_aln.widgets.state import ReviewState
+from napari_aln.widgets.warming import Warming
 from napari_aln.workflows import review as steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from napari.components import ViewerModel
     from napari.layers import Layer
 
     from napari_aln.annotations.statement import Origin
-    from napari_aln.records import Clinical, Progress, SlideResult
+    from napari_aln.records import Clinical, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import Kind
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
     from napari_aln.workflows.roi_file import RoiFile
 
-WARM_UP_AFTER_MS = 1000  # the window stands by then
 REPORT = "If it happens again, please report it with the log."
 
 
@@ -99,8 +98,7 @@ class Review(QObject):
         self.peeking = self.new_job("peek", self.associated_ready.emit)
         self.running = self.new_job("run", self._on_result)
         self.saving = self.new_job("save", self.saved.emit)
-        self.warming = self.new_job("warm", lambda _: None)
-        QTimer.singleShot(WARM_UP_AFTER_MS, self._on_idle)
+        self._warming = Warming(self)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
         self._slide_path: Path | None = None  # asked for last, and so of what messages name
         self._regions_path: Path | None = None
@@ -351,9 +349,6 @@ class Review(QObject):
         else:
             self.failed.emit(f"Something went wrong: {type(error).__name__}: {error}.", REPORT)
 
-    def _on_idle(self) -> None:
-        self.warming.start(warm_up)
-
     def without_paths(self, text: str) -> str:
         """Name files without their folders, and slides and ROI not at all where names are hidden."""
         for path in self.models.asked_paths:
@@ -381,9 +376,3 @@ class Review(QObject):
             keep()
         except StoreError as error:
             self.told.emit("warning", f"This is not remembered. {error}")
-
-
-def warm_up() -> Generator[Progress, None, None]:
-    """Load, while nobody waits, what the first slide and the first run need."""
-    yield from steps.warm_up()
-    slide_layer.warm_up()

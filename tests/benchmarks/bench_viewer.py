@@ -23,7 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from large_slide import TILE_PX, write_slide
@@ -208,6 +210,23 @@ def _add_openslide(stage: _Stage, path: Path) -> None:
     stage.close = handle.close
 
 
+def _idle(stage: _Stage) -> None:
+    from napari_aln.widgets.layers.units import use_units
+    from napari_aln.widgets.warming import first_picture, load
+
+    use_units(_to_its_end(load(), stage))
+    _to_its_end(first_picture(), stage)
+
+
+def _to_its_end(work: Generator, stage: _Stage) -> Any:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+        stage.process()
+
+
 def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, list[float]]:
     """Show a slide in this process and return what was measured, in ms and MB."""
     import psutil
@@ -216,10 +235,7 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, list
     before_mb = psutil.Process().memory_info().rss / 1e6
     add = {"napari-wsi": _add_wsi, "openslide": _add_openslide}.get(contender, _add_ours)
     if contender == "ours, idle":
-        from napari_aln.widgets.review import warm_up
-
-        for _ in warm_up():
-            stage.process()
+        _idle(stage)
     beat = _Heartbeat()
     seen: dict[str, list[float]] = {"first": [], "again": [], "jump": [], "pan": [], "block": []}
     measured = kept = 0

@@ -1,0 +1,25 @@
+"""The units of napari's layers, built before the first slide comes.
+
+pint builds its registry when a unit is first asked for. That takes a third of a second, and where two threads
+ask at once, one of them gets a registry that knows no unit yet. So a thread builds one which nobody else
+knows, and the window's thread puts it in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pint
+from pint.registry import LazyRegistry
+
+
+def build_units() -> Any:  # noqa: ANN401 - a pint.UnitRegistry, whose type needs types of its own
+    """Return a registry as pint would build it; on any thread."""
+    return pint.UnitRegistry(on_redefinition="raise")
+
+
+def use_units(units: Any) -> None:  # noqa: ANN401 - see `build_units`
+    """Let napari use it, unless a unit was asked for before; on the window's thread."""
+    shared: Any = pint.application_registry
+    if isinstance(shared.get(), LazyRegistry):
+        shared.set(units)

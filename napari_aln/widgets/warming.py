@@ -1,0 +1,54 @@
+"""Loads, while nobody waits, what the first slide and the first run need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_aln.records import Progress
+from napari_aln.widgets.layers import slide_layer
+from napari_aln.widgets.layers.units import build_units, use_units
+from napari_aln.workflows import review as steps
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_aln.widgets.review import Review
+
+AFTER_MS = 1000  # the window stands by then
+
+
+class Warming(QObject):
+    """Starts by itself, once the window stands.
+
+    Parameters
+    ----------
+    review
+        Whose jobs it uses.
+    """
+
+    def __init__(self, review: Review) -> None:
+        super().__init__()
+        self.loading = review.new_job("warm", self._on_loaded)
+        self.picturing = review.new_job("first picture", lambda _: None)
+        QTimer.singleShot(AFTER_MS, self._on_idle)
+
+    def _on_idle(self) -> None:
+        self.loading.start(load)
+
+    def _on_loaded(self, units: Any) -> None:  # noqa: ANN401 - see `build_units`
+        use_units(units)
+        self.picturing.start(first_picture)
+
+
+def load() -> Generator[Progress, None, Any]:
+    """Load modules, and return the units of layers for `use_units`."""
+    yield from steps.warm_up()
+    return build_units()
+
+
+def first_picture() -> Generator[Progress, None, None]:
+    """Have napari build what it builds for its first picture, once the units are in use."""
+    yield Progress("build", 0, 1)
+    slide_layer.warm_up()
