@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
     from pathlib import Path
 
+    from napari_aln.records import Region
     from napari_aln.store.autosave import Autosave
     from napari_aln.widgets.review import Review
     from napari_aln.widgets.window_look import WindowLook
@@ -99,6 +100,7 @@ class Keeping(QObject):
         review.scene.map.look_changed.connect(self._on_look)
         review.scene.view_changed.connect(self._on_view)
         review.slide_asked.connect(self._on_slide_asked)
+        review.roi.previewed.connect(self._on_drawing)
         look.changed.connect(self._on_change)
         QTimer.singleShot(LOOK_AFTER_MS, self.look_for_unfinished)
 
@@ -207,6 +209,9 @@ class Keeping(QObject):
         if not self._pause.isActive() or self._pause.remainingTime() > PAUSE_MS:
             self._pause.start(PAUSE_MS)
 
+    def _on_drawing(self, _regions: tuple[Region, ...]) -> None:
+        self._on_change()
+
     def _on_look(self, _visible: bool, _opacity: float) -> None:
         self._on_change()
 
@@ -225,7 +230,7 @@ class Keeping(QObject):
         if state.slide is None:
             return False
         own = state.slide.info.quick_hash
-        done = state.regions or state.answers or state.clinical != Clinical()
+        done = self._review.roi.so_far or state.answers or state.clinical != Clinical()
         if done or (state.seen is not None and state.seen.edited):
             self._worth_keeping = own
         return self._worth_keeping == own

@@ -38,7 +38,7 @@ def record_of(review: Review, window: Mapping[str, JsonValue]) -> ReviewRecord:
     return ReviewRecord(
         slide=state.slide.info,
         seen=state.seen,
-        regions=state.regions,
+        regions=review.roi.so_far,
         clinical=state.clinical,
         settings=state.settings,
         bundles=tuple(state.bundles.values()),

@@ -50,6 +50,7 @@ class RoiEditing(QObject):
         self._history: History[tuple[Region, ...]] = History(())
         self._brush = BrushLayer(viewer, BRUSH_RANK)
         self._patches = RoiPatches(state)
+        self._so_far: tuple[Region, ...] | None = None  # while something is being drawn
         self.outlines = PatchOutlines(viewer, PATCHES_RANK)
         self.tool = NO_TOOL
         self.change = "add"
@@ -68,6 +69,11 @@ class RoiEditing(QObject):
         state.slide_changed.connect(self._on_slide)
         scene.view_changed.connect(self._on_view)
         scene.slide_leaving.connect(self._on_slide_leaving)
+
+    @property
+    def so_far(self) -> tuple[Region, ...]:
+        """The regions as they would be if what is being drawn ended here."""
+        return self._state.regions if self._so_far is None else self._so_far
 
     @property
     def can_undo(self) -> bool:
@@ -146,6 +152,7 @@ class RoiEditing(QObject):
         self._show(regions)
 
     def _show(self, regions: tuple[Region, ...]) -> None:
+        self._so_far = None
         self._state.set_regions(regions)
         self._scene.show_regions()
         self.changed.emit()
@@ -154,7 +161,7 @@ class RoiEditing(QObject):
         self._scene.show_regions()
         if self.tool in MODES:
             self._scene.regions.use(MODES[self.tool], self._scene.frame)
-        self.previewed.emit(self._state.regions)
+        self._preview(None)
 
     def _on_view(self) -> None:
         self.outlines.set_zoom(self._viewer.scene.camera.zoom)
@@ -168,15 +175,21 @@ class RoiEditing(QObject):
             self._scene.regions.use(MODES[self.tool], self._scene.frame)
 
     def _on_drawn(self, regions: tuple[Region, ...]) -> None:
+        self._so_far = None
         self._history.add(regions)
         self._state.set_regions(regions)
         self.changed.emit()
 
-    def _on_outlining(self, area: BaseGeometry) -> None:
-        self.previewed.emit(CHANGES[self.change](self._state.regions, area))
+    def _on_outlining(self, area: BaseGeometry | None) -> None:
+        self._preview(None if area is None else CHANGES[self.change](self._state.regions, area))
+
+    def _preview(self, regions: tuple[Region, ...] | None) -> None:
+        self._so_far = regions
+        self.previewed.emit(self.so_far)
 
     def _on_layer_removed(self) -> None:
         self.tool = NO_TOOL
+        self._so_far = None
         self.changed.emit()
 
     def _on_slide_leaving(self) -> None:
@@ -185,6 +198,7 @@ class RoiEditing(QObject):
 
     def _on_slide(self) -> None:
         self.tool = NO_TOOL
+        self._so_far = None
         self._history.reset(self._state.regions)
         if self._state.regions:  # the same slide was opened again
             self._scene.show_regions()

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
 import shapely
+from kept_review import assert_same_numbers, numbers_of, picture_of
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialogButtonBox, QLineEdit
-from window_hands import Hands
+from qtpy.QtWidgets import QLineEdit
 
 from napari_aln.store.autosave import autosave_folder, recoverable
 
@@ -23,42 +23,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 LASSO = [(900, 700), (1900, 700), (1900, 1300), (900, 1300)]
-
-
-def scores_of(hands):
-    return {
-        run: (answer.record, {name: getattr(answer.scores, name) for name in FIELDS})
-        for run, answer in hands.state.answers.items()
-    }
-
-
-FIELDS = ("attention_slide", "attention_bag", "contribution", "probability", "entropy")
-
-
-def same_numbers(one, other):
-    assert one.keys() == other.keys()
-    for run, (record, values) in one.items():
-        assert record == other[run][0]
-        for name, numbers in values.items():
-            np.testing.assert_array_equal(numbers, other[run][1][name])
-
-
-def picture(hands):
-    """Return everything else that must come back."""
-    state, scene = hands.state, hands.review.scene
-    return {
-        "mpp": state.slide.info.mpp,
-        "regions": [(shapely.to_wkb(r.geometry), r.name, r.classification) for r in state.regions],
-        "clinical": state.clinical,
-        "settings": state.settings,
-        "chosen": [state.bundles[key].sha256 for key in state.chosen.values()],
-        "map": (state.shown, state.scaling, state.threshold, state.colour_map, state.difference),
-        "look": (scene.map.visible, scene.map.opacity),
-        "camera": scene.camera(),
-        "live": {run: state.record_of(run).probabilities for run in state.answers},
-        "stale": {run: state.why_stale(run) for run in state.answers},
-        "window": hands.dock.window_look.now(),
-    }
 
 
 @pytest.fixture
@@ -72,20 +36,6 @@ def place(tmp_path, tissue_slide, ws_bundle, roi_bundle):
     ):
         shutil.copy(source, folder / name)
     return folder
-
-
-@pytest.fixture
-def again(make_dock, qtbot):
-    """Return an opener of windows: each closes the one before."""
-    opened = []
-
-    def next_window():
-        if opened:
-            opened.pop().close_window()
-        opened.append(Hands(make_dock(), qtbot))
-        return opened[0]
-
-    return next_window
 
 
 def reviewed(hands, place):
@@ -107,24 +57,24 @@ def reviewed(hands, place):
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
 
 
-def test_a_saved_session_brings_everything_back(again, place):
-    hands = again()
+def test_a_saved_session_brings_everything_back(windows, place):
+    hands = windows()
     assert not hands.dock.slide_card.save_session_button.isEnabled()
     reviewed(hands, place)
-    numbers, before = scores_of(hands), picture(hands)
+    numbers, before = numbers_of(hands), picture_of(hands)
     hands.click(hands.dock.slide_card.save_session_button)
     file = place / "s.alnsession"
-    hands.answer_file_dialog(place / "s", QDialogButtonBox.StandardButton.Save)
+    hands.answer_file_dialog(place / "s")
     hands.until(lambda: "Saved s.alnsession." in hands.banner())
     assert file.exists()
 
-    hands = again()  # the first was closed: nothing is left to recover
+    hands = windows()  # the first was closed: nothing is left to recover
     assert recoverable(autosave_folder()) == ()
     assert not hands.dock.recovery.isVisible()
     hands.drop(file)
     hands.until(lambda: "as it was saved" in hands.banner())
-    same_numbers(scores_of(hands), numbers)
-    after = picture(hands)
+    assert_same_numbers(numbers_of(hands), numbers)
+    after = picture_of(hands)
     assert after == before
     assert after["window"]["split"]
     assert hands.errors() == []
@@ -136,7 +86,7 @@ def test_a_saved_session_brings_everything_back(again, place):
     hands.until(
         lambda: all(hands.state.record_of(run).clinical["age_years"] == 44 for run in hands.state.answers)
     )
-    same_numbers(scores_of(hands), numbers)  # what is stored stays
+    assert_same_numbers(numbers_of(hands), numbers)  # what is stored stays
 
     # The slide is renamed and one model is gone: both are said, the rest is there.
     (place / "Doe 1950.tif").rename(place / "moved.tif")
@@ -152,8 +102,8 @@ def test_a_saved_session_brings_everything_back(again, place):
     hands.until(lambda: "not restored whole" in hands.banner())
     assert "is no longer where it was" in hands.banner()
     assert list(hands.state.answers) == ["dlcnbc"]
-    assert picture(hands)["regions"] == before["regions"]
-    assert picture(hands)["camera"] == before["camera"]
+    assert picture_of(hands)["regions"] == before["regions"]
+    assert picture_of(hands)["camera"] == before["camera"]
 
     damaged = place / "damaged.alnsession"
     damaged.write_bytes(file.read_bytes()[:1000])
@@ -166,38 +116,48 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from qtpy.QtCore import QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLineEdit
+sys.path.insert(0, sys.argv[3])
+from window_hands import Hands
 from napari_aln.widgets.window import dock_of, open_window, run
 
-slide, annotations = Path(sys.argv[1]), Path(sys.argv[2])
-viewer = open_window([slide, annotations])
-dock = dock_of(viewer)
-state, keeping = dock.review.state, dock.keeping
-changed = []
+class OwnHands(Hands):
+    def until(self, condition):
+        while not condition():
+            QApplication.processEvents()
 
-def look():
-    if state.seen is not None and state.regions and not changed:
-        dock.clinical._age.line.setText("61")
-        changed.append(True)
-        QTimer.singleShot(5000, die)
+viewer = open_window([Path(sys.argv[1]), Path(sys.argv[2])])
+hands = OwnHands(dock_of(viewer), QTest)
+
+def work():
+    hands.until(lambda: hands.state.seen is not None and hands.state.regions)
+    hands.write(hands.part(QLineEdit, "clinical_age"), "61")
+    hands.draw([(2200, 1600), (2600, 1600), (2600, 2000), (2200, 2000)])
+    hands.click(hands.dock.roi.tools["polygon"])
+    for corner in ((200, 1600), (600, 1600), (600, 2000)):  # never ended
+        QTest.mouseMove(hands.canvas, hands.on_canvas(*corner))
+        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
+        QApplication.processEvents()
+    QTimer.singleShot(5000, die)
 
 def die():
-    dock.clinical._age.line.setText("62")  # lost: younger than the last write
+    hands.write(hands.part(QLineEdit, "clinical_age"), "62")  # lost: younger than the last write
     os.kill(os.getpid(), signal.SIGKILL)
 
-timer = QTimer()
-timer.timeout.connect(look)
-timer.start(50)
+QTimer.singleShot(0, work)
 run()
 """
 
 
 def kill_one(slide, annotations):
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(slide), str(annotations)]
+    arguments = [str(slide), str(annotations), str(Path(__file__).parent)]
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments]
     ended = subprocess.run(command, capture_output=True, timeout=300, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
-def test_a_killed_window_is_offered_again(again, place, roi_file):
+def test_a_killed_window_is_offered_again_with_what_was_just_drawn(windows, place, roi_file):
     kill_one(place / "Doe 1950.tif", roi_file)
     (left,) = recoverable(autosave_folder())
     assert "Doe" not in left.name
@@ -207,19 +167,26 @@ def test_a_killed_window_is_offered_again(again, place, roi_file):
     second.write_text(json.dumps(raw))
     os.utime(second, (1e9, 1e9))
 
-    hands = again()
+    hands = windows()
     bar = hands.dock.recovery
     hands.until(bar.isVisible)
     assert "The review of Doe 1950.tif from 20" in bar.text.shown_text()
     hands.click(bar.button("restore"))
     hands.until(lambda: "as it was saved" in hands.banner())
     assert hands.state.clinical.age_years == 61
-    assert len(hands.state.regions) == 1
+    whole, half = (
+        shapely.box(2200, 1600, 2600, 2000),
+        shapely.Polygon([(200, 1600), (600, 1600), (600, 2000)]),
+    )
+    for drawn in (shapely.box(700, 500, 2100, 1500), whole, half):  # the last had no end yet
+        (found,) = (r.geometry for r in hands.state.regions if r.geometry.intersects(drawn))
+        assert found.intersection(drawn).area > 0.9 * found.union(drawn).area
+    assert len(hands.state.regions) == 3
     assert hands.is_open(place / "Doe 1950.tif")
     hands.until(lambda: not left.exists() and not hands.dock.keeping.writing.is_running)
     assert recoverable(autosave_folder()) == (second,)  # the restored one is this window's own now
 
-    hands = again()  # closed as it should be: only the other one is left
+    hands = windows()  # closed as it should be: only the other one is left
     bar = hands.dock.recovery
     hands.until(bar.isVisible)
     shown = bar.text.shown_text()

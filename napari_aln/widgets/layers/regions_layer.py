@@ -57,7 +57,7 @@ class RegionsLayer(HeldLayer):
         Its place among our layers.
     """
 
-    outlining = Signal(object)  # the area of an unfinished shape in level-0 pixels
+    outlining = Signal(object)  # the area of an unfinished shape in level-0 pixels; None: it was given up
     outlined = Signal(object)  # the area of a new shape in level-0 pixels; the shape itself goes
     moving = Signal(tuple)  # the regions while the user drags a vertex or a shape
     drawn = Signal(tuple)  # the regions, after the user changed them
@@ -101,6 +101,7 @@ class RegionsLayer(HeldLayer):
     def rest(self) -> None:
         """Take the tool out of the user's hand."""
         if self._layer is not None:
+            self._layer.selected_data = set()  # or Delete would remove what no tool shows as chosen
             self._layer.mode = "pan_zoom"
 
     @property
@@ -165,7 +166,10 @@ class RegionsLayer(HeldLayer):
 
     def _on_data(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
         action = str(getattr(event, "action", "changed"))
-        if self._quiet or action not in FINISHED or self._layer is None or self._vanished():
+        if self._quiet or action not in FINISHED or self._layer is None:
+            return
+        if self._vanished():
+            self.outlining.emit(None)
             return
         before, self._n_shown = self._n_shown, self._layer.nshapes
         if action == "added":
