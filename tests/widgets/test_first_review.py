@@ -8,8 +8,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLabel, QLineEdit
+from qtpy.QtWidgets import QLabel
 from shapely import Polygon
 from tests_shared import collect
 from typer.testing import CliRunner
@@ -141,14 +140,7 @@ def test_a_folder_of_dicom_files_is_dropped_as_one_slide(hands):
 def test_files_are_picked_in_a_dialog(hands, tissue_slide, ws_bundle, roi_file):
     def pick(button, path):
         hands.click(button)
-        hands.until(lambda: any(d.isVisible() for d in hands.dock.findChildren(QFileDialog)))
-        dialog = next(d for d in hands.dock.findChildren(QFileDialog) if d.isVisible())
-        line = dialog.findChild(QLineEdit, "fileNameEdit")
-        QApplication.clipboard().setText(str(path))
-        hands.qtbot.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
-        accept = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Open)
-        hands.qtbot.mouseClick(accept, hands.left)
-        assert not dialog.isVisible()
+        hands.answer_file_dialog(path)
 
     pick(hands.dock.slide_card.open_button, tissue_slide)
     hands.until(lambda: hands.is_open(tissue_slide))

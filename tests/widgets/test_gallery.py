@@ -5,20 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from gallery_hands import GalleryHands
 from napari.layers import Labels, Shapes
 from PIL import Image
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import (
-    QApplication,
-    QComboBox,
-    QDialogButtonBox,
-    QDockWidget,
-    QFileDialog,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-)
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton
 
 from napari_aln import open_slide
 from napari_aln.geometry import Rect
@@ -29,74 +21,6 @@ from napari_aln.workflows import review as steps
 from napari_aln.workflows.maps import from_the_bottom, from_the_top
 
 SHIFT, CTRL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
-
-
-class Tiles:
-    """A person at the gallery."""
-
-    def __init__(self, hands):
-        self.hands, self.qtbot = hands, hands.qtbot
-        dock = hands.viewer.window._qt_window.findChild(QDockWidget, "aln_gallery")
-        self.gallery = dock.widget()
-        self.panel = self.gallery.panel
-
-    def full(self) -> bool:
-        """Whether the pictures of all patches of the shown map are there."""
-        rects = [patch.l0_rect for end in self.panel.strips for patch in self.patches(end)]
-        return bool(rects) and all(map(self.panel.has_picture, rects)) and not self.gallery.reading.is_running
-
-    def patches(self, end):
-        strip = self.panel.strips[end]
-        return [strip.patch_of(item) for item in strip.tiles()]
-
-    def texts(self, end):
-        return [item.text() for item in self.panel.strips[end].tiles()]
-
-    def click(self, end, row, modifier=Qt.KeyboardModifier.NoModifier):
-        strip = self.panel.strips[end]
-        strip.scrollToItem(strip.item(row))
-        QApplication.processEvents()
-        place = strip.visualItemRect(strip.item(row)).center()
-        self.qtbot.mouseClick(strip.viewport(), self.hands.left, modifier, place)
-
-    def chosen(self):
-        return [
-            (end, strip.patch_of(item).rank)
-            for end, strip in self.panel.strips.items()
-            for item in strip.tiles()
-            if item.isSelected()
-        ]
-
-    def export_to(self, folder):
-        self.qtbot.mouseClick(self.panel.export_button, self.hands.left)
-        dialogs = self.gallery.findChildren(QFileDialog)
-        self.hands.until(lambda: any(d.isVisible() for d in dialogs))
-        dialog = next(d for d in dialogs if d.isVisible())
-        line = dialog.findChild(QLineEdit, "fileNameEdit")
-        QApplication.clipboard().setText(str(folder))
-        self.qtbot.keyClick(line, Qt.Key.Key_A, CTRL)
-        self.qtbot.keyClick(line, Qt.Key.Key_V, CTRL)
-        accept = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Open)
-        self.qtbot.mouseClick(accept, self.hands.left)
-
-
-def assert_looks_at(hands, rect):
-    """The patch lies in the middle of the view, framed where it is."""
-    scene, camera = hands.review.scene, hands.viewer.scene.camera
-    assert scene.framed == rect
-    middle = scene.frame.l0_xy(camera.center[-2:])
-    np.testing.assert_allclose(middle, (rect.x + rect.width / 2, rect.y + rect.height / 2), atol=1e-6)
-    layer = hands.viewer.layers["patch"]
-    assert layer.visible
-    assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
-    vertices_um, _, colours = layer.data
-    corners_um = scene.frame.world_yx([rect[:2], (rect.x + rect.width, rect.y + rect.height)])
-    line_um = 3 / camera.zoom  # as wide on the screen at every magnification
-    for vertices, n_lines in ((vertices_um[colours == 0], 1), (vertices_um, 2)):
-        reach = np.stack([vertices.min(axis=0), vertices.max(axis=0)])
-        by = n_lines * line_um * np.array([[-1], [1]])  # outside the patch's own pixels
-        np.testing.assert_allclose(reach - corners_um, np.broadcast_to(by, (2, 2)), rtol=0.06, atol=0.1)
-    assert hands.on_canvas(rect.x, rect.y).y() > 0
 
 
 @pytest.fixture
@@ -111,6 +35,17 @@ def answered(hands, tissue_slide, ws_bundle, roi_bundle, roi_file):
     return hands
 
 
+def assert_steps_with(layer, hands, order):
+    """The keys go on and back with another's layer in use, whose tools have keys too."""
+    hands.viewer.add_layer(layer)
+    hands.viewer.layers.selection.active = layer
+    here = order.index(hands.review.scene.framed)
+    for key, by in ((Qt.Key.Key_N, 1), (Qt.Key.Key_P, 0)):
+        hands.key(key, SHIFT)
+        assert hands.review.scene.framed == order[(here + by) % len(order)]
+        assert hands.viewer.layers.selection.active is layer
+
+
 def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monkeypatch, tmp_path):
     hands, state = answered, answered.state
     read = []
@@ -123,7 +58,7 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     monkeypatch.setattr(steps, "read_patches", counted)
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_G, SHIFT)
     hands.until(hands.dock.navigation.side_buttons["gallery"].isChecked)
-    tiles = Tiles(hands)
+    tiles = GalleryHands(hands)
     hands.until(tiles.full)
 
     # What is shown: both ends of the shown map, with the slide's own pixels.
@@ -158,13 +93,13 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     # A click flies there; Ctrl and Shift choose several and move nothing; arrow keys go on.
     tiles.click("highest", 1)
     second = tiles.patches("highest")[1].l0_rect
-    assert_looks_at(hands, second)
+    tiles.assert_looks_at(second)
     room = min(hands.viewer.canvas.size)
     assert 0.3 < 128 * hands.viewer.scene.camera.zoom / room < 0.7  # 256 px at 0.5 µm/px
     assert tiles.chosen() == [("highest", 2)]
     hands.qtbot.keyClick(tiles.panel.strips["highest"], Qt.Key.Key_Right)
     third = tiles.patches("highest")[2].l0_rect
-    assert_looks_at(hands, third)
+    tiles.assert_looks_at(third)
     assert tiles.chosen() == [("highest", 3)]
     tiles.click("highest", 0, CTRL)
     tiles.click("lowest", 0, CTRL)
@@ -173,7 +108,7 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     assert hands.review.scene.framed == third
     assert tiles.panel.export_button.text() == "Export 5 selected…"
     tiles.click("lowest", 3)
-    assert_looks_at(hands, tiles.patches("lowest")[3].l0_rect)
+    tiles.assert_looks_at(tiles.patches("lowest")[3].l0_rect)
     assert tiles.chosen() == [("lowest", 4)]
 
     # Hotspots, from the gallery too; at a magnification at which the patch can be made out it stays.
@@ -181,13 +116,13 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     tiles.click("highest", 0)
     hands.qtbot.keyClick(tiles.panel.strips["highest"], Qt.Key.Key_N, SHIFT)
     here = order.index(tiles.patches("highest")[0].l0_rect) + 1
-    assert_looks_at(hands, order[here])
+    tiles.assert_looks_at(order[here])
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
     zoom = hands.viewer.scene.camera.zoom
     for key, by in [(Qt.Key.Key_N, 1)] * 13 + [(Qt.Key.Key_P, -1)] * 3:
         here = (here + by) % 12
         hands.qtbot.keyClick(hands.canvas, key, SHIFT)
-        assert_looks_at(hands, order[here])
+        tiles.assert_looks_at(order[here])
         shown = f"Hotspot {here + 1} of 12"
         assert shown in hands.part(QLabel, "magnification").text()
         assert tiles.panel.note.text() == shown
@@ -195,12 +130,7 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_0, Qt.KeyboardModifier.AltModifier)
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_N, SHIFT)
     for layer in (Shapes(name="another's", ndim=2, units="µm"), Labels(np.zeros((9, 9), int), units="µm")):
-        hands.viewer.add_layer(layer)
-        hands.viewer.layers.selection.active = layer
-        here = (order.index(hands.review.scene.framed) + 1) % 12
-        hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_N, SHIFT)
-        assert hands.review.scene.framed == order[here]
-        assert hands.viewer.layers.selection.active is layer
+        assert_steps_with(layer, hands, order)
 
     # The second canvas frames the patch too, and knows the keys.
     hands.viewer.layers.selection.active = hands.viewer.layers["slide"]
@@ -210,7 +140,7 @@ def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monk
     assert model.layers["patch"].visible
     here = (order.index(hands.review.scene.framed) - 1) % 12
     hands.qtbot.keyClick(second_canvas, Qt.Key.Key_P, SHIFT)
-    assert_looks_at(hands, order[here])
+    tiles.assert_looks_at(order[here])
     for view in (hands.viewer, model):
         np.testing.assert_array_equal(view.layers["patch"].data[0], hands.viewer.layers["patch"].data[0])
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_S, SHIFT)

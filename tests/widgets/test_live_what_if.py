@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import shapely
 from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QLineEdit
 from shapely import box
 from tests_shared import drain, draw_tissue, write_slide
 
@@ -169,19 +168,9 @@ def test_why_patches_could_not_be_read_is_said_until_something_changes(answered,
 def test_a_point_is_dragged_and_each_place_of_it_is_answered(answered):
     hands = answered
     hands.click(hands.dock.roi.tools["vertices"])
-    start, end = hands.on_canvas(1536, 1280), hands.on_canvas(1000, 800)
-    QTest.mouseMove(hands.canvas, start)
-    QApplication.processEvents()
-    QTest.mousePress(hands.canvas, hands.left, pos=start)
-    told = []
-    for share in np.linspace(0.25, 1, 4):
-        QTest.mouseMove(hands.canvas, start + (end - start) * share)
-        QApplication.processEvents()
-        told.append(now(hands))
+    told = [now(hands) for _ in hands.dragging((1536, 1280), (1000, 800))]
     assert all(text.startswith("Now ") for text in told)
     assert len(set(told)) > 1
-    QTest.mouseRelease(hands.canvas, hands.left, pos=end)
-    QApplication.processEvents()
     assert_as_a_new_run(hands, "roi")
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert hands.state.regions[0].geometry.equals(SMALL)

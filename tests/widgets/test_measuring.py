@@ -33,20 +33,9 @@ class Ruler:
     def __init__(self, hands):
         self.hands, self.panel = hands, hands.dock.navigation
 
-    def drag(self, start, end, *, release=True):
-        canvas, (first, last) = self.hands.canvas, (self.hands.on_canvas(*place) for place in (start, end))
-        QTest.mouseMove(canvas, first)
-        QTest.mousePress(canvas, self.hands.left, pos=first)
-        for share in (0.3, 0.6, 1):
-            QTest.mouseMove(canvas, first + (last - first) * share)
-            QApplication.processEvents()
-        if release:
-            QTest.mouseRelease(canvas, self.hands.left, pos=last)
-            QApplication.processEvents()
-
-    def key(self, key, modifiers=Qt.KeyboardModifier.NoModifier):
-        self.hands.qtbot.keyClick(self.hands.canvas, key, modifiers)
-        QApplication.processEvents()
+    def drag(self, start, end):
+        """Measure; return the lengths that were told on the way."""
+        return [self.um for _ in self.hands.dragging(start, end)]
 
     @property
     def told(self) -> str:
@@ -82,9 +71,8 @@ def test_a_line_is_measured_over_any_layer_and_drawing_goes_on_afterwards(hands,
     assert len(half_drawn) >= 3
     center, zoom = tuple(camera.center), camera.zoom
     hands.click(hands.part(QPushButton, "measure"))
-    ruler.drag((800, 600), (1100, 1000), release=False)
-    assert ruler.um == pytest.approx(500 * MPP, abs=2 * px_um)  # 3, 4, 5
-    QTest.mouseRelease(hands.canvas, hands.left, pos=hands.on_canvas(1100, 1000))
+    on_the_way = ruler.drag((800, 600), (1100, 1000))
+    assert on_the_way == pytest.approx([share * 500 * MPP for share in (0.25, 0.5, 0.75, 1)], abs=3 * px_um)
     assert ruler.um == pytest.approx(500 * MPP, abs=2 * px_um)
     assert (tuple(camera.center), camera.zoom) == (center, zoom)  # the slide stayed where it was
     ruler.drag((200, 200), (2400, 200))
@@ -93,11 +81,11 @@ def test_a_line_is_measured_over_any_layer_and_drawing_goes_on_afterwards(hands,
     assert [layer.name for layer in hands.viewer.layers].count("measured line") == 1  # the last alone
     assert hands.state.regions == ()
     # Esc ends measuring, not the polygon; then the polygon goes on and ends.
-    ruler.key(Qt.Key.Key_Escape)
+    hands.key(Qt.Key.Key_Escape)
     assert not hands.part(QPushButton, "measure").isChecked()
     assert hands.state.regions == ()
     assert hands.viewer.layers["tumour ROI"].data[0] == pytest.approx(half_drawn)
-    ruler.key(Qt.Key.Key_Escape)
+    hands.key(Qt.Key.Key_Escape)
     hands.until(lambda: len(hands.state.regions) == 1)
     assert ruler.told == ruler.on_slide != ""
     hands.click(hands.part(QPushButton, "measure_clear"))
@@ -107,7 +95,7 @@ def test_a_line_is_measured_over_any_layer_and_drawing_goes_on_afterwards(hands,
     hands.click(hands.dock.roi.tools["polygon"])
     hands.click(hands.dock.map.mask_box)
     hands.viewer.layers.selection.active = hands.viewer.layers["tissue mask"]
-    ruler.key(Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
+    hands.key(Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
     assert hands.part(QPushButton, "measure").isChecked()
     ruler.drag((1000, 800), (1000, 1000))
     assert ruler.um == pytest.approx(200 * MPP, abs=2 * px_um)
@@ -123,6 +111,6 @@ def test_a_line_is_measured_over_any_layer_and_drawing_goes_on_afterwards(hands,
     assert (ruler.told, ruler.on_slide) == ("", "")
     assert not hands.part(QPushButton, "measure").isChecked()
     hands.click(hands.part(QPushButton, "measure"))
-    ruler.drag((1000, 800), (1000, 1000))
+    hands.drag((1000, 800), (1000, 1000))
     assert ruler.told == ruler.on_slide == "No length: µm/px is missing, set it under Slide"
     assert hands.errors() == []

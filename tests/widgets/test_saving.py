@@ -3,8 +3,6 @@
 import sys
 
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLineEdit
 
 from napari_aln.store.result import RESULT_JSON, read_document
 
@@ -13,17 +11,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def pick_folder(hands, folder):
+def save_into(hands, folder):
     hands.click(hands.dock.results.save_button)
-    hands.until(lambda: any(d.isVisible() for d in hands.dock.findChildren(QFileDialog)))
-    dialog = next(d for d in hands.dock.findChildren(QFileDialog) if d.isVisible())
-    line = dialog.findChild(QLineEdit, "fileNameEdit")
-    QApplication.clipboard().setText(str(folder))
-    hands.qtbot.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
-    hands.qtbot.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
-    accept = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Open)
-    hands.qtbot.mouseClick(accept, hands.left)
-    assert not dialog.isVisible()
+    hands.answer_file_dialog(folder)
 
 
 def test_both_runs_are_saved_as_one_result(hands, tissue_slide, ws_bundle, roi_bundle, roi_file, tmp_path):
@@ -37,7 +27,7 @@ def test_both_runs_are_saved_as_one_result(hands, tissue_slide, ws_bundle, roi_b
     hands.run("roi")
     out = tmp_path / "out"
     out.mkdir()
-    pick_folder(hands, out)
+    save_into(hands, out)
     hands.until(lambda: "report.html" in hands.dock.results.saved_note.shown_text())
     (place,) = out.iterdir()
     assert place.name.startswith("slide-")
@@ -50,7 +40,7 @@ def test_both_runs_are_saved_as_one_result(hands, tissue_slide, ws_bundle, roi_b
     place.rename(out / "moved")
     place.mkdir()
     (place / "another's.txt").write_text("kept")
-    pick_folder(hands, out)
+    save_into(hands, out)
     hands.until(lambda: hands.errors() != [])  # a folder of somebody else's is not overwritten
     assert (place / "another's.txt").read_text() == "kept"
     assert (out / "moved" / RESULT_JSON).read_bytes() == before

@@ -6,25 +6,14 @@ import sqlite3
 import sys
 
 import pytest
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import (
-    QApplication,
-    QCheckBox,
-    QDialogButtonBox,
-    QFileDialog,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QRadioButton,
-    QTableView,
-)
+from list_hands import ListHands
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QLineEdit, QPushButton, QRadioButton
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import NewSlide
 from napari_aln.widgets.panels.labels import WarningNote
-from napari_aln.widgets.panels.new_list_dialog import NewListDialog
 from napari_aln.workflows.demo import SLIDE, sample_path
 
 pytestmark = pytest.mark.skipif(
@@ -35,76 +24,6 @@ COHORT = """patient_id,slide,label,age_years,tumor_size_cm,er,pr,her2
 007,{first},N(+),58,2.1,+,+,-
 008,{second},N0,44,1.2,-,-,+
 """
-
-
-class ListHands:
-    """Hands at the work list's dock."""
-
-    def __init__(self, hands):
-        self.hands, self.qtbot = hands, hands.qtbot
-        self.qtbot.keyClick(hands.canvas, Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)
-        self.dock = hands.dock.side_docks.held("work_list")
-        hands.until(self.dock.isVisible)
-        self.table = self.part(QTableView, "list_table", shown=False)
-
-    def part(self, kind, name, *, shown=True):
-        found = [w for w in self.dock.findChildren(kind, name) if w.isVisible() or not shown]
-        assert len(found) == 1, f"{len(found)} parts named {name} are to be seen"
-        return found[0]
-
-    def press(self, name, kind=QPushButton):
-        self.hands.click(self.part(kind, name))
-
-    def answer_files(self, path):
-        """Paste a path into the file dialog and confirm."""
-        self.hands.until(lambda: any(d.isVisible() for d in self.dock.findChildren(QFileDialog)))
-        dialog = next(d for d in self.dock.findChildren(QFileDialog) if d.isVisible())
-        line = dialog.findChild(QLineEdit, "fileNameEdit")
-        QApplication.clipboard().setText(str(path))
-        self.qtbot.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
-        self.qtbot.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
-        roles = QDialogButtonBox.StandardButton
-        saving = dialog.acceptMode() == QFileDialog.AcceptMode.AcceptSave
-        button = dialog.findChild(QDialogButtonBox).button(roles.Save if saving else roles.Open)
-        self.qtbot.mouseClick(button, self.hands.left)
-        assert not dialog.isVisible()
-
-    def make(self, path, *, blinded):
-        self.press("list_new")
-        dialog = next(d for d in self.dock.findChildren(NewListDialog) if d.isVisible())
-        if blinded:
-            box = dialog.findChild(QCheckBox)
-            self.qtbot.mouseClick(box, self.hands.left, pos=QPoint(12, box.height() // 2))
-        self.qtbot.mouseClick(dialog.ok_button, self.hands.left)
-        self.answer_files(path)
-
-    def rows(self):
-        model = self.table.model()
-        return [
-            [model.index(row, column).data() for column in range(model.columnCount())]
-            for row in range(model.rowCount())
-        ]
-
-    def open_row(self, row, path):
-        index = self.table.model().index(row, 1)
-        spot = self.table.visualRect(index).center()
-        QTest.mouseClick(self.table.viewport(), self.hands.left, pos=spot)
-        QTest.mouseDClick(self.table.viewport(), self.hands.left, pos=spot)
-        self.wait_open(path)
-
-    def wait_open(self, path):
-        hands = self.hands
-        hands.until(lambda: hands.is_open(path) and not hands.review.surveying.is_running)
-
-    def call(self, number, comment=""):
-        self.press(f"call_class_{number}", QRadioButton)
-        if comment:
-            self.hands.write(self.part(QLineEdit, "call_comment"), comment)
-        self.press("call_store")
-
-    def said(self, name):
-        QApplication.processEvents()  # shows what was added last
-        return [w.shown_text() for w in self.dock.findChildren(QLabel, name) if w.isVisible()]
 
 
 @pytest.fixture
@@ -141,7 +60,7 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     hands.until(path.exists)
     assert "blinded first read · 0 of 0 called" in own.said("list_title")[0]
     own.press("list_add_folder")
-    own.answer_files(folder)
+    hands.answer_file_dialog(folder)
     hands.until(lambda: len(own.rows()) == 3)
     hands.drop(tmp_path / "cohort.csv", onto=own.dock)
     hands.until(lambda: own.rows()[0][2] == "007")
@@ -156,8 +75,7 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     assert own.rows()[0][3] == "open"
     assert hands.part(QLineEdit, "clinical_age").text() == "58"
     assert own.said("call_hint") == ["Give your reader id above first."]
-    own.hands.write(own.part(QLineEdit, "list_reader"), "r1")
-    hands.qtbot.keyClick(own.part(QLineEdit, "list_reader"), Qt.Key.Key_Return)
+    own.name_reader("r1")
     hands.load(ws_bundle)
     hands.start("whole-slide")
     hands.until(lambda: not hands.review.running.is_running)
@@ -184,12 +102,10 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     assert [("numbers known" in line) for line in own.said("call_former")] == [True, False]
 
     # Another reader has not called yet: what is shown for the first is taken away.
-    hands.write(own.part(QLineEdit, "list_reader"), "r2")
-    hands.qtbot.keyClick(own.part(QLineEdit, "list_reader"), Qt.Key.Key_Return)
+    own.name_reader("r2")
     assert nothing_is_shown(hands)
     assert own.said("call_former") == []
-    hands.write(own.part(QLineEdit, "list_reader"), "r1")
-    hands.qtbot.keyClick(own.part(QLineEdit, "list_reader"), Qt.Key.Key_Return)
+    own.name_reader("r1")
     assert "dlcnbc-ws" in hands.dock.results.cards
 
     # The next one without a call, by key; its result waits, however the slide was opened.
@@ -234,7 +150,7 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     assert str(folder) not in hands.banner()
 
     own.press("list_export")
-    own.answer_files(tmp_path / "out.csv")
+    hands.answer_file_dialog(tmp_path / "out.csv")
     hands.until((tmp_path / "out-cases.csv").exists)
     with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -275,8 +191,7 @@ def test_lists_in_trouble_and_slides_that_moved(hands, folder, ws_bundle, tmp_pa
     assert own.dock.window().focusWidget() is own.part(QLineEdit, "list_reader")
     hands.drop(foreign, onto=own.dock)
     assert own.said("list_title")[0].startswith("open.alnlist · not blinded")  # it stays open
-    hands.write(own.part(QLineEdit, "list_reader"), "r1")
-    hands.qtbot.keyClick(own.part(QLineEdit, "list_reader"), Qt.Key.Key_Return)
+    own.name_reader("r1")
     own.press("list_next")
     own.wait_open(folder / "a.tif")
     hands.load(ws_bundle)
@@ -309,7 +224,7 @@ def test_lists_in_trouble_and_slides_that_moved(hands, folder, ws_bundle, tmp_pa
     hands.drop(path, onto=own.dock)
     hands.until(lambda: own.said("list_missing") == [] and own.part(QPushButton, "list_find").isVisible())
     own.press("list_find")
-    own.answer_files(tmp_path)
+    hands.answer_file_dialog(tmp_path)
     hands.until(lambda: own.rows()[0][1] == "elsewhere.tif")
     hands.until(lambda: not own.dock.list.looking.is_running)
     assert not own.part(QPushButton, "list_find", shown=False).isVisible()

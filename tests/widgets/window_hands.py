@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -25,6 +26,9 @@ from shiboken6 import isValid
 
 from napari_aln.widgets.panels.labels import TextLabel
 from napari_aln.widgets.panels.mpp_dialog import MppDialog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LONG_MS = 120_000  # for a machine under load; whoever waits goes on as soon as it can
 _DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -118,6 +122,28 @@ class Hands:
         QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=corners[-1])
         self.until(lambda: self.state.regions != before)
 
+    def dragging(self, start_l0_xy, end_l0_xy, steps: int = 4) -> Iterator[None]:
+        """Drag from one place to another; goes on at each step, with the button still down."""
+        start, end = self.on_canvas(*start_l0_xy), self.on_canvas(*end_l0_xy)
+        QTest.mouseMove(self.canvas, start)
+        QApplication.processEvents()
+        QTest.mousePress(self.canvas, self.left, pos=start)
+        for share in np.linspace(1 / steps, 1, steps):
+            QTest.mouseMove(self.canvas, start + (end - start) * share)
+            QApplication.processEvents()
+            yield
+        QTest.mouseRelease(self.canvas, self.left, pos=end)
+        QApplication.processEvents()
+
+    def drag(self, start_l0_xy, end_l0_xy) -> None:
+        for _ in self.dragging(start_l0_xy, end_l0_xy):
+            pass
+
+    def key(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+        """Press a key on the canvas."""
+        self.qtbot.keyClick(self.canvas, key, modifiers)
+        QApplication.processEvents()
+
     def on_canvas(self, x_l0: float, y_l0: float) -> QPoint:
         """Return where a level-0 pixel is drawn."""
         camera = self.viewer.scene.camera
@@ -161,15 +187,18 @@ class Hands:
         cards = self.dock.results.cards
         assert [run for run, card in cards.items() if known.get(run) is not card], "no new card"
 
-    def answer_file_dialog(self, path: Path, button=QDialogButtonBox.StandardButton.Open) -> None:
+    def answer_file_dialog(self, path: Path) -> None:
         """Paste a path into the file dialog that is open, and confirm it."""
-        self.until(lambda: any(d.isVisible() for d in self.dock.findChildren(QFileDialog)))
-        dialog = next(d for d in self.dock.findChildren(QFileDialog) if d.isVisible())
+        self.until(lambda: bool(_file_dialogs()))
+        (dialog,) = _file_dialogs()
         line = dialog.findChild(QLineEdit, "fileNameEdit")
         QApplication.clipboard().setText(str(path))
         self.qtbot.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
         self.qtbot.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
-        self.qtbot.mouseClick(dialog.findChild(QDialogButtonBox).button(button), self.left)
+        roles = QDialogButtonBox.StandardButton
+        role = roles.Save if dialog.acceptMode() == QFileDialog.AcceptMode.AcceptSave else roles.Open
+        self.qtbot.mouseClick(dialog.findChild(QDialogButtonBox).button(role), self.left)
+        assert not _file_dialogs(), f"{path.name} was not taken"
 
     def close_window(self) -> None:
         """Close the window as its × does."""
@@ -211,3 +240,7 @@ class Hands:
             run: [label.text() for label in card.findChildren(QLabel) if "±" in label.text()[:12]]
             for run, card in self.dock.results.cards.items()
         }
+
+
+def _file_dialogs() -> list[QFileDialog]:
+    return [w for w in QApplication.topLevelWidgets() if isinstance(w, QFileDialog) and w.isVisible()]
