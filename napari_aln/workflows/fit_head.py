@@ -142,7 +142,7 @@ class _HeadLearner(Learner):
                 torch.manual_seed(int(rng.integers(2**62)))  # of dropout
                 for now in torch.split(mixed, recipe.batch):
                     logits = bag_logits(self.module, x[now], clinical[now])
-                    tally.add(self.fitter.step(logits, label[now]), who[now], logits)
+                    tally.add(self.fitter.step(logits, label[now]), who[now.numpy()], logits)
             yield ""
 
     @torch.no_grad()

@@ -34,7 +34,6 @@ def test_each_gives_pictures_of_the_same_kind_and_the_same_ones_at_a_seed(patche
     again = augmented(patches, augmentation(name, SIDE_PX), 2)
     assert torch.equal(again, seen[2])
     moved = [not torch.equal(one, patches) for one in seen]
-    assert all(moved[:0] + [name == "none" or any(moved)])
     assert any(moved) == (name != "none")
     if name != "none":
         assert any(not torch.equal(seen[0], other) for other in seen[1:])

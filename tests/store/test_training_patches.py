@@ -16,10 +16,12 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (7, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
 
 
-def write(folder, pixels):
+def write(folder, pixels, error=None):
     with new_patches(folder, SIDE_PX, {"stain": [1.5]}) as add:
         add(np.arange(4), pixels[:4])
         add(np.arange(10, 13), pixels[4:])
+        if error:
+            raise error
 
 
 def test_patches_come_back_in_any_order_with_what_was_kept_along(tmp_path, pixels):
@@ -39,11 +41,10 @@ def test_keys_that_differ_have_folders_of_their_own(tmp_path):
     assert folders[0] == folders[1] != folders[2]
 
 
-def test_what_was_cut_off_or_damaged_is_not_there(tmp_path, pixels, monkeypatch):
+def test_what_was_cut_off_or_damaged_is_not_there(tmp_path, pixels):
     folder = tmp_path / "entry"
-    with pytest.raises(KeyError), new_patches(folder, SIDE_PX, {}) as add:
-        add(np.arange(7), pixels)
-        raise KeyError
+    with pytest.raises(KeyError):
+        write(folder, pixels, KeyError())
     assert list(tmp_path.iterdir()) == []
     write(folder, pixels)
     (folder / "pixels.u8").write_bytes(b"x")
@@ -62,12 +63,8 @@ def test_gone_patches_and_a_full_disk_are_told(tmp_path, pixels):
     (folder / "pixels.u8").unlink()
     with pytest.raises(StoreError, match=r"pixels\.u8 cannot be read.*again"):
         found.take(np.arange(2))
-    with (
-        pytest.raises(StoreError, match="The disk is full"),
-        new_patches(tmp_path / "other", SIDE_PX, {}) as add,
-    ):
-        add(np.arange(7), pixels)
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(StoreError, match="The disk is full"):
+        write(tmp_path / "other", pixels, OSError(errno.ENOSPC, "No space left on device"))
     assert not (tmp_path / "other").exists()
-    with pytest.raises(ValueError, match="have not"), new_patches(folder, SIDE_PX, {}) as add:
-        add(np.arange(7), pixels[:3])
+    with pytest.raises(ValueError, match="have not"):
+        write(folder, pixels[:5])

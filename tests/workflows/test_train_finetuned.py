@@ -9,12 +9,11 @@ from typer.testing import CliRunner
 
 import napari_aln
 from napari_aln.cli.app import app
-from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.errors import BundleError, CohortError, UsageError
 from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
-from napari_aln.settings import FinetuneSettings, PatchSettings, RecipeSettings, SynthesizeSettings
+from napari_aln.settings import FinetuneSettings, PatchSettings, RecipeSettings
 from napari_aln.store.training_patches import PatchStore
 from napari_aln.workflows.encoder_weights import fresh_encoder
 from napari_aln.workflows.measure_model import Checked
@@ -23,9 +22,6 @@ from napari_aln.workflows.train_finetuned import train_finetuned
 from napari_aln.workflows.train_frozen import train_frozen
 from napari_aln.workflows.training_run import EpochProgress
 
-COHORT = SynthesizeSettings(
-    core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
-)
 RECIPE = FinetuneSettings(
     encoder="squeezenet1_1",
     fresh=True,
@@ -38,9 +34,8 @@ RECIPE = FinetuneSettings(
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finetuned") / "cohort"
-    return drain(synthesize(folder, 8, 1, COHORT))
+def table(tiny_cohort):
+    return tiny_cohort
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +149,9 @@ def test_what_cannot_be_trained_is_refused(table, ws_bundle, tmp_path):
         [row for row in read_cohort(table) if row.split != "val" or not row.is_positive],
     )
     refused(CohortError, r"val split .* no patient who is N\(\+\)", path=tmp_path / "one.csv")
+    cut = RecipeSettings(encoder_from=ws_bundle, patches=PatchSettings(roi_patching="reference"))
     with pytest.raises(UsageError, match="reference's patches"):
-        grid = PatchSettings(roi_patching="reference")
-        drain(train_frozen(table, "dlcnb", out, RecipeSettings(encoder_from=ws_bundle, patches=grid)))
+        drain(train_frozen(table, "dlcnb", out, cut))
 
 
 @pytest.mark.parametrize(

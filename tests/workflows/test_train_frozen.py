@@ -7,27 +7,22 @@ import pytest
 from tests_shared import collect, drain
 
 import napari_aln
-from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.errors import BundleError, CohortError, UsageError
 from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
-from napari_aln.settings import RecipeSettings, SynthesizeSettings
+from napari_aln.settings import RecipeSettings
 from napari_aln.store.training_features import TrainingStore
-from napari_aln.workflows.fit_head import EpochProgress
+from napari_aln.workflows.find_tumour import NAMES
 from napari_aln.workflows.measure_model import Checked
 from napari_aln.workflows.score_table import read_scores
 from napari_aln.workflows.train_frozen import train_frozen
-
-COHORT = SynthesizeSettings(
-    core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
-)
+from napari_aln.workflows.training_run import EpochProgress
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("frozen") / "cohort"
-    return drain(synthesize(folder, 8, 1, COHORT))
+def table(tiny_cohort):
+    return tiny_cohort
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +71,7 @@ def test_the_card_is_whole_and_scores_lie_beside(trained, table):
     epochs = [step for step in seen if isinstance(step, EpochProgress)]
     assert [step.done for step in epochs] == [1, 2, 3]
     lines = (result.folder / "metrics.csv").read_text("utf-8-sig").splitlines()
-    assert lines[0] == "epoch,loss,validation_auc,validation_loss,learning_rate"
+    assert lines[0] == "epoch,loss,validation_auc,validation_loss,learning_rate,training_auc"
     assert float(lines[2].split(",")[2]) == epochs[1].validation_auc
     scored = read_scores(result.folder / "scores.csv", "ours")
     assert (len(scored), scored.cohorts) == (4, ("val", "test"))
@@ -100,7 +95,7 @@ def test_the_second_training_reads_no_patch_and_gives_the_same_weights(
     trained, table, store, recipe, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("napari_aln.workflows.extract.decoded", None)
-    monkeypatch.setattr("napari_aln.workflows.train_frozen.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
     again = drain(train_frozen(table, "dlcnbc-ws", tmp_path / "m.alnmodel", recipe, store))
     assert again.bundle.sha256 == trained[1].bundle.sha256
     other = recipe.model_copy(update={"seed": 1})
@@ -127,7 +122,7 @@ def _unchecked(bundle, rows):
 def test_baselines_are_recorded_and_predicted_with_or_refused(
     table, store, recipe, tmp_path, monkeypatch, mode, fields
 ):
-    monkeypatch.setattr("napari_aln.workflows.train_frozen.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
     recipe = recipe.model_copy(update=fields)
     result = drain(train_frozen(table, mode, tmp_path / "m.alnmodel", recipe, store))
     card = result.bundle.card
@@ -150,7 +145,7 @@ def test_baselines_are_recorded_and_predicted_with_or_refused(
 
 
 def test_three_classes(table, store, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_aln.workflows.train_frozen.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
     rows = read_cohort(table)
     classes = {"train": ["N0", "N+(1-2)", "N+(>2)", "N0"], "val": ["N0", "N+(1-2)", "N+(>2)"], "test": ["N0"]}
     order = [(split, c) for split, names in classes.items() for c in names]
@@ -173,12 +168,12 @@ def test_three_classes(table, store, recipe, tmp_path, monkeypatch):
     assert not card.thresholds
     names = {m.name for m in card.metrics}
     assert {"AUC", "ACC", "KAPPA", "AUC N+(1-2)"} <= names
-    assert {m.cohort for m in card.metrics} == {"validation"}
+    assert {m.cohort for m in card.metrics if m.name not in NAMES} == {"validation"}
     assert "The AUC on test is not defined: of 1 patients none is N+(1-2) or N+(>2)." in result.remarks
 
 
 def test_a_test_split_of_one_class_gets_no_auc_and_says_so(table, store, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_aln.workflows.train_frozen.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
     rows = [row for row in read_cohort(table) if row.split != "test" or not row.is_positive]
     write_cohort(tmp_path / "cohort.csv", rows)
     result = drain(train_frozen(tmp_path / "cohort.csv", "dlcnbc-ws", tmp_path / "m.alnmodel", recipe, store))
@@ -187,7 +182,7 @@ def test_a_test_split_of_one_class_gets_no_auc_and_says_so(table, store, recipe,
 
 
 def test_a_slide_that_fails_is_named_and_counted(table, store, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_aln.workflows.train_frozen.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
     folder = tmp_path / "cohort"
     shutil.copytree(table.parent, folder)
     rows = read_cohort(folder / table.name)
