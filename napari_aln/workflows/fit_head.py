@@ -10,7 +10,6 @@ import torch
 from napari_aln.mil.fitting import Fitter, balanced_weights, fold_statistics, temper
 from napari_aln.mil.training import bag_logits
 from napari_aln.workflows.training_run import VALIDATION_BAGS, Learner, bags_of, draw_bags, run_epochs
-from napari_aln.workflows.training_run import EpochProgress as EpochProgress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence

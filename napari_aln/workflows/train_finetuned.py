@@ -96,8 +96,9 @@ def train_finetuned(
             fabric.launch()
             configuration = order.configuration(weights, patients)
             fitted = yield from fit_network(network, train, val, recipe, fabric, order.folder, configuration)
-        finally:
+        except BaseException:  # also where it is cancelled: the others would wait for this process
             end_others(fabric)
+            raise
         if not fabric.is_global_zero:
             sys.exit(0)  # the first process goes on alone
         device = "cuda" if fabric.device.type == "cuda" else "cpu"

@@ -13,7 +13,6 @@ from napari_aln.errors import UsageError
 from napari_aln.settings import EngineSettings
 from napari_aln.store.training_features import TrainingStore
 from napari_aln.workflows.training_bundle import Order
-from napari_aln.workflows.training_bundle import Trained as Trained
 from napari_aln.workflows.training_patients import Encoding, stored_features, usable_patients
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from napari_aln.records import Mode, Progress
     from napari_aln.settings import RecipeSettings
     from napari_aln.workflows.measure_training import Embed
+    from napari_aln.workflows.training_bundle import Trained
 
 
 def train_frozen(

@@ -44,7 +44,7 @@ _COLUMNS: dict[str, type] = {
 }
 _NO_MATTER = {
     *("restart", "name", "download", "fresh", "encoder_weights", "encoder_from"),  # weights count by hash
-    *("remarks", "licence", "stored_weights", "threads", "device", "workers"),
+    *("remarks", "licence", "stored_weights", "workers"),
 }
 
 

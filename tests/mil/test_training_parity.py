@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from napari_aln.mil.fitting import Fitter
-from napari_aln.mil.network import AttentionHead, PatchNetwork
+from napari_aln.mil.network import AttentionHead, BagNetwork, PatchNetwork
 from napari_aln.settings import RecipeSettings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -84,10 +84,11 @@ def test_ten_steps_give_the_losses_of_the_method(n_classes, has_clinical, l1, cl
         optimiser="sgd", learning_rate=rate, momentum=momentum, weight_decay=decay, l1=l1, dropout=0.0
     )
     fitter = Fitter(network.parameters(), recipe, class_weights)
+    bags_network = BagNetwork(network)  # as `train --finetune` takes its steps
     ours = []
     for bag, label, c in zip(bags, labels, clinical if has_clinical else [None] * STEPS, strict=True):
-        logits = network.head(network.encoder(network.normalise(bag)), c)
-        ours.append(fitter.step(logits[None], label[None]))
+        logits = bags_network(bag[None], torch.zeros(1, 0) if c is None else c[None])
+        ours.append(fitter.step(logits, label[None]))
 
     theirs, velocity = [], {}
     for i in range(STEPS):
