@@ -17,7 +17,7 @@ from napari_aln.errors import StoreError
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, kinds
 from napari_aln.widgets.panels.labels import count
-from napari_aln.widgets.panels.model_list import metric_lines
+from napari_aln.widgets.panels.model_list import metric_text
 from napari_aln.widgets.panels.run_panel import duration
 from napari_aln.widgets.panels.training_panel import TrainingPanel
 from napari_aln.workflows.train_in_window import TrainingPlan, train_in_window
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QHideEvent, QShowEvent
 
+    from napari_aln.mil.card import ModelCard
     from napari_aln.records import Progress
     from napari_aln.widgets.review import Review
     from napari_aln.workflows.train_in_window import TrainingEnd
@@ -37,6 +38,10 @@ BUSY = "A model is being trained. Cancel that (it goes on later), or wait."
 WAITS = "Waits for the run on the slide to end."
 CANCELLED = "Cancelled. What was learned is kept: the same training goes on from its last whole epoch."
 FAILED = "Failed: see the message beside the slide and the log."
+
+
+NO_SOURCE = "Say where the encoder's weights come from: a bundle, a file, or the download."
+SEVERAL_SOURCES = "The encoder's weights have several sources: leave one."
 
 
 class Training(QWidget):
@@ -104,8 +109,7 @@ class Training(QWidget):
         sources.append(getattr(recipe, "fresh", False) or None)
         named = sum(source is not None for source in sources)
         if named != 1:
-            many = "Several sources of the encoder's weights are named: " if named else ""
-            return f"{many}{'n' if many else 'N'}ame one: a bundle, a file of weights, or the download."
+            return SEVERAL_SOURCES if named else NO_SOURCE
         return TrainingPlan(
             self.panel.way, cohort, self.panel.mode, out, recipe, private=self.review.state.hide_names
         )
@@ -183,7 +187,7 @@ class Training(QWidget):
 
     def _on_end(self, end: TrainingEnd) -> None:
         self._ended = end
-        lines = [f"Kept epoch {end.best_epoch} of {end.epochs}: {end.card.name}.", *metric_lines(end.card)]
+        lines = [f"Kept epoch {end.best_epoch} of {end.epochs}: {end.card.name}", *_figures(end.card)]
         self.panel.set_result("\n".join([*lines, *end.remarks]), can_load=True)
         self.review.told.emit("info", f"Trained: {end.card.name}, written to {end.bundle.name}.")
         for remark in end.remarks:
@@ -246,6 +250,16 @@ class Training(QWidget):
                 if len(curves)
                 else f"Watching {path.parent.name}: no epoch yet."
             )
+
+
+def _figures(card: ModelCard) -> list[str]:
+    """Return the measured figures with their intervals, under the patients they were measured on."""
+    groups: dict[str, list[str]] = {}
+    for metric in card.metrics:
+        groups.setdefault(f"{metric.cohort.capitalize()}, {metric.n} patients", []).append(
+            metric_text(metric)
+        )
+    return [line for title, lines in groups.items() for line in (f"{title}:", *lines)]
 
 
 class Pace:

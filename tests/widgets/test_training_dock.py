@@ -117,7 +117,7 @@ def test_a_training_from_its_key_to_the_loaded_model(hands, table, ws_bundle, tm
     until(at.ended)
     assert at.training.job.state is JobState.DONE, hands.errors()
     until(lambda: at.panel.auc_plot.n_epochs == 4)
-    result = at.panel.result.shown_text()
+    result = at.panel.result.toPlainText()
     assert "Kept epoch" in result
     assert "of 4:" in result
     assert "AUC" in result

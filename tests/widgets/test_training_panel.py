@@ -17,7 +17,15 @@ from napari_aln.widgets.jobs import Job, JobState
 from napari_aln.widgets.panels.curve_plot import Curve, CurvePlot
 from napari_aln.widgets.panels.training_panel import WAYS
 from napari_aln.widgets.state import ReviewState
-from napari_aln.widgets.training import BUSY, CANCELLED, WAITS, Pace, Training
+from napari_aln.widgets.training import (
+    BUSY,
+    CANCELLED,
+    NO_SOURCE,
+    SEVERAL_SOURCES,
+    WAITS,
+    Pace,
+    Training,
+)
 from napari_aln.workflows.train_in_window import TrainingEnd
 
 HEAD = "epoch,loss,validation_auc,validation_loss,learning_rate,training_auc\n"
@@ -122,12 +130,12 @@ def test_what_is_missing_is_said_step_by_step(training, qtbot, tmp_path):
     write(qtbot, panel, "training_cohort", tmp_path / "cohort.csv")
     assert status(training) == "Name the model to be written."
     write(qtbot, panel, "training_out", tmp_path / "m.alnmodel")
-    assert "Name one: a bundle" in status(training)
+    assert status(training) == NO_SOURCE
     assert not start.isEnabled()
     click(qtbot, child(panel, "setting_download"))
     assert (start.isEnabled(), status(training)) == (True, "")
     write(qtbot, panel, "setting_encoder_weights_path", tmp_path / "w.safetensors")
-    assert status(training).startswith("Several sources")
+    assert status(training) == SEVERAL_SOURCES
     assert not start.isEnabled()
 
 
@@ -136,10 +144,11 @@ def test_the_fields_come_from_the_settings_of_the_way(training, qtbot):
     recipe = panel.recipe()
     assert (type(recipe), recipe.model_fields_set) == (RecipeSettings, set())
     assert panel.editor("epochs").value() == RecipeSettings().epochs
+    click(qtbot, child(panel, "setting_download"))
     panel.way_box.setFocus()
     qtbot.keyClick(panel.way_box, Qt.Key.Key_Down)
     assert panel.way == "finetune"
-    assert panel.recipe() == FinetuneSettings()
+    assert panel.recipe() == FinetuneSettings(download=True)  # what holds for both is kept
     assert panel.editor("epochs").value() == FinetuneSettings().epochs
     for way, (_, model) in WAYS.items():  # a field without a control would keep the dock shut
         panel.way_box.setCurrentIndex(panel.way_box.findData(way))
@@ -188,10 +197,11 @@ def test_a_training_from_start_to_the_loaded_model(training, review, qtbot, work
     assert panel.auc_plot.text_at(1) == "Epoch 1, kept\ntraining 0.600\nvalidation 0.500"
     work.go.release()
     qtbot.waitUntil(lambda: training.job.state is JobState.DONE)
-    result = child(panel, "training_result").shown_text()
+    result = child(panel, "training_result").toPlainText()
     assert result.splitlines() == [
-        f"Kept epoch 1 of 2: {model_card().name}.",
-        "AUC 0.912 (0.801 to 0.980), test, 24 patients",
+        f"Kept epoch 1 of 2: {model_card().name}",
+        "Test, 24 patients:",
+        "AUC 0.912 (0.801 to 0.980)",
         "Patient p1: (hidden) was left out.",
     ]
     assert [kind for kind, _ in told] == ["info", "warning"]

@@ -203,7 +203,7 @@ class CurvePlot(QWidget):
     def _room(self) -> QRectF:
         line = self.fontMetrics().height()
         left = MARGIN + self.fontMetrics().horizontalAdvance("0.000") + 5
-        top = 1.6 * line
+        top = 1.9 * line
         return QRectF(left, top, self.width() - left - MARGIN - 2, self.height() - top - line - MARGIN)
 
     def _limits(self) -> tuple[float, float]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QMouseEvent
 
-    from napari_aln.mil.card import ModelCard
+    from napari_aln.mil.card import Metric, ModelCard
 
 MODE_TITLES: dict[Mode, str] = {
     "dlcnbc-ws": "DLCNBC-WS: whole slide, clinical values",
@@ -183,20 +183,17 @@ def card_details(card: ModelCard) -> list[str]:
     lines += [
         f"N(+) from {t.value:.3f}: {t.operating_point}, chosen on {t.chosen_on}" for t in card.thresholds
     ]
-    lines += metric_lines(card)
+    lines += [f"{metric_text(m)}, {m.cohort}, {m.n} patients" for m in card.metrics]
     lines.append(f"Licence: {card.licence or 'not stated'}")
     lines.append(f"Weights: {card.weights_sha256[:SHORT_HASH]}")
     return [line for line in lines if line]
 
 
-def metric_lines(card: ModelCard) -> list[str]:
-    """Return the card's measured figures with their intervals, a line each."""
-    lines = []
-    for metric in card.metrics:
-        has_interval = metric.low is not None and metric.high is not None
-        interval = f" ({metric.low:.3f} to {metric.high:.3f})" if has_interval else ""
-        lines.append(f"{metric.name} {metric.value:.3f}{interval}, {metric.cohort}, {metric.n} patients")
-    return lines
+def metric_text(metric: Metric) -> str:
+    """Return a measured figure with its interval, as far as it has one."""
+    has_interval = metric.low is not None and metric.high is not None
+    interval = f" ({metric.low:.3f} to {metric.high:.3f})" if has_interval else ""
+    return f"{metric.name} {metric.value:.3f}{interval}"
 
 
 def _sign_button(sign: str, name: str, accessible: str) -> QToolButton:

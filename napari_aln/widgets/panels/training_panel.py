@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QPlainTextEdit,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -35,15 +36,24 @@ if TYPE_CHECKING:
     from napari_aln.workflows.training_curves import Curves
 
 WAYS: dict[Way, tuple[str, type[RecipeSettings]]] = {
-    "frozen": ("Head on frozen features: minutes", RecipeSettings),
-    "finetune": ("Encoder and head, end to end: hours", FinetuneSettings),
+    "frozen": ("Head alone", RecipeSettings),
+    "finetune": ("Encoder and head", FinetuneSettings),
 }
+WAYS_HELP: dict[Way, str] = {
+    "frozen": "On the features of a trained encoder: minutes on a processor",
+    "finetune": "End to end, as in the papers: for a GPU",
+}
+SHARED_FIELDS = ("encoder_from", "encoder_weights", "download", "n_classes", "seed")
+"""What was chosen of these holds for the other way too."""
+
 FIRST_FIELDS = (
     *("encoder", "encoder_from", "encoder_weights", "download", "fresh"),
     *("n_classes", "epochs", "patience", "learning_rate", "device", "seed"),
 )
 """Fields of a recipe that are shown at once, as far as the way has them; the others fold out."""
 COHORT_SUFFIXES = (".csv", ".xlsx", ".parquet")
+RESULT_LINES = 8
+WIDTH_PX = 290
 PLOT_STRETCH = 3
 FORM_STRETCH = 4
 
@@ -61,6 +71,7 @@ class TrainingPanel(QWidget):
         super().__init__(parent)
         self.setObjectName("training_panel")
         self.setStyleSheet(FOCUS_STYLE)
+        self.setMinimumWidth(WIDTH_PX)
         self._forms: dict[Way, tuple[SettingsForm, SettingsForm, Section]] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 2, 4, 2)
@@ -71,9 +82,12 @@ class TrainingPanel(QWidget):
         self.auc_plot = CurvePlot("training_auc", "AUC", (0.0, 1.0))
         for plot in (self.loss_plot, self.auc_plot):
             column.addWidget(plot, PLOT_STRETCH)
-        self.result = TextLabel()
+        self.result = QPlainTextEdit()
         self.result.setObjectName("training_result")
-        self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.result.setAccessibleName("What came of the training")
+        self.result.setReadOnly(True)
+        self.result.setTabChangesFocus(True)
+        self.result.setFixedHeight(self.fontMetrics().height() * RESULT_LINES)
         self.load_button = _button("&Load model", "training_load", "Load the trained model for this review")
         self.load_button.clicked.connect(self._on_load)
         column.addWidget(self.result)
@@ -103,8 +117,10 @@ class TrainingPanel(QWidget):
             "required",
             suggested=f"model{BUNDLE_SUFFIX}",
         )
-        self.mode_box = _combo("training_mode", "Mode of the model", MODE_TITLES)
-        self.way_box = _combo("training_way", "What is trained", {way: w[0] for way, w in WAYS.items()})
+        modes = {mode: (mode.upper(), title) for mode, title in MODE_TITLES.items()}
+        ways = {way: (title, WAYS_HELP[way]) for way, (title, _) in WAYS.items()}
+        self.mode_box = _combo("training_mode", "Mode of the model", modes)
+        self.way_box = _combo("training_way", "What is trained", ways)
         rows = QGridLayout()
         rows.setColumnStretch(1, 1)
         for row, (title, part) in enumerate(
@@ -231,7 +247,8 @@ class TrainingPanel(QWidget):
 
     def set_result(self, text: str, *, can_load: bool) -> None:
         """Say what came of it, and offer the model."""
-        self.result.set_text(text)
+        self.result.setPlainText(text)
+        self.result.setVisible(bool(text))
         self.load_button.setVisible(can_load)
 
     def set_watching(self, name: str) -> None:
@@ -253,7 +270,12 @@ class TrainingPanel(QWidget):
 
     def _make_forms(self, recipe: type[RecipeSettings]) -> tuple[SettingsForm, SettingsForm, Section]:
         """Return a form of the first fields, one of all others, and the section it folds into."""
+        chosen: dict[str, Any] = {}
+        for other, _, _ in self._forms.values():
+            values = other.values()
+            chosen |= {name: getattr(values, name) for name in values.model_fields_set & set(SHARED_FIELDS)}
         first = SettingsForm(recipe(), only=FIRST_FIELDS)
+        first.set_values(recipe(**chosen))
         first.reset_button.hide()
         others = [name for name in recipe.model_fields if name not in FIRST_FIELDS]
         rest = SettingsForm(recipe(), only=others)
@@ -281,15 +303,17 @@ class TrainingPanel(QWidget):
         self.load_requested.emit()
 
 
-def _combo(name: str, title: str, entries: dict[Any, str]) -> QComboBox:
+def _combo(name: str, title: str, entries: dict[Any, tuple[str, str]]) -> QComboBox:
+    """Return a box of entries: value -> text and help."""
     combo = QComboBox()
     combo.setObjectName(name)
     combo.setAccessibleName(title)
-    combo.setToolTip(title)
+    combo.setToolTip("\n".join([title, *(f"{text}: {help_text}" for text, help_text in entries.values())]))
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(12)
-    for value, text in entries.items():
+    for value, (text, help_text) in entries.items():
         combo.addItem(text, value)
+        combo.setItemData(combo.count() - 1, help_text, Qt.ItemDataRole.ToolTipRole)
     guard_wheel(combo)
     return combo
 
