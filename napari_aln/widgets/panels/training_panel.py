@@ -53,6 +53,7 @@ FIRST_FIELDS = (
 """Fields of a recipe that are shown at once, as far as the way has them; the others fold out."""
 COHORT_SUFFIXES = (".csv", ".xlsx", ".parquet")
 RESULT_LINES = 8
+HIGHEST_PLOT_PX = 320
 WIDTH_PX = 290
 PLOT_STRETCH = 3
 FORM_STRETCH = 4
@@ -81,7 +82,9 @@ class TrainingPanel(QWidget):
         self.loss_plot = CurvePlot("training_loss", "Loss")
         self.auc_plot = CurvePlot("training_auc", "AUC", (0.0, 1.0))
         for plot in (self.loss_plot, self.auc_plot):
+            plot.setMaximumHeight(HIGHEST_PLOT_PX)
             column.addWidget(plot, PLOT_STRETCH)
+        column.addStretch(0)  # what room they leave
         self.result = QPlainTextEdit()
         self.result.setObjectName("training_result")
         self.result.setAccessibleName("What came of the training")
