@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from napari_aln.errors import DeviceError
 from napari_aln.runtimes.choice import choose
@@ -47,6 +48,9 @@ def fabric_for(settings: FinetuneSettings) -> Fabric:
     elif settings.gpus > 1 and device == "mps":
         raise DeviceError("This machine has one GPU.", "Leave --gpus out.")
     many = settings.gpus > 1
+    if many and threading.current_thread() is not threading.main_thread():
+        # The others are started as this program was, with its command line: a window would open again.
+        raise DeviceError("Several GPUs can train from the command line only.", "Leave --gpus out.")
     return Fabric(
         accelerator=device,
         devices=settings.gpus,

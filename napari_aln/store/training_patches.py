@@ -1,9 +1,9 @@
 """The patch store: the resized patches of each slide on disk, for encoders that learn.
 
-A slide is decoded once, whatever is trained on it later and however often. Beside the training store and, like
-it, never pruned on its own. An entry is one folder: `pixels.u8`, the patches one after another, and
-`patches.json`; written whole or not at all. Training reads single patches through the operating system's page
-cache, so that its memory does not grow with the cohort.
+A slide is decoded once, whatever is trained on it later and however often. The store lies beside that of
+features and, like it, is never pruned on its own. An entry is one folder: `pixels.u8`, the patches one after
+another, and `patches.json`; written whole or not at all. Training reads single patches through the operating
+system's page cache, so that its memory does not grow with the cohort.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def stored_patches(folder: Path, side_px: int) -> StoredPatches | None:
 def new_patches(
     folder: Path, side_px: int, facts: Mapping[str, Any]
 ) -> Iterator[Callable[[NDArray[np.int64], NDArray[np.uint8]], None]]:
-    """Yield what adds patches, (n,) cells and uint8 (n, S, S, 3), to an entry that is there when all went well.
+    """Yield what adds patches, (n,) cells and uint8 (n, S, S, 3), to an entry that is there at the end.
 
     Parameters
     ----------

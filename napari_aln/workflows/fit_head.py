@@ -130,11 +130,13 @@ class _HeadLearner(Learner):
         rng = np.random.default_rng([recipe.seed, epoch])
         order = rng.permutation(len(self._train))
         for first in range(0, len(order), PATIENTS_AT_ONCE):
-            some = order[first : first + PATIENTS_AT_ONCE]
+            some: list[int] = order[first : first + PATIENTS_AT_ONCE].tolist()
             times = [bags_of(len(self._train[i]), recipe, self._bag_size) for i in some]
             x = torch.cat([self._bags(self._train[i], n, rng) for i, n in zip(some, times, strict=True)])
-            who = some.repeat(times)
-            clinical = torch.from_numpy(np.stack([self._train[i].clinical for i in who]))
+            who = np.repeat(some, times)
+            clinical = torch.from_numpy(
+                np.stack([self._train[i].clinical for i in some]).repeat(times, axis=0)
+            )
             label = torch.from_numpy(self.train_labels[who])
             mixed = torch.from_numpy(rng.permutation(len(x)))
             with torch.random.fork_rng(devices=[]):

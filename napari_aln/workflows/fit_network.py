@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -99,7 +99,7 @@ class _Step(NamedTuple):
     """Bags of one step: whose they are, and which patches."""
 
     who: NDArray[np.int64]  # (b,)
-    index: NDArray[np.int64]  # (b, bag_size)
+    patches: NDArray[np.int64]  # (b, bag_size)
 
 
 class _NetworkLearner(Learner):
@@ -168,7 +168,7 @@ class _NetworkLearner(Learner):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, step: _Step) -> torch.Tensor:
-        bags = [self._train[i].take(index) for i, index in zip(step.who, step.index, strict=True)]
+        bags = [self._train[i].take(index) for i, index in zip(step.who, step.patches, strict=True)]
         pixels = torch.from_numpy(np.stack(bags))
         return pixels.pin_memory() if self._fabric.device.type == "cuda" else pixels
 
@@ -232,5 +232,7 @@ class _NetworkLearner(Learner):
         if self._fabric.world_size == 1:
             return values
         kind = torch.float32 if self._fabric.device.type == "mps" else torch.float64
-        total = self._fabric.all_reduce(torch.from_numpy(values).to(kind), reduce_op="sum")
+        total = cast(
+            "torch.Tensor", self._fabric.all_reduce(torch.from_numpy(values).to(kind), reduce_op="sum")
+        )
         return np.asarray(total.cpu().numpy(), np.float64)

@@ -98,8 +98,7 @@ class Tally:
             (b, classes).
         """
         p = torch.softmax(logits.detach().double().cpu(), dim=1).numpy()
-        np.add.at(self._sums, (patients, slice(None, -1)), p)
-        np.add.at(self._sums, (patients, -1), 1.0)
+        np.add.at(self._sums, patients, np.column_stack([p, np.ones(len(p))]))
         self._sums[-1, :2] += loss, 1.0
 
     def gather(self, learner: Learner) -> None:
