@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFileDialog, QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_aln.widgets.dropped import LIST_SUFFIX, SLIDE_SUFFIXES
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_aln.store.worklist_records import WorkItem
     from napari_aln.widgets.review import Review
 
-WIDTH_PX = 280
+WIDTH_PX, LEAST_WIDTH_PX = 340, 280
 LISTS = f"Work lists (*{LIST_SUFFIX});;All files (*)"
 
 
@@ -44,7 +44,7 @@ class Reading(QWidget):
         super().__init__()
         self.review = review
         self.setObjectName("work_list")
-        self.setMinimumWidth(WIDTH_PX)
+        self.setMinimumWidth(LEAST_WIDTH_PX)
         self.setAcceptDrops(True)
         self.setStyleSheet(FOCUS_STYLE)
         self.list = OpenList(review)
@@ -191,6 +191,10 @@ class Reading(QWidget):
         event.acceptProposedAction()
 
     # What is shown
+
+    def sizeHint(self) -> QSize:
+        """Return room for a slide's name beside the other columns."""
+        return QSize(WIDTH_PX, super().sizeHint().height())
 
     def showEvent(self, event: QShowEvent) -> None:
         """Show what happened while this was hidden."""

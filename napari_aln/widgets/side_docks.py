@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
+SIDES = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
+
 
 class SideDock(NamedTuple):
     """A dock that can be shown.
@@ -97,5 +99,7 @@ class SideDocks(QObject):
         # The panels at the right keep their whole height: what lies below lies below the slide alone.
         window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         window.addDockWidget(area, dock)
+        if area in SIDES:  # else it is as narrow as it may be
+            window.resizeDocks([dock], [dock.sizeHint().width()], Qt.Orientation.Horizontal)
         dock.visibilityChanged.connect(partial(self.shown.emit, name))
         return dock

@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QAbstractButton, QDockWidget, QLabel
 
 from napari_aln.store.remembered import Remembered
 from napari_aln.widgets.dock import NAPARI_DOCKS
@@ -115,6 +116,17 @@ def test_keys_work_with_every_layer_chosen_and_from_the_panels(answered, qtbot):
             assert dock.map.opacity_slider.value() == opacity + 10, where
             qtbot.keyClick(place, Qt.Key.Key_Comma, PLAIN)
             assert dock.map.opacity_slider.value() == opacity, where
+    menus = dock.window().menuBar().actions()
+    letters = [QKeySequence.mnemonic(part.text()).toString() for part in [*menus, *labelled(dock)]]
+    letters = [letter for letter in letters if letter]
+    assert len(letters) > 15
+    assert len(set(letters)) == len(letters), sorted(letters)  # the same one twice would do nothing
+
+
+def labelled(dock) -> list:
+    """Return what Alt and a letter can reach in the panels."""
+    labels = [label for label in dock.findChildren(QLabel) if label.buddy() is not None]
+    return [*dock.findChildren(QAbstractButton), *labels]
 
 
 def test_a_number_with_a_comma_is_typed_not_taken_for_a_key(answered, qtbot):

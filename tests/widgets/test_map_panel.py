@@ -104,10 +104,10 @@ def test_legend_names_quantity_unit_and_model(filled):
     assert child(filled, "map_model").shown_text() == "a model"
 
 
-@pytest.mark.parametrize(("value", "text"), [(2.314, "2.314"), (-0.00412, "−0.00412"), (None, "no patch")])
+@pytest.mark.parametrize(("value", "text"), [(2.3142, "2.31"), (-0.00412, "−0.00412"), (None, "no patch")])
 def test_value_under_the_cursor(filled, value, text):
     filled.set_cursor_value(value)
-    assert child(filled, "map_cursor_value").text() == f"Under the cursor: {text}"
+    assert child(filled, "map_cursor_value").text() == f"At the cursor: {text}"
 
 
 def test_colours_are_asked_for_by_name(filled, qtbot):
@@ -126,8 +126,10 @@ def test_mask_controls(filled, qtbot):
     with qtbot.waitSignal(filled.mask_edit_requested) as told:
         qtbot.mouseClick(edit, Qt.MouseButton.LeftButton)
     assert told.args == [True]
+    assert "erases" in child(filled, "mask_hint").shown_text()
     with qtbot.assertNotEmitted(filled.mask_edit_requested):
         filled.set_mask_editing(False)
+    assert child(filled, "mask_hint").shown_text() == ""
     assert not edit.isChecked()
     with qtbot.waitSignal(filled.mask_reset_requested):
         qtbot.mouseClick(child(filled, "mask_reset"), Qt.MouseButton.LeftButton)

@@ -10,15 +10,16 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QPushButton,
     QRadioButton,
     QWidget,
 )
 
 from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM, Clinical
+from napari_aln.widgets.panels.hint_line import HintLine
 from napari_aln.widgets.panels.labels import TextLabel, show_if
 
+CHOICES_APART_PX = 18  # so that no sign is read as the next choice's
 STATUSES: tuple[tuple[bool | None, str, str], ...] = (
     (None, "unknown", "unknown"),
     (False, "−", "negative"),
@@ -41,7 +42,7 @@ class ClinicalForm(QWidget):
         grid.setVerticalSpacing(3)
         numbers = QHBoxLayout()
         grid.addLayout(numbers, 0, 0, 1, 2)
-        self._age = _NumberLine("age", "&Age", "years", AGE_LIMIT_YEARS)
+        self._age = _NumberLine("age", "A&ge", "years", AGE_LIMIT_YEARS)
         self._size = _NumberLine("tumor_size", "&Tumour size", "cm", TUMOR_SIZE_LIMIT_CM)
         for number in (self._age, self._size):
             number.add_to(numbers, grid)
@@ -104,10 +105,9 @@ class _NumberLine:
 
     def __init__(self, name: str, title: str, unit: str, high: float) -> None:
         self._title, self._unit, self._high = title.replace("&", ""), unit, high
-        self.line = QLineEdit()
+        self.line = HintLine("unknown")
         self.line.setObjectName(f"clinical_{name}")
         self.line.setAccessibleName(f"{self._title} in {unit}")
-        self.line.setPlaceholderText("unknown")
         self.line.setMinimumWidth(40)
         self.label = QLabel(title)
         self.label.setBuddy(self.line)
@@ -147,6 +147,7 @@ class _StatusRow:
         row = grid.rowCount()
         grid.addWidget(QLabel(name.upper()), row, 0)
         choices = QHBoxLayout()
+        choices.setSpacing(CHOICES_APART_PX)
         self.group = QButtonGroup(grid.parentWidget())
         for number, (_, sign, word) in enumerate(STATUSES):
             button = QRadioButton(sign)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, QStringListModel, Qt, Signal
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QLineEdit, QListView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QListView, QVBoxLayout, QWidget
 
 from napari_aln.widgets.panels.clinical_form import STATUSES
+from napari_aln.widgets.panels.hint_line import HintLine
 from napari_aln.widgets.panels.labels import TextLabel, WarningNote, count
 
 if TYPE_CHECKING:
@@ -57,9 +58,8 @@ class ClinicalTableDialog(QDialog):
             n = len(problems)
             left_out = "1 line is" if n == 1 else f"{count(n)} lines are"
             layout.addWidget(WarningNote(f"{left_out} left out: {problems[0]}{' …' if n > 1 else ''}"))
-        self.search_line = QLineEdit()
+        self.search_line = HintLine("Part of the id")
         self.search_line.setObjectName("patient_search")
-        self.search_line.setPlaceholderText("Part of the id")
         label = QLabel(f"&Patient, one of {count(len(patients))}")
         label.setBuddy(self.search_line)
         layout.addWidget(label)

@@ -342,7 +342,7 @@ class GalleryPanel(QWidget):
         for strip in self.strips.values():
             strip.setIconSize(QSize(edge, edge))
             strip.setGridSize(QSize(width, edge + text.height() + 12))
-            strip.setMinimumHeight(min(edge, SIZES_PX["Medium"]) + text.height() + 16)
+            strip.setMinimumHeight(edge + text.height() + 16)  # a patch with its value can be seen whole
             strip.updateGeometry()
 
     def _show_export(self) -> None:

@@ -6,13 +6,27 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.widgets.panels.labels import TextLabel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    Groups = Sequence[tuple[str, Sequence[tuple[str, str]]]]
+
+SIZE_PX = (900, 660)
+APART_PX = 10  # between groups
 
 
 class HelpPanel(QDialog):
@@ -28,7 +42,7 @@ class HelpPanel(QDialog):
 
     def __init__(
         self,
-        groups: Sequence[tuple[str, Sequence[tuple[str, str]]]],
+        groups: Groups,
         version: str,
         parent: QWidget | None = None,
     ) -> None:
@@ -37,18 +51,10 @@ class HelpPanel(QDialog):
         self.setWindowTitle("Keys")
         self.setModal(False)
         keys = QWidget()
-        grid = QGridLayout(keys)
-        grid.setColumnStretch(1, 1)
-        grid.setHorizontalSpacing(16)
-        for title, rows in groups:
-            grid.addWidget(TextLabel(title, bold=True), grid.rowCount(), 0, 1, 2)
-            for pressed, effect in rows:
-                key = QLabel(pressed)
-                key.setTextFormat(Qt.TextFormat.PlainText)
-                row = grid.rowCount()
-                grid.addWidget(key, row, 0, Qt.AlignmentFlag.AlignTop)
-                grid.addWidget(TextLabel(effect), row, 1)
-        grid.setRowStretch(grid.rowCount(), 1)
+        sides = QHBoxLayout(keys)
+        sides.setSpacing(24)
+        sides.addLayout(_column(groups[:1]))  # the longest; the others beside it, so that all is seen
+        sides.addLayout(_column(groups[1:]))
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -61,4 +67,23 @@ class HelpPanel(QDialog):
         layout.addWidget(TextLabel(RESEARCH_NOTICE, bold=True))
         layout.addWidget(TextLabel(f"napari-aln {version}"))
         layout.addWidget(buttons)
-        self.resize(460, 560)
+        self.resize(*SIZE_PX)
+
+
+def _column(groups: Groups) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setColumnStretch(1, 1)
+    grid.setHorizontalSpacing(16)
+    grid.setVerticalSpacing(4)
+    for title, rows in groups:
+        if grid.count():
+            grid.setRowMinimumHeight(grid.rowCount(), APART_PX)
+        grid.addWidget(TextLabel(title, bold=True), grid.rowCount(), 0, 1, 2)
+        for pressed, effect in rows:
+            row = grid.rowCount()
+            for column, text in enumerate((pressed, effect)):
+                label = QLabel(text)
+                label.setTextFormat(Qt.TextFormat.PlainText)
+                grid.addWidget(label, row, column)
+    grid.setRowStretch(grid.rowCount(), 1)
+    return grid

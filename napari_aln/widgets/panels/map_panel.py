@@ -35,6 +35,7 @@ COLOUR_MAPS = ("viridis", "cividis", "magma", "inferno", "PuOr_r")
 """Readable with every common colour blindness; the last for signed maps."""
 
 CHOICES_ROW = 3  # of the panel; the legend stands above
+MASK_HINT = "Paint tissue; 1 erases, 2 paints; [ and ]: size."
 NO_MAPS = "Maps appear here after a run."
 
 
@@ -92,12 +93,14 @@ class MapPanel(QWidget):
         self.threshold_slider.setToolTip("Hide patches below this share of the colour scale")
         grid.addWidget(QLabel("From"), CHOICES_ROW + 4, 0)
         grid.addLayout(threshold, CHOICES_ROW + 4, 1)
-        self.visible_box = QCheckBox("Sh&ow")
+        self.visible_box = QCheckBox("Show")
         self.visible_box.setObjectName("map_visible")
         self.visible_box.setAccessibleName("Show the map on the slide")
+        self.visible_box.setToolTip("Show the map on the slide (Shift+H)")
         self.visible_box.setChecked(True)
         self.opacity_slider, self.opacity_text, opacity = self._percent("map_opacity")
         self.opacity_slider.setAccessibleName("Opacity in per cent")
+        self.opacity_slider.setToolTip("How much the map covers the slide (, and .)")
         grid.addWidget(self.visible_box, CHOICES_ROW + 5, 0)
         grid.addLayout(opacity, CHOICES_ROW + 5, 1)
         self.quantity = TextLabel(bold=True)
@@ -142,8 +145,14 @@ class MapPanel(QWidget):
         return slider, text, row
 
     def _build_mask_part(self) -> None:
-        row = QHBoxLayout(self._mask_part)
-        row.setContentsMargins(0, 0, 0, 0)
+        column = QVBoxLayout(self._mask_part)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        row = QHBoxLayout()
+        column.addLayout(row)
+        self.mask_hint = TextLabel()
+        self.mask_hint.setObjectName("mask_hint")
+        column.addWidget(self.mask_hint)
         self.mask_box = QCheckBox("Tissue &mask")
         self.mask_box.setObjectName("mask_visible")
         self.mask_edit_button = QPushButton("Edit")
@@ -159,6 +168,7 @@ class MapPanel(QWidget):
         row.addWidget(self.mask_edit_button)
         row.addWidget(self.mask_reset_button)
         self.mask_box.toggled.connect(self.mask_visible_changed)
+        self.mask_edit_button.toggled.connect(self._show_mask_hint)
         self.mask_edit_button.toggled.connect(self.mask_edit_requested)
         self.mask_reset_button.clicked.connect(self.mask_reset_requested)
 
@@ -240,8 +250,8 @@ class MapPanel(QWidget):
     def set_cursor_value(self, value: float | None) -> None:
         """Show the value under the cursor; None: no patch is there."""
         self.legend.set_value(value)
-        shown = "no patch" if value is None else f"{value:.4g}".replace("-", "−")
-        self.cursor_text.setText(f"Under the cursor: {shown}")
+        shown = "no patch" if value is None else f"{value:.3g}".replace("-", "−")
+        self.cursor_text.setText(f"At the cursor: {shown}")
 
     def set_visible(self, visible: bool) -> None:
         """Show whether the map is visible. Does not emit."""
@@ -267,6 +277,7 @@ class MapPanel(QWidget):
         """Show whether the mask is being edited. Does not emit."""
         with QSignalBlocker(self.mask_edit_button):
             self.mask_edit_button.setChecked(editing)
+        self._show_mask_hint()
 
     def _on_map(self, _index: int) -> None:
         self._show_notice()
@@ -291,6 +302,9 @@ class MapPanel(QWidget):
 
     def _show_opacity(self) -> None:
         self.opacity_text.setText(f"{self.opacity_slider.value()} %")
+
+    def _show_mask_hint(self) -> None:
+        self.mask_hint.set_text(MASK_HINT if self.mask_edit_button.isChecked() else "")
 
     def _show_notice(self) -> None:
         name = self.map_combo.currentData() or ""

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HEIGHT, MOST_WIDTH = 90, 150
+HEIGHT, MOST_WIDTH = 90, 120
 SHARPNESS = 2  # the picture is kept twice as fine as it is drawn, for dense screens
 LEAST_FRAME = 5.0  # px: a smaller view is framed by so much, or it could not be seen
 INSIDE, OUTSIDE = QColor("#000000"), QColor("#ffffff")  # one of both stands out on whatever is there

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.widgets.panels.labels import TextLabel, count
@@ -13,13 +14,9 @@ from napari_aln.widgets.panels.offer_bar import OfferBar
 NO_ROI = "No tumour ROI yet."
 NO_TOOL = "none"
 TOOLS = {
-    "lasso": ("&Lasso", "roi_draw", "Drag around the tumour on the slide."),
+    "lasso": ("L&asso", "roi_draw", "Drag around the tumour on the slide."),
     "polygon": ("Pol&ygon", "roi_polygon", "Click corner by corner; double click or Esc ends the shape."),
-    "brush": (
-        "Br&ush",
-        "roi_brush",
-        "Paint on the slide; Layers (F2) shows the brush size.",
-    ),
+    "brush": ("Br&ush", "roi_brush", "Paint on the slide; [ and ] change the brush's size."),
     "vertices": ("Points", "roi_vertices", "Drag the points of an outline."),
 }
 CHANGES = {
@@ -52,7 +49,8 @@ class RoiPanel(QWidget):
         for number, (tool, (text, name, help_text)) in enumerate(TOOLS.items()):
             button = _button(text, name)
             button.setCheckable(True)
-            button.setToolTip(help_text)
+            letter = QKeySequence.mnemonic(text).toString()
+            button.setToolTip(f"{help_text} ({letter})" if letter else help_text)
             button.clicked.connect(partial(self._on_tool, tool))
             grid.addWidget(button, 0, number)
             self.tools[tool] = button
@@ -69,7 +67,14 @@ class RoiPanel(QWidget):
         self.undo_button = _button("Undo", "roi_undo")
         self.redo_button = _button("Redo", "roi_redo")
         self.simplify_button = _button("Simplify", "roi_simplify")
-        self.simplify_button.setToolTip("Drop points that move no outline by more than 4 µm")
+        for button, help_text in (
+            (self.import_button, "Outlines from a file, in place of these (Alt+I)"),
+            (self.clear_button, "Remove all outlines; Undo brings them back"),
+            (self.undo_button, "Take the last change back (Ctrl+Z)"),
+            (self.redo_button, "Make it again (Ctrl+Shift+Z)"),
+            (self.simplify_button, "Drop points that move no outline by more than 4 µm"),
+        ):
+            button.setToolTip(help_text)
         for column, (button, wanted) in enumerate(
             (
                 (self.undo_button, self.undo_requested),

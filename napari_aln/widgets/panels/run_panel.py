@@ -47,7 +47,7 @@ class RunPanel(QWidget):
         self.bar.setObjectName("run_progress")
         self.bar.setAccessibleName("Progress")
         self.bar.setTextVisible(False)
-        self.cancel_button = QPushButton("Ca&ncel")
+        self.cancel_button = QPushButton("&Cancel")
         self.cancel_button.setObjectName("run_cancel")
         self.cancel_button.clicked.connect(self._on_cancel)
         progress = QHBoxLayout()

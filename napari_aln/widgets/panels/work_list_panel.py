@@ -12,13 +12,13 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QLineEdit,
     QPushButton,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_aln.widgets.panels.hint_line import HintLine
 from napari_aln.widgets.panels.labels import TextLabel, WarningNote
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COLUMNS = ("#", "Slide", "Patient", "State", "Call")
 NO_LIST = "A work list keeps slides to be read, your calls and what the models said. Make one, or open one."
 NO_SLIDES = "No slide yet: press Add, or drop slides, a folder or a cohort table here."
-NUMBER_PX, PATIENT_PX, STATE_PX, CALL_PX = 24, 56, 44, 52
+NUMBER_PX, PATIENT_PX, STATE_PX, CALL_PX = 24, 64, 46, 52
 LEAST_ROWS = 4
 TABLE_STRETCH = 1000  # it takes what room there is
 
@@ -187,15 +187,14 @@ class WorkListPanel(QWidget):
         self.title.setObjectName("list_title")
         layout.addWidget(self.title)
         self._reader_id = ""
-        self.reader_line = QLineEdit()
+        self.reader_line = HintLine("initials or number")
         self.reader_line.setObjectName("list_reader")
-        self.reader_line.setPlaceholderText("initials or number")
         self.reader_line.setToolTip("Who makes the calls: initials or a number; remembered")
         self.reader_line.editingFinished.connect(self._on_reader)
         self._reader_row = QWidget()
         reader = QHBoxLayout(self._reader_row)
         reader.setContentsMargins(0, 0, 0, 0)
-        label = QLabel("&Reader")
+        label = QLabel("Reader")
         label.setBuddy(self.reader_line)
         reader.addWidget(label)
         reader.addWidget(self.reader_line, 1)
