@@ -144,6 +144,15 @@ class TrainingSettings(_Settings):
     encoder: str = _setting(
         "squeezenet1_1", "Encoder", "A torchvision CNN that ends in global pooling, or timm:NAME."
     )
+    mpp: float = _setting(
+        0.5,
+        "Patch µm/px",
+        "Patches are cut at this resolution, which the model then asks of every slide; a slide's own leaves "
+        "its pixels as they are, as in the reference.",
+        "µm/px",
+        ge=0.05,
+        le=20.0,
+    )
     threads: int = _setting(1, "Threads", "Processor threads to train with.", ge=1, le=64)
     patches: PatchSettings = PatchSettings()
 

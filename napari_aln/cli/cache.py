@@ -9,15 +9,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-app = typer.Typer(help="The feature cache.", no_args_is_help=True)
+app = typer.Typer(help="The feature cache, and the stores of training.", no_args_is_help=True)
 
 Folder = Annotated[Path | None, typer.Option("--cache-dir", help="Another cache folder than the user's own.")]
 
 
 @app.command()
 def info(cache_dir: Folder = None) -> None:
-    """Show where the cache lies, how large it is and when its entries were last used."""
+    """Show where the cache lies, how large it is and when its entries were last used; the stores in sum."""
     from napari_aln.store.features import FeatureCache
+    from napari_aln.store.training_features import TrainingStore
+    from napari_aln.store.training_patches import PatchStore
 
     cache = FeatureCache(cache_dir)
     entries = cache.entries()
@@ -27,12 +29,25 @@ def info(cache_dir: Folder = None) -> None:
         console.print(
             f"  {folder.name}  {size / 1e6:8.1f} MB  last used {datetime.fromtimestamp(used):%Y-%m-%d %H:%M}"
         )
+    for store in (TrainingStore(cache_dir), PatchStore(cache_dir)):
+        kept = store.entries()
+        console.print(f"{store.root}: {len(kept)} slides, {sum(e[1] for e in kept) / 1e6:.1f} MB")
 
 
 @app.command()
-def clear(cache_dir: Folder = None) -> None:
+def clear(
+    cache_dir: Folder = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="Also what trainings keep of slides: features and patches.")
+    ] = False,
+) -> None:
     """Delete all cached features. Results are not touched; the next run reads the slides again."""
     from napari_aln.store.features import FeatureCache
+    from napari_aln.store.training_features import TrainingStore
+    from napari_aln.store.training_patches import PatchStore
 
-    freed = FeatureCache(cache_dir).clear()
+    stores = [FeatureCache(cache_dir)]
+    if training:
+        stores += [TrainingStore(cache_dir), PatchStore(cache_dir)]
+    freed = sum(store.clear() for store in stores)
     Console().print(f"Freed {freed / 1e6:.1f} MB.")

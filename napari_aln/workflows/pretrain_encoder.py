@@ -19,7 +19,7 @@ from napari_aln.store.atomic import atomic_file, check_writable
 from napari_aln.workflows.decode import decoded
 from napari_aln.workflows.encoder_weights import TRAINED_ON
 from napari_aln.workflows.prepare import patches_for, require_mpp, survey
-from napari_aln.workflows.training_patients import INPUT_PX, MPP_UM, PATCH_PX
+from napari_aln.workflows.training_patients import INPUT_PX, PATCH_PX
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -81,7 +81,7 @@ def pretrain_encoder(
             encoder=settings.encoder,
             pool="gap",
             patch_px=PATCH_PX,
-            mpp=MPP_UM,
+            mpp=settings.mpp,
             input_px=INPUT_PX,
         )
         torch.manual_seed(settings.seed)

@@ -24,7 +24,6 @@ from napari_aln.workflows.training_curves import CHECKPOINT_NAME, training_folde
 from napari_aln.workflows.training_patients import (
     BINARY,
     INPUT_PX,
-    MPP_UM,
     OF_THREE,
     PATCH_PX,
     cohort_digest,
@@ -148,7 +147,7 @@ class Order:
             classes=self.classes,
             clinical=None if self.mode == "dlcnb" or recipe.image_only else clinical_fields(trained_on),
             patch_px=PATCH_PX,
-            mpp=MPP_UM,
+            mpp=recipe.mpp,
             **{"input_px": INPUT_PX} | weights.fields | fields,
             attention_width=recipe.attention_width,
             pooling=recipe.pooling,

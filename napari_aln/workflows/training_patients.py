@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     Read = Callable[[CohortRow], Generator[Progress, None, "TrainingSlide"]]
 
-PATCH_PX, MPP_UM, INPUT_PX = 256, 0.5, 224
-"""What models are trained on here: side of a patch, its µm/px, side of the network's input."""
+PATCH_PX, INPUT_PX = 256, 224
+"""What models are trained on here: side of a patch, side of the network's input."""
 
 BINARY = ("N0", "N(+)")
 OF_THREE = ("N0", "N+(1-2)", "N+(>2)")
