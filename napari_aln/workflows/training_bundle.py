@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_aln.cohort.table import SPLITS
+from napari_aln.cohort.table import SPLITS, read_cohort
 from napari_aln.cohort.writing import write_table
 from napari_aln.errors import UsageError
 from napari_aln.mil.bundle import SUFFIX, save_bundle
@@ -236,6 +236,11 @@ class Order:
                 )
                 card = card.model_copy(update={"metrics": (*card.metrics, *finding)})
         _write_scores(self.folder / SCORES_NAME, scored)
+        without = {
+            row.patient_id for row in read_cohort(self.cohort_csv, several_slides=True) if row.split is None
+        }
+        if without:
+            remarks += (f"{len(without)} patients of {self.cohort_csv} have no split and took no part.",)
         with storing(self.out_bundle):
             bundle = save_bundle(card, network.state_dict(), self.out_bundle)
         (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # nothing is left to go on with

@@ -158,15 +158,19 @@ class Encoding:
 def labelled_rows(cohort_csv: Path, mode: Mode, classes: Sequence[str]) -> dict[str, list[CohortRow]]:
     """Read a cohort to train on: patient id -> lines, in the table's order.
 
+    Patients without a split take no part: a task of the reference leaves some out.
+
     Raises
     ------
     CohortError
         A line lacks what the mode needs, a label is none of the classes, or the training or validation
         split lacks a class.
     """
-    needed = ["label", "split", "slide"] + (["roi"] if mode != "dlcnbc-ws" else [])
+    needed = ["label", "slide"] + (["roi"] if mode != "dlcnbc-ws" else [])
     patients: dict[str, list[CohortRow]] = {}
     for row in read_cohort(cohort_csv, several_slides=True):
+        if row.split is None:
+            continue
         lacking = [name for name in needed if getattr(row, name) is None]
         if lacking:
             raise CohortError(

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from bcnb_download import write_download
 from tests_shared import collect, drain
 from typer.testing import CliRunner
 
@@ -166,3 +167,31 @@ def test_the_command_wants_one_way(table, tmp_path, flags, told):
     given = ["train", str(table), "--mode", "dlcnb", "--out", str(tmp_path / "m.alnmodel"), *flags]
     result = CliRunner().invoke(app, given)
     assert told in str(result.exception)
+
+
+def test_the_documented_way_from_the_download_to_the_papers_tables(tmp_path):
+    write_download(tmp_path / "bcnb")
+    table, of_task = tmp_path / "cohort.csv", tmp_path / "type-0.csv"
+    model, scores = tmp_path / "dlcnb.alnmodel", tmp_path / "dlcnb.training" / "scores.csv"
+    train = "--mode dlcnb --finetune --roi-patching reference --fresh --mpp 0.5 --encoder squeezenet1_1"
+    small = "--epochs 1 --bag-size 2 --device cpu"
+    for command in (
+        f"cohort import-bcnb {tmp_path / 'bcnb'} {table} --mpp 0.5",
+        f"cohort split {table} {of_task} --method official --task type-0",
+        f"train {of_task} {train} {small} --out {model}",
+        f"evaluate {scores} --published --out {tmp_path / 'evaluation'}",
+    ):
+        result = CliRunner().invoke(app, command.split())
+        assert result.exit_code == 0, (command, result.output, result.exception)
+    assert (tmp_path / "evaluation" / "evaluation.html").exists()
+    assert open_bundle(model).card.mpp == 0.5
+
+
+def test_patients_without_a_split_take_no_part_and_are_counted(table, store, tmp_path, quick):
+    rows = read_cohort(table)
+    rows[0] = rows[0].model_copy(update={"split": None})
+    write_cohort(tmp_path / "cohort.csv", rows)
+    work = train_finetuned(tmp_path / "cohort.csv", "dlcnb", tmp_path / "m.alnmodel", RECIPE, store)
+    result = drain(work)
+    assert result.bundle.card.training_cohort.n_patients == 3
+    assert any(remark.startswith("1 patients") for remark in result.remarks)
