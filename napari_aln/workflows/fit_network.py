@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -102,6 +103,33 @@ class _Step(NamedTuple):
     patches: NDArray[np.int64]  # (b, bag_size)
 
 
+class _Answer:
+    """What a step gave, on its way from the device; work that is sent there later is not waited for."""
+
+    def __init__(self, loss: torch.Tensor, who: NDArray[np.int64], logits: torch.Tensor) -> None:
+        self._who, self._shape = who, logits.shape
+        self._event: torch.cuda.Event | None = None
+        self._values = torch.cat([loss.float().reshape(1), logits.float().flatten()])
+        if self._values.device.type == "cuda":
+            arriving = torch.empty(self._values.shape, pin_memory=True)
+            arriving.copy_(self._values, non_blocking=True)
+            self._values, self._event = arriving, torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+
+    def read(self) -> tuple[float, NDArray[np.int64], torch.Tensor]:
+        """Return the loss, whose bags they were, and the logits.
+
+        Raises
+        ------
+        DeviceError
+            The loss is not finite.
+        """
+        if self._event is not None:
+            self._event.synchronize()
+        values = self._values.cpu()
+        return known_loss(values[0]), self._who, values[1:].view(self._shape)
+
+
 class _NetworkLearner(Learner):
     """A network, and patients whose patches are pixels."""
 
@@ -129,15 +157,17 @@ class _NetworkLearner(Learner):
         self._network.train()
         plan = self._plan(epoch)
         rng = np.random.default_rng([self._recipe.seed, epoch, 1 + self._fabric.global_rank])
-        late: tuple[torch.Tensor, NDArray[np.int64], torch.Tensor] | None = None
-        for done, (step, read) in enumerate(self._read_ahead(plan), start=1):
-            pixels = self._on_device(read, int(rng.integers(2**62)))
-            if late is not None:  # by now the device has the next bags, and need not wait while this one does
-                tally.add(known_loss(late[0]), late[1], late[2])
-                yield f", step {done - 1} of {len(plan)}"
-            late = self._begin(step, pixels, int(rng.integers(2**62)))
-        if late is not None:
-            tally.add(known_loss(late[0]), late[1], late[2])
+        answers: deque[_Answer] = deque()
+        late = int(self._fabric.device.type == "cuda")  # a GPU has the next step while one is looked at
+        with closing(self._read_ahead(plan)) as bags:
+            for done, (step, read) in enumerate(bags, start=1):
+                pixels = self._on_device(read, int(rng.integers(2**62)))
+                answers.append(self._begin(step, pixels, int(rng.integers(2**62))))
+                if len(answers) > late:
+                    tally.add(*answers.popleft().read())
+                    yield f", step {done - late} of {len(plan)}"
+        for answer in answers:
+            tally.add(*answer.read())
             yield f", step {len(plan)} of {len(plan)}"
 
     def _plan(self, epoch: int) -> list[_Step]:
@@ -154,7 +184,7 @@ class _NetworkLearner(Learner):
         together = np.split(mine, range(recipe.batch, len(mine), recipe.batch))
         return [_Step(who[now], index[now]) for now in together]
 
-    def _read_ahead(self, plan: list[_Step]) -> Iterator[tuple[_Step, torch.Tensor]]:
+    def _read_ahead(self, plan: list[_Step]) -> Generator[tuple[_Step, torch.Tensor], None, None]:
         """Yield each step with its pixels, uint8 (b, n, S, S, 3), read by threads a bounded way ahead."""
         pool = ThreadPoolExecutor(self._recipe.workers, thread_name_prefix="bags")
         ahead: deque[Future[torch.Tensor]] = deque()
@@ -177,16 +207,14 @@ class _NetworkLearner(Learner):
         pixels = read.to(self._fabric.device, non_blocking=True)
         return augmented(pixels.flatten(0, 1), self._augment, seed).view(pixels.shape)
 
-    def _begin(
-        self, step: _Step, pixels: torch.Tensor, seed: int
-    ) -> tuple[torch.Tensor, NDArray[np.int64], torch.Tensor]:
-        """Send a step to the device; return its loss, whose bags they were, and the logits."""
+    def _begin(self, step: _Step, pixels: torch.Tensor, seed: int) -> _Answer:
+        """Send a step to the device."""
         device = self._fabric.device
         clinical = torch.from_numpy(np.stack([self._train[i].clinical for i in step.who])).to(device)
         label = torch.from_numpy(self.train_labels[step.who]).to(device)
         with repeatable(self._fabric), seeded(seed, device):  # of dropout
             logits = self._answers(pixels, clinical)
-            return self.fitter.begin_step(logits, label), step.who, logits.detach()
+            return _Answer(self.fitter.begin_step(logits, label), step.who, logits.detach())
 
     def validation_logits(self) -> Generator[Progress, None, NDArray[np.float32]]:
         """Return (patients, VALIDATION_BAGS, classes); each patch goes through the network once."""
