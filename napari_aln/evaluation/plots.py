@@ -123,7 +123,8 @@ def faithfulness_figure(
     kinds = "taken away", "put in"
     for place, (found, title, kind) in enumerate(zip((deletion, insertion), titles, kinds, strict=True)):
         axes = figure.add_axes((0.065 + 0.5 * place, 0.16, 0.415, 0.76))
-        _prepare(axes, title, f"Share of patches {kind}, most important first", "Probability of the side")
+        x, y = f"Share of patches {kind}, most important first", "Probability of the model's side"
+        _prepare(axes, title, x, y)
         others = [label for label in found if label != chance]
         for label, (mean, low, high) in found.items():
             nth = others.index(label) if label in others else -1
@@ -131,7 +132,7 @@ def faithfulness_figure(
             dash = DASHES[nth % len(DASHES)] if label in others else (0, (2, 2))
             axes.fill_between(GRID, low, high, color=colour, alpha=_BAND_ALPHA, lw=0)
             axes.plot(GRID, mean, color=colour, ls=dash, lw=1.8, label=_short(label))
-    note = "The side, N0 or N(+): that of the model with all patches. Means over patients, pointwise 95 %."
+    note = "The model's side: N0 or N(+), as it is with all patches. Means over patients, bands 95 %."
     return _finished(figure, axes, "lower right", note)
 
 
