@@ -32,6 +32,13 @@ def _fused(module: torch.nn.Module) -> torch.nn.Module:
         return module
 
 
+def _lay_channels_last(module: torch.nn.Module) -> None:
+    """Lay kernels out channels last; ``Module.to`` stops at constants of five axes, as in Swin's graph."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
 @contextmanager
 def torch_errors(what: str) -> Iterator[None]:
     """Torch raises RuntimeError for everything, which Qt workers swallow."""
@@ -100,7 +107,7 @@ class TorchNetwork:
         self._prepare = prepare
         with torch_errors(f"moving the network to {self.device}"):
             self._module = _fused(module).to(self.device)
-            self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            _lay_channels_last(self._module)
 
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`. Halves the batch when memory runs out."""

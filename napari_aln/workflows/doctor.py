@@ -48,6 +48,7 @@ def examine() -> Iterator[Finding]:
     yield _library("matplotlib", "matplotlib", "matplotlib", "pip install matplotlib")
     yield _library("torch", "torch", "torch", "pip install torch")
     yield _torchvision()
+    yield _timm()
     yield _openvino()
     yield _cuda()
     yield _jpeg_on_gpu()
@@ -82,6 +83,18 @@ def _torchvision() -> Finding:
         return Finding("torchvision", True, str(torchvision.__version__))
     except (ImportError, OSError, AlnError) as error:
         return Finding("torchvision", False, f"cannot be loaded: {error}", "Try: pip install torchvision")
+
+
+def _timm() -> Finding:
+    try:
+        return Finding("timm", True, version("timm"), required=False)
+    except PackageNotFoundError:
+        return Finding(
+            "timm",
+            True,
+            "not installed: encoders called timm:NAME, and models with one, wait for it",
+            required=False,
+        )
 
 
 def _openvino() -> Finding:

@@ -11,6 +11,7 @@ from napari_aln.mil.bundle import open_bundle, save_bundle, verify
 from napari_aln.mil.card import ModelCard, TimmArguments, parse_card
 from napari_aln.mil.timm_encoders import build_timm, describe_timm
 from napari_aln.runtimes.base import compile_network
+from napari_aln.runtimes.torch_runtime import _fused
 from napari_aln.settings import EngineSettings
 from napari_aln.workflows.timm_files import published_config
 
@@ -111,6 +112,17 @@ def test_all_runtimes_give_the_same_features(name, tmp_path):
         for runtime in ("torch", "openvino")
     ]
     assert np.abs(h[0] - h[1]).max() < 1e-3 * np.abs(h[0]).max()
+
+
+def test_a_graph_with_constants_of_five_axes_runs_on_torch():
+    name = "timm:swin_tiny_patch4_window7_224"
+    network = build_network(card_of(name, TimmArguments(img_size=112, embed_dim=12)))
+    assert any(tensor.ndim == 5 for tensor in _fused(network).buffers())
+    runs = compile_network(network, 112, EngineSettings(device="cpu", precision="fp32", runtime="torch"))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pixels))[0].numpy()
+    np.testing.assert_allclose(runs(pixels)[0], expected, atol=1e-4)
 
 
 def test_weights_with_a_classifier_fit_and_half_precision_is_widened():
