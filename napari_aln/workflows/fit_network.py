@@ -89,7 +89,7 @@ def fit_network(
         The loss is not finite, or the device gave up; says what to do where its memory is too small.
     """
     with training_errors(fabric, recipe.batch * recipe.bag_size):
-        learner = _NetworkLearner(network, train, validation, recipe, fabric)
+        learner = NetworkLearner(network, train, validation, recipe, fabric)
         fitted = yield from run_epochs(learner, recipe, folder, configuration)
         network.cpu().eval()
         temper(network.head, fitted.temperature)
@@ -130,7 +130,7 @@ class _Answer:
         return known_loss(values[0]), self._who, values[1:].view(self._shape)
 
 
-class _NetworkLearner(Learner):
+class NetworkLearner(Learner):
     """A network, and patients whose patches are pixels."""
 
     def __init__(

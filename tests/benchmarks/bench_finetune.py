@@ -30,7 +30,7 @@ from napari_aln.runtimes.fabric import fabric_for
 from napari_aln.settings import Augmentation, FinetuneSettings, PatchSettings, SynthesizeSettings
 from napari_aln.store.training_patches import PatchStore
 from napari_aln.workflows.encoder_weights import fresh_encoder
-from napari_aln.workflows.fit_network import _NetworkLearner
+from napari_aln.workflows.fit_network import NetworkLearner
 from napari_aln.workflows.training_bundle import Order
 from napari_aln.workflows.training_pixels import stored_pixels
 from napari_aln.workflows.training_run import Tally
@@ -130,7 +130,7 @@ def _patients(
     return found
 
 
-class _Timed(_NetworkLearner):
+class _Timed(NetworkLearner):
     """A learner that notes how long it waits for bags, and how long augmentation keeps the processor."""
 
     waited = augmented = 0.0
