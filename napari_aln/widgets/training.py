@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from napari_aln.workflows.train_in_window import TrainingEnd
 
 LOOK_EVERY_MS = 1000
+PATCHES = ("extract", "decode")
+INNER = (*PATCHES, "validate")
+"""Steps that are counted within others: the patches of a slide, the patients of an epoch's validation."""
+
 BUSY = "A model is being trained. Cancel that (it goes on later), or wait."
 WAITS = "Waits for the run on the slide to end."
 CANCELLED = "Cancelled. What was learned is kept: the same training goes on from its last whole epoch."
@@ -70,7 +74,9 @@ class Training(QWidget):
         self._watched: Path | None = None  # a metrics.csv of another training
         self._seen: tuple[Path, int, int] | None = None  # the table that is drawn: path, time, size
         self._pace = Pace()
-        self._done = -1  # epochs, or what else is counted, when the curves were looked at last
+        self._share: float | None
+        self._told, self._share = "", None  # how far it was, when that was said last
+        self._epoch = -1  # when the curves were looked at last
         self._looking = QTimer(self)
         self._looking.setInterval(LOOK_EVERY_MS)
         self._looking.timeout.connect(self._look)
@@ -169,21 +175,28 @@ class Training(QWidget):
             self._look()
             plan = self.plan()
             self.panel.start_button.setText(
-                "&Go on training" if isinstance(plan, TrainingPlan) and plan.goes_on else "&Train"
+                "Go on training" if isinstance(plan, TrainingPlan) and plan.goes_on else "Train"
             )
 
     def _on_progress(self, step: Progress) -> None:
+        if step.step in INNER:  # of one slide or one epoch: its part of the whole goes on being shown
+            what = "patches" if step.step in PATCHES else "patients validated"
+            self.panel.set_progress(
+                self._share, f"{self._told} · {count(step.done)} of {count(step.total)} {what}"
+            )
+            return
         eta_s = self._pace.left_s(step)
-        share = step.done / step.total if step.total else None
+        self._share = step.done / step.total if step.total else None
         if step.step.startswith("epoch"):
-            text = f"Epoch {count(min(step.done + 1, step.total))} of at most {count(step.total)}"
+            self._told = f"Epoch {count(min(step.done + 1, step.total))} of at most {count(step.total)}"
             left = "at most "
+            if step.done != self._epoch:
+                self._epoch = step.done
+                self._look()
         else:
-            text, left = f"{step.step.capitalize()}: {count(step.done)} of {count(step.total)}", ""
-        self.panel.set_progress(share, text if eta_s is None else f"{text} · {left}{duration(eta_s)} left")
-        if step.done != self._done:
-            self._done = step.done
-            self._look()
+            self._told, left = f"{step.step.capitalize()}: {count(step.done)} of {count(step.total)}", ""
+        self._told += "" if eta_s is None else f" · {left}{duration(eta_s)} left"
+        self.panel.set_progress(self._share, self._told)
 
     def _on_end(self, end: TrainingEnd) -> None:
         self._ended = end

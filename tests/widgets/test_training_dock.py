@@ -14,6 +14,7 @@ from napari_aln.settings import SynthesizeSettings
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.training import BUSY, CANCELLED
 from napari_aln.workflows import training_run
+from napari_aln.workflows.training_curves import can_go_on
 
 COHORT = SynthesizeSettings(
     core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
@@ -112,7 +113,7 @@ def test_a_training_from_its_key_to_the_loaded_model(hands, table, ws_bundle, tm
     assert hands.dock.run.reasons["whole-slide"].shown_text() == "Open a slide first."
 
     # Gone on with: the last two epochs, figures with intervals, the model.
-    assert at.panel.start_button.text() == "&Go on training"
+    assert at.panel.start_button.text() == "Go on training"
     at.click("training_start")
     until(at.ended)
     assert at.training.job.state is JobState.DONE, hands.errors()
@@ -122,7 +123,7 @@ def test_a_training_from_its_key_to_the_loaded_model(hands, table, ws_bundle, tm
     assert "of 4:" in result
     assert "AUC" in result
     assert " to " in result
-    assert at.panel.start_button.text() == "&Train"
+    assert at.panel.start_button.text() == "Train"
     assert at.part(QLabel, "training_notice").text() == RESEARCH_NOTICE
     at.click("training_load")
     until(lambda: any(bundle.path == out for bundle in hands.state.bundles.values()))
@@ -142,3 +143,15 @@ def test_a_training_from_its_key_to_the_loaded_model(hands, table, ws_bundle, tm
     until(lambda: at.panel.loss_plot.n_epochs == 4)
     hands.key(Qt.Key.Key_T, Qt.KeyboardModifier.ShiftModifier)
     until(lambda: not at.panel.isVisible())
+
+    # The window is closed while a training goes on: that ends, and can be gone on with.
+    hands.click(hands.dock.models.train_button)
+    until(at.panel.isVisible)
+    go.clear()
+    reached.clear()
+    at.click("training_start")
+    until(reached.is_set)
+    threading.Timer(0.5, go.set).start()  # once the window waits for the thread
+    hands.close_window()
+    assert not any(thread.name.startswith("aln-train") for thread in threading.enumerate())
+    assert can_go_on(out)

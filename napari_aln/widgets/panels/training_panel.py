@@ -91,12 +91,12 @@ class TrainingPanel(QWidget):
         self.result.setReadOnly(True)
         self.result.setTabChangesFocus(True)
         self.result.setFixedHeight(self.fontMetrics().height() * RESULT_LINES)
-        self.load_button = _button("&Load model", "training_load", "Load the trained model for this review")
+        self.load_button = _button("Load model", "training_load", "Load the trained model for this review")
         self.load_button.clicked.connect(self._on_load)
         column.addWidget(self.result)
         column.addWidget(self.load_button)
         self.watch_button = _button(
-            "&Watch a training…", "training_watch", "Show the curves of one that runs in a terminal"
+            "Watch a training…", "training_watch", "Show the curves of one that runs in a terminal"
         )
         self.watch_button.clicked.connect(self._on_watch)
         column.addWidget(self.watch_button)
@@ -158,7 +158,7 @@ class TrainingPanel(QWidget):
         return self.plan_area
 
     def _build_work(self) -> QVBoxLayout:
-        self.start_button = _button("&Train", "training_start", "Train this model on this cohort")
+        self.start_button = _button("Train", "training_start", "Train this model on this cohort")
         self.start_button.clicked.connect(self._on_start)
         self.cancel_button = _button("&Cancel", "training_cancel", "Stop; the same training goes on later")
         self.cancel_button.clicked.connect(self._on_cancel)
@@ -216,7 +216,7 @@ class TrainingPanel(QWidget):
     def set_ready(self, why_not: str, *, goes_on: bool) -> None:
         """Let the training be started, or say why it cannot; `goes_on`: an unfinished one is gone on with."""
         self.start_button.setEnabled(not why_not)
-        self.start_button.setText("&Go on training" if goes_on else "&Train")
+        self.start_button.setText("Go on training" if goes_on else "Train")
         if self.cancel_button.isHidden():
             self.status.set_text(why_not)
 
@@ -256,7 +256,7 @@ class TrainingPanel(QWidget):
 
     def set_watching(self, name: str) -> None:
         """Say whose curves are shown; nothing: those of the window's own training."""
-        self.watch_button.setText("Stop &watching" if name else "&Watch a training…")
+        self.watch_button.setText("Stop watching" if name else "Watch a training…")
         self.watch_button.setAccessibleName(f"Stop watching {name}" if name else "Watch a training")
 
     def _show_plots(self, *, running: bool, any_epoch: bool) -> None:
