@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel, QPushButton
+from qtpy.QtWidgets import QLabel, QPushButton
 from tests_shared import MPP, draw_tissue, write_slide
 
 from napari_aln.widgets.panels.labels import length_text
@@ -64,9 +64,7 @@ def test_a_line_is_measured_over_any_layer_and_drawing_goes_on_afterwards(hands,
     hands.click(hands.dock.roi.tools["polygon"])
     corners = [(700, 500), (2100, 500), (2100, 1500)]
     for corner in corners:
-        QTest.mouseMove(hands.canvas, hands.on_canvas(*corner))
-        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
-        QApplication.processEvents()
+        hands.click_slide(*corner)
     half_drawn = np.array(hands.viewer.layers["tumour ROI"].data[0])
     assert len(half_drawn) >= 3
     center, zoom = tuple(camera.center), camera.zoom

@@ -60,13 +60,9 @@ class Drawing:
 
     def click_corners(self, corners) -> None:
         """Click corner by corner, the last one twice."""
-        *places, last = [self.hands.on_canvas(*corner) for corner in corners]
-        for place in places:
-            self.move(place)
-            QTest.mouseClick(self.hands.canvas, self.hands.left, pos=place)
-        self.move(last)
-        QTest.mouseClick(self.hands.canvas, self.hands.left, pos=last)
-        QTest.mouseDClick(self.hands.canvas, self.hands.left, pos=last)
+        for corner in corners:
+            self.hands.click_slide(*corner)
+        QTest.mouseDClick(self.hands.canvas, self.hands.left, pos=self.hands.on_canvas(*corners[-1]))
         QApplication.processEvents()
 
     def press(self, corner) -> None:
@@ -77,7 +73,7 @@ class Drawing:
     def drag_to(self, start, end) -> None:
         first, last = self.hands.on_canvas(*start), self.hands.on_canvas(*end)
         for share in np.linspace(0.2, 1, 5):
-            self.move(first + (last - first) * share)
+            self.hands.move(first + (last - first) * share, held=True)
 
     def release(self, corner) -> None:
         QTest.mouseRelease(self.hands.canvas, self.hands.left, pos=self.hands.on_canvas(*corner))
@@ -91,8 +87,7 @@ class Drawing:
         self.release(corners[-1])
 
     def move(self, place) -> None:
-        QTest.mouseMove(self.hands.canvas, place)
-        QApplication.processEvents()
+        self.hands.move(place)
 
     def key(self, key, modifiers=Qt.KeyboardModifier.NoModifier) -> None:
         self.hands.qtbot.keyClick(self.hands.canvas, key, modifiers)
@@ -174,6 +169,15 @@ def test_a_polygon_by_clicks_ends_with_a_double_click_and_another_follows(drawin
     drawing.click_corners([(2200, 1600), (2600, 1600), (2600, 2000)])
     hands.until(lambda: len(hands.state.regions) == 2)
     assert shown_rings(hands) == 2
+    drawn = hands.state.regions
+    for corner in ((300, 1700), (500, 1700)):
+        hands.click_slide(*corner)
+    drawing.move(hands.on_canvas(500, 1900))
+    assert drawing.summary.startswith("3 regions, ")
+    assert len(hands.review.roi.so_far) == 3
+    drawing.key(Qt.Key.Key_Escape)  # two corners are no area
+    assert drawing.summary.startswith("2 regions, ")
+    assert hands.review.roi.so_far == hands.state.regions == drawn
     hands.click(drawing.panel.tools["polygon"])  # put away: clicks draw no more
     assert drawing.tool == []
     drawing.click_corners([(100, 100), (400, 100), (400, 300)])
@@ -214,12 +218,8 @@ def test_area_and_patches_are_told_while_drawing(drawing, hands, roi_bundle):
     assert told_mm2 == pytest.approx(area_mm2, abs=0.02)
     assert abs(int(drawing.summary.split(", ")[2].removesuffix(" patches")) - n_patches) <= 8
     drawing.take("polygon")
-    place = hands.on_canvas(2200, 1600)
-    QTest.mouseClick(hands.canvas, hands.left, pos=place)
-    for corner in ((2600, 1600), (2600, 2000)):
-        drawing.move(hands.on_canvas(*corner))
-        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
-        QApplication.processEvents()
+    for corner in ((2200, 1600), (2600, 1600), (2600, 2000)):
+        hands.click_slide(*corner)
     assert drawing.summary.startswith("2 regions, ")
     first = hands.state.regions
     assert len(first) == 1
@@ -228,11 +228,8 @@ def test_area_and_patches_are_told_while_drawing(drawing, hands, roi_bundle):
     assert drawing.summary.startswith("1 region, ")
     assert shown_rings(hands) == 1
     assert drawing.tool == ["polygon"]
-    QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(2200, 1700))
-    for corner in ((2600, 1700), (2600, 2000)):
-        drawing.move(hands.on_canvas(*corner))
-        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
-        QApplication.processEvents()
+    for corner in ((2200, 1700), (2600, 1700), (2600, 2000)):
+        hands.click_slide(*corner)
     drawing.key(Qt.Key.Key_Escape)
     hands.until(lambda: len(hands.state.regions) == 2)
     drawing.key(Qt.Key.Key_Z, CTRL)
@@ -270,6 +267,7 @@ def test_the_brush_adds_and_takes_away_and_its_keys_are_the_rois(drawn, hands):
     assert not np.asarray(hands.viewer.layers["ROI brush"].data).any()
     drawn.take("lasso")
     assert "ROI brush" not in hands.viewer.layers
+    assert not hands.viewer.canvas.overlays._brush_circle.box  # it would stay on the tissue
     assert hands.errors() == []
 
 
@@ -290,6 +288,9 @@ def test_a_dragged_point_changes_the_region_while_it_is_dragged(drawn, hands):
     drawn.key(Qt.Key.Key_Z, CTRL)  # the whole drag is one step
     assert hands.state.regions == before
     assert hands.errors() == []
+    hands.click(drawn.panel.tools["vertices"])  # put away: no shape is chosen any more
+    drawn.key(Qt.Key.Key_Delete)
+    assert hands.state.regions == before
 
 
 def test_simplify_drops_points_and_moves_no_outline_far(drawing, hands):

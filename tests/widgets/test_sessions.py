@@ -136,9 +136,7 @@ def work():
     hands.draw([(2200, 1600), (2600, 1600), (2600, 2000), (2200, 2000)])
     hands.click(hands.dock.roi.tools["polygon"])
     for corner in ((200, 1600), (600, 1600), (600, 2000)):  # never ended
-        QTest.mouseMove(hands.canvas, hands.on_canvas(*corner))
-        QTest.mouseClick(hands.canvas, hands.left, pos=hands.on_canvas(*corner))
-        QApplication.processEvents()
+        hands.click_slide(*corner)
     QTimer.singleShot(5000, die)
 
 def die():

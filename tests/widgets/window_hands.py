@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
@@ -113,24 +113,21 @@ class Hands:
             self.click(self.dock.roi.draw_button)
         places = np.asarray(l0_xy, float)
         corners = [self.on_canvas(*place) for place in [*places, places[0]]]
-        QTest.mouseMove(self.canvas, corners[0])
-        QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=corners[0])
+        self.move(corners[0])
+        QTest.mousePress(self.canvas, self.left, pos=corners[0])
         for start, end in pairwise(corners):
             for share in np.linspace(0.2, 1, 5):
-                QTest.mouseMove(self.canvas, start + (end - start) * share)
-                QApplication.processEvents()
-        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=corners[-1])
+                self.move(start + (end - start) * share, held=True)
+        QTest.mouseRelease(self.canvas, self.left, pos=corners[-1])
         self.until(lambda: self.state.regions != before)
 
     def dragging(self, start_l0_xy, end_l0_xy, steps: int = 4) -> Iterator[None]:
         """Drag from one place to another; goes on at each step, with the button still down."""
         start, end = self.on_canvas(*start_l0_xy), self.on_canvas(*end_l0_xy)
-        QTest.mouseMove(self.canvas, start)
-        QApplication.processEvents()
+        self.move(start)
         QTest.mousePress(self.canvas, self.left, pos=start)
         for share in np.linspace(1 / steps, 1, steps):
-            QTest.mouseMove(self.canvas, start + (end - start) * share)
-            QApplication.processEvents()
+            self.move(start + (end - start) * share, held=True)
             yield
         QTest.mouseRelease(self.canvas, self.left, pos=end)
         QApplication.processEvents()
@@ -138,6 +135,25 @@ class Hands:
     def drag(self, start_l0_xy, end_l0_xy) -> None:
         for _ in self.dragging(start_l0_xy, end_l0_xy):
             pass
+
+    def click_slide(self, x_l0: float, y_l0: float) -> None:
+        """Move to a place of the slide and click."""
+        place = self.on_canvas(x_l0, y_l0)
+        self.move(place)
+        QTest.mouseClick(self.canvas, self.left, pos=place)
+        QApplication.processEvents()
+
+    def move(self, place: QPoint, *, held: bool = False) -> None:
+        """Move the mouse to a pixel of the canvas; `held`: with the left button down.
+
+        Not by `QTest.mouseMove`: that moves the screen's pointer, of which the canvas hears when it pleases
+        the screen, which may be after the next click.
+        """
+        none = Qt.MouseButton.NoButton
+        where = QPointF(place), QPointF(self.canvas.mapToGlobal(place))
+        how = none, self.left if held else none, Qt.KeyboardModifier.NoModifier
+        QApplication.sendEvent(self.canvas, QMouseEvent(QEvent.Type.MouseMove, *where, *how))
+        QApplication.processEvents()
 
     def key(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
         """Press a key on the canvas."""
