@@ -29,6 +29,7 @@ VIEWS = 5
 """Views of a patch to learn from: its four quarters (each a quarter of the work), then the whole."""
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
+_ALONE, _RISE = 0.3, 0.3  # share of the steps without the demand for sameness, and in which it rises
 _CLIP = 1.0
 _GAINS, _BLURS_PX, _JPEG_QUALITIES = (0.9, 1.1), (0.0, 0.8), (30, 91)
 _QUIET = 0.01  # of the features' mean variance: less counts as this much
@@ -130,7 +131,8 @@ def fit_encoder(
         misfit = (misfits * known).sum() / known.sum().clamp(min=1)
         apart = _difference(features[:n], features[n:])
         optimiser.zero_grad()
-        (misfit + settings.sameness * apart).backward()  # type: ignore[no-untyped-call]
+        weight = settings.sameness * _demand(step / total)
+        (misfit + weight * apart).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, _CLIP)
         optimiser.step()
         now = np.array([misfit.item(), apart.item()])
@@ -140,8 +142,11 @@ def fit_encoder(
 
 
 def _difference(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared difference of each feature (n, F), as a share of its variance over patches."""
-    variance = torch.cat([first, second]).var(dim=0).detach()
+    """Return the mean squared difference of each feature (n, F), as a share of its variance over patches.
+
+    The variance takes part in the gradient: else smaller features would seem to be more alike.
+    """
+    variance = torch.cat([first, second]).var(dim=0)
     return ((first - second).square().mean(dim=0) / (variance + _QUIET * variance.mean() + 1e-12)).mean()
 
 
@@ -159,6 +164,11 @@ def _schedule(progress: float) -> float:
     if progress < _WARM_UP:
         return (progress + 1e-3) / _WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+
+
+def _demand(progress: float) -> float:
+    """Return the share of the weight of sameness: what has learned nothing yet sees the same everywhere."""
+    return min(max((progress - _ALONE) / _RISE, 0.0), 1.0)
 
 
 def _augmented(network: PatchNetwork, pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
