@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,8 @@ def new_patches(
     Parameters
     ----------
     folder
-        See `PatchStore.folder`; a former entry is replaced.
+        See `PatchStore.folder`. A whole entry that another process wrote meanwhile stays: it is the same, and
+        may be read already.
     side_px
         S.
     facts
@@ -125,7 +126,7 @@ def new_patches(
         The disk is full or may not be written to.
     """
     cells: list[int] = []
-    with atomic_folder(folder, known_by=_FACTS) as unfinished:
+    with suppress(_AlreadyThereError), atomic_folder(folder, known_by=_FACTS) as unfinished:
         with (unfinished / _PIXELS).open("wb") as file:
 
             def add(cell: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
@@ -136,3 +137,9 @@ def new_patches(
 
             yield add
         (unfinished / _FACTS).write_text(json.dumps({**facts, "cell": cells}), "utf-8")
+        if stored_patches(folder, side_px) is not None:
+            raise _AlreadyThereError
+
+
+class _AlreadyThereError(Exception):
+    """Another process was quicker."""

@@ -278,6 +278,13 @@ def test_cache_commands(call, tissue_slide, ws_bundle, tmp_path):
     code, out, _ = call("cache", "clear", *where)
     assert (code, "Freed" in out) == (0, True)
     assert "0 entries" in call("cache", "info", *where)[1]
+    kept = tmp_path / "c" / "training-patches" / "entry"
+    kept.mkdir(parents=True)
+    (kept / "pixels.u8").write_bytes(bytes(3_000_000))
+    assert "1 slides, 3.0 MB" in call("cache", "info", *where)[1]
+    assert "Freed 0.0 MB" in call("cache", "clear", *where)[1]
+    assert "Freed 3.0 MB" in call("cache", "clear", "--training", *where)[1]
+    assert not kept.exists()
 
 
 def test_doctor_names_what_is_here(call):

@@ -2,7 +2,7 @@
 
 import pytest
 import typer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
 from napari_aln.cli.flags import takes
@@ -38,6 +38,30 @@ def test_each_plain_field_is_a_flag_with_help_unit_and_default(app):
     assert "How loud. In dB. Default: 3." in text
     assert "--wet" in text
     assert "--inner" not in text
+
+
+def test_a_flag_of_two_models_has_the_default_of_each():
+    class Soft(Knobs):
+        model_config = ConfigDict(title="--soft")
+        level: int = Field(1, description="How loud.")
+
+    class Loud(Knobs):
+        model_config = ConfigDict(title="--loud")
+
+    app, seen = typer.Typer(), []
+
+    @app.command()
+    @takes(loud=Loud, soft=Soft)
+    def play(*, loud: Loud, soft: Soft) -> None:
+        seen.append((loud.level, soft.level))
+
+    runner = CliRunner()
+    text = " ".join(runner.invoke(app, ["--help"], env={"COLUMNS": "200"}).output.split())
+    assert "How loud. Default: 3 (--loud), 1 (--soft)." in text
+    assert "No water. Default: False." in text
+    runner.invoke(app, [])
+    runner.invoke(app, ["--level", "5"])
+    assert seen == [(3, 1), (5, 5)]
 
 
 def test_what_is_not_given_stays_unset(app):

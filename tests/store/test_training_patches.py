@@ -56,6 +56,16 @@ def test_what_was_cut_off_or_damaged_is_not_there(tmp_path, pixels):
     assert stored_patches(folder, SIDE_PX) is None
 
 
+def test_of_two_processes_that_write_the_same_the_first_stays(tmp_path, pixels):
+    folder = tmp_path / "entry"
+    with new_patches(folder, SIDE_PX, {}) as add:
+        add(np.arange(7), pixels)
+        write(folder, pixels)
+        first = (folder / "pixels.u8").stat()
+    assert (folder / "pixels.u8").stat().st_ino == first.st_ino
+    assert [item.name for item in tmp_path.iterdir()] == ["entry"]
+
+
 def test_gone_patches_and_a_full_disk_are_told(tmp_path, pixels):
     folder = tmp_path / "entry"
     write(folder, pixels)
