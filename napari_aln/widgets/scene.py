@@ -92,8 +92,11 @@ class Scene:
         self.slide.clear()
         self.guard.set_unit(self.frame.units[0])  # first: with two units in the world napari complains
         self.slide.show(slide, self.frame)
-        bar = self._viewer.canvas.overlays.scale_bar
-        bar.visible = True
+        overlays = self._viewer.canvas.overlays
+        overlays.scale_bar.visible = True
+        brush = getattr(overlays, "_brush_circle", None)
+        if brush is not None:
+            brush.box = False  # else a light square stays on the tissue where a brush was last
         self._viewer.canvas.background_color_override = SURROUND
 
     def show_regions(self) -> None:

@@ -42,6 +42,13 @@ def left_share(hands):
 
 def test_split_by_button_linked_both_ways_and_closed_by_key(both):
     hands = both
+    window_of(hands).resize(1280, 800)
+    hands.dock.take_room()
+    hands.dock.reveal("Results")
+    port, legend = hands.dock.scroll_area.viewport(), hands.dock.map.legend
+    hands.until(lambda: hands.dock.sections["Results"].mapTo(port, QPoint()).y() == 0)
+    # Two results and what the colours mean fit a small screen.
+    hands.until(lambda: legend.mapTo(port, QPoint(0, legend.height())).y() <= port.height())
     assert second(hands) is None
     hands.click(hands.part(QPushButton, "compare_split"))
     hands.until(lambda: second(hands) is not None and second(hands).isVisible())

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QPushButton,
     QRadioButton,
@@ -64,11 +65,10 @@ class ModelList(QWidget):
         self.train_button.setObjectName("model_train")
         self.train_button.setToolTip("Train a model on a cohort, or watch a training (Shift+T)")
         self.train_button.clicked.connect(self.train_requested)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.add_button, 1)
-        buttons.addWidget(self.demo_button, 1)
-        layout.addLayout(buttons)
-        layout.addWidget(self.train_button)
+        self._buttons = QGridLayout()
+        self._buttons.addWidget(self.add_button, 0, 0)
+        self._buttons.addWidget(self.demo_button, 0, 1)
+        layout.addLayout(self._buttons)
         self._groups: dict[Mode, QButtonGroup] = {}
         self.set_models({}, {})
 
@@ -89,6 +89,7 @@ class ModelList(QWidget):
         if not cards:
             rows.addWidget(TextLabel(NO_MODELS))
         self.demo_button.setVisible(not cards)
+        self._buttons.addWidget(self.train_button, *((0, 1) if cards else (1, 0, 1, 2)))
         self._layout.replaceWidget(self._cards, shown)
         self._cards.hide()
         self._cards.deleteLater()
