@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFileDialog, QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_aln.widgets.dropped import LIST_SUFFIX, SLIDE_SUFFIXES
 from napari_aln.widgets.drops import paths_of
 from napari_aln.widgets.open_list import OpenList
 from napari_aln.widgets.panels.call_form import CallForm
+from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
 from napari_aln.widgets.panels.labels import show_if
 from napari_aln.widgets.panels.new_list_dialog import NewListDialog
 from napari_aln.widgets.panels.patient_card import PatientCard
@@ -19,7 +19,8 @@ from napari_aln.widgets.panels.section import FOCUS_STYLE, Section
 from napari_aln.widgets.panels.work_list_panel import Row, WorkListPanel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from napari_aln.widgets.review import Review
 
 WIDTH_PX, LEAST_WIDTH_PX = 340, 280
-LISTS = f"Work lists (*{LIST_SUFFIX});;All files (*)"
 
 
 class Reading(QWidget):
@@ -114,11 +114,14 @@ class Reading(QWidget):
         dialog.open()
 
     def _ask_where(self, blinded: bool, classes: tuple[str, ...]) -> None:
-        dialog = self._dialog("Write the work list to", LISTS, LIST_SUFFIX)
-        dialog.selectFile(f"reading{LIST_SUFFIX}")
-        dialog.setOption(QFileDialog.Option.DontConfirmOverwrite)  # a list is never overwritten
-        dialog.fileSelected.connect(lambda name: self._create(Path(name), blinded, classes))
-        dialog.open()
+        ask_where_to_write(
+            self,
+            "Write the work list to",
+            "Work lists",
+            f"reading{LIST_SUFFIX}",
+            lambda path: self._create(path, blinded, classes),
+            overwrites=False,
+        )
 
     def _create(self, path: Path, blinded: bool, classes: tuple[str, ...]) -> None:
         self.list.create(path, blinded=blinded, classes=classes)
@@ -126,50 +129,25 @@ class Reading(QWidget):
             self.panel.reader_line.setFocus()
 
     def _ask_for_list(self) -> None:
-        self._ask("Open a work list", LISTS, lambda paths: self.open_list(paths[0]))
+        wanted = kinds("Work lists", [LIST_SUFFIX])
+        ask_for_files(self, "Open a work list", wanted, lambda paths: self.open_list(paths[0]), several=False)
 
     def _ask_for_files(self) -> None:
         from napari_aln.workflows.worklist import TABLE_SUFFIXES
 
-        patterns = " ".join(f"*{suffix}" for suffix in (*SLIDE_SUFFIXES, *TABLE_SUFFIXES))
-        kinds = f"Slides and tables ({patterns});;All files (*)"
-        self._ask("Add slides or a cohort table", kinds, self.list.add, several=True)
+        wanted = kinds("Slides and tables", (*SLIDE_SUFFIXES, *TABLE_SUFFIXES))
+        ask_for_files(self, "Add slides or a cohort table", wanted, self.list.add)
 
     def _ask_for_folder(self) -> None:
-        self._ask("Add all slides below a folder", None, self.list.add)
+        ask_for_folder(self, "Add all slides below a folder", lambda folder: self.list.add([folder]))
 
     def _ask_where_to_find(self) -> None:
-        self._ask("Look for the slides below a folder", None, lambda paths: self.list.find_moved(paths[0]))
+        ask_for_folder(self, "Look for the slides below a folder", self.list.find_moved)
 
     def _ask_where_to_export(self) -> None:
-        dialog = self._dialog("Write the reader study to", "Tables (*.csv)", ".csv")
-        if self.list.work_list is not None:
-            dialog.selectFile(f"{self.list.work_list.path.stem}-reader-study.csv")
-        dialog.fileSelected.connect(lambda name: self.list.export_study(Path(name)))
-        dialog.open()
-
-    def _dialog(self, title: str, kinds: str | None, suffix: str = "") -> QFileDialog:
-        dialog = QFileDialog(self, title, "", kinds or "")
-        dialog.setObjectName("ask_for_list_files")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        if suffix:
-            dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-            dialog.setDefaultSuffix(suffix.removeprefix("."))
-        return dialog
-
-    def _ask(
-        self, title: str, kinds: str | None, take: Callable[[list[Path]], None], *, several: bool = False
-    ) -> None:
-        """Ask for files; for a folder where no `kinds` are given."""
-        dialog = self._dialog(title, kinds)
-        if kinds is None:
-            dialog.setFileMode(QFileDialog.FileMode.Directory)
-            dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        else:
-            modes = QFileDialog.FileMode
-            dialog.setFileMode(modes.ExistingFiles if several else modes.ExistingFile)
-        dialog.filesSelected.connect(lambda names: take([Path(name) for name in names]))
-        dialog.open()
+        work_list = self.list.work_list
+        suggested = f"{work_list.path.stem}-reader-study.csv" if work_list is not None else "reader-study.csv"
+        ask_where_to_write(self, "Write the reader study to", "Tables", suggested, self.list.export_study)
 
     def take(self, paths: Sequence[Path]) -> None:
         """Take dropped files: a work list is opened, all else is added to the one that is open."""
