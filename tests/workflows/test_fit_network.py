@@ -237,7 +237,8 @@ sys.path[:0] = {paths!r}
 from pathlib import Path
 from test_fit_network import *
 if __name__ == "__main__":
-    network, steps = fit(Path({folder!r}), RECIPE.model_copy(update={{"gpus": 2, "bags_per_epoch": None}}))
+    change = {{"gpus": 2, "bags_per_epoch": None, "epochs": 2}}
+    network, steps = fit(Path({folder!r}), RECIPE.model_copy(update=change))
     fitted = drain(steps)
     import os
     torch.save(network.state_dict(), Path({folder!r}) / f"{{os.environ['LOCAL_RANK']}}.pt")
@@ -255,6 +256,6 @@ def test_two_processes_share_the_bags_and_end_with_the_same_weights(tmp_path):
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert all(torch.equal(first[key], second[key]) for key in first)
     lines = (tmp_path / "metrics.csv").read_text("utf-8-sig").splitlines()
-    assert len(lines) == 1 + RECIPE.epochs
+    assert len(lines) == 1 + 2
     assert 0.0 <= float(lines[1].split(",")[2]) <= 1.0
     assert VALIDATION_BAGS > 1
