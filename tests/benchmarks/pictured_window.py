@@ -22,6 +22,7 @@ STEPS = 6  # of the mouse between two places
 
 BELONGS_TO = {
     "no_list": "new_list",
+    "watched": "training",
     "restored": "recovery",
     "asked": "asking",
     "svs": "associated",

@@ -29,6 +29,27 @@ class FileStates(States):
         reading.findChild(NewListDialog).reject()
         window.press(Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)
 
+    def training(self) -> None:
+        """The training's dock before anything is chosen, and the curves of a training that is watched."""
+        from qtpy.QtCore import Qt
+
+        window = self.window
+        window.press(Qt.Key.Key_T, Qt.KeyboardModifier.ShiftModifier)
+        self.grab("training")
+        metrics = self.files / "dlcnbc-ws 2026.training" / "metrics.csv"
+        metrics.parent.mkdir()
+        falling = [0.7 * 0.93**epoch + 0.1 for epoch in range(60)]
+        lines = [
+            f"{epoch},{loss},{0.9 - loss / 2},{loss + 0.003 * epoch},0.0005,{1 - loss / 2}"
+            for epoch, loss in enumerate(falling, 1)
+        ]
+        head = "epoch,loss,validation_auc,validation_loss,learning_rate,training_auc"
+        metrics.write_text("\n".join([head, *lines]), encoding="utf-8-sig")
+        held: Any = window.dock.side_docks.held("training")
+        held.watch(metrics)
+        self.grab("watched")
+        window.press(Qt.Key.Key_T, Qt.KeyboardModifier.ShiftModifier)
+
     def recovery(self) -> None:
         """The review of a window that was killed, offered at the next start."""
         window = self.window

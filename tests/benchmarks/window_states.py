@@ -6,8 +6,8 @@ from states_of_files import FileStates, leave_unfinished
 from states_of_review import ReviewStates
 
 BEFORE_RUNS = (
-    "empty", "new_list", "recovery", "failed", "asking", "associated", "help", "open", "layers", "settings",
-    "mask", "outlines", "measure", "polygon", "origin",
+    "empty", "new_list", "training", "recovery", "failed", "asking", "associated", "help", "open", "layers",
+    "settings", "mask", "outlines", "measure", "polygon", "origin",
 )  # fmt: skip
 WITH_RUNS = (
     "running", "cancelled", "one", "two", "split", "attention", "top", "x10", "x40", "points", "signed",
@@ -26,7 +26,7 @@ class Walk(FileStates, ReviewStates):
             leave_unfinished(self.files)
         self.window.open()
         self.grab("empty")
-        for state in ("new_list", "recovery", "failed", "asking", "associated"):
+        for state in ("new_list", "training", "recovery", "failed", "asking", "associated"):
             if self.wants(state):
                 getattr(self, state)()
         self.demo()  # its models are used from then on

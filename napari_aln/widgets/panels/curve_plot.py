@@ -68,6 +68,7 @@ class CurvePlot(QWidget):
     def set_curves(self, curves: Sequence[Curve], best: int | None) -> None:
         """Show lines of the same number of epochs; `best` is the index of the epoch that is kept so far."""
         self._curves, self._best = tuple(curves), best
+        self._ticks = nice_ticks(self._limits())  # loads what must not be loaded while painting
         self.setAccessibleName(self._told())
         self.update()
 
@@ -110,8 +111,11 @@ class CurvePlot(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Draw title, legend, scale, lines and the kept epoch."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._paint(painter)
+
+    def _paint(self, painter: QPainter) -> None:
         ink = self.palette().color(QPalette.ColorRole.WindowText)
         self._paint_head(painter, ink)
         room, limits = self._room(), self._limits()
@@ -124,7 +128,6 @@ class CurvePlot(QWidget):
             self._paint_curve(painter, number, curve, room, limits)
         painter.setClipping(False)
         self._paint_best(painter, ink, room)
-        painter.end()
 
     def _paint_head(self, painter: QPainter, ink: QColor) -> None:
         font = painter.font()
@@ -148,7 +151,7 @@ class CurvePlot(QWidget):
         faint = QColor(ink)
         faint.setAlpha(FAINT)
         metrics = painter.fontMetrics()
-        for value, text in nice_ticks(limits):
+        for value, text in self._ticks:
             y = self._y(value, room, limits)
             painter.setPen(faint)
             painter.drawLine(QPointF(room.left(), y), QPointF(room.right(), y))
