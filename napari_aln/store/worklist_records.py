@@ -128,8 +128,9 @@ def item_of(row: tuple[Any, ...], home: Path) -> WorkItem:
 
 def call_of(row: tuple[Any, ...]) -> Call:
     """Read a call from its row."""
-    *what, made_at, seen_at = row
-    return Call(*what, time_of(made_at), maybe_time_of(seen_at))
+    item_id, reader_id, aln_class, confidence, comment, made_at, seen_at = row
+    times = time_of(made_at), maybe_time_of(seen_at)
+    return Call(item_id, reader_id, aln_class, confidence, comment, *times)
 
 
 def run_of(row: tuple[Any, ...], home: Path) -> RunSummary:
