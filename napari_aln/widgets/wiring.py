@@ -225,7 +225,7 @@ class Wiring:
         self.dock.results.set_records({run: answer.record for run, answer in answers.items()})
         self.dock.results.set_withheld(self.state.withheld, self.state.n_kept_back)
         runs = [(run, f"{run.upper()}, {answer.record.model_name}") for run, answer in answers.items()]
-        self.dock.map.set_runs(runs, SHOWN_MAPS)
+        self.dock.map.set_runs(runs, SHOWN_MAPS, withheld=self.state.n_kept_back > 0)
         if answers or self.state.n_kept_back:
             self.dock.reveal("Results")
         self._on_live()  # what was told of a run before it had its card

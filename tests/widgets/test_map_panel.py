@@ -72,6 +72,8 @@ def test_the_choice_survives_new_runs_and_falls_back_without_them(filled):
     assert filled.current() == ("dlcnbc", "entropy")
     filled.set_runs(RUNS[:1], MAPS[:1])
     assert filled.current() == ("dlcnbc-ws", "attention_slide")
+    filled.set_runs((), (), withheld=True)
+    assert "withheld" in child(filled, "map_empty").shown_text()
     filled.set_runs((), ())
     assert filled.current() is None
 

@@ -37,6 +37,7 @@ COLOUR_MAPS = ("viridis", "cividis", "magma", "inferno", "PuOr_r")
 CHOICES_ROW = 3  # of the panel; the legend stands above
 MASK_HINT = "Paint tissue; 1 erases, 2 paints; [ and ]: size."
 NO_MAPS = "Maps appear here after a run."
+WITHHELD = "Maps are withheld too, until your call."
 
 
 class MapPanel(QWidget):
@@ -172,17 +173,20 @@ class MapPanel(QWidget):
         self.mask_edit_button.toggled.connect(self.mask_edit_requested)
         self.mask_reset_button.clicked.connect(self.mask_reset_requested)
 
-    def set_runs(self, runs: Sequence[tuple[str, str]], maps: Sequence[str]) -> None:
+    def set_runs(
+        self, runs: Sequence[tuple[str, str]], maps: Sequence[str], *, withheld: bool = False
+    ) -> None:
         """Offer runs as (key, shown label) and maps by their keys in ``workflows.pictures.MAP_STYLES``.
 
-        The current choice is kept where it still exists. Does not emit `map_changed`.
+        The current choice is kept where it still exists; `withheld`: maps are there, and kept back. Does not
+        emit `map_changed`.
         """
         run, name = self.run_combo.currentData(), self.map_combo.currentData()
         _fill(self.run_combo, runs)
         _fill(self.map_combo, [(key, _quantity(key)) for key in maps])
         self.set_current(run, name)
         self._map_part.setVisible(bool(runs))
-        self.empty.setVisible(not runs)
+        self.empty.set_text("" if runs else WITHHELD if withheld else NO_MAPS)
 
     def set_current(self, run: str | None, name: str | None) -> None:
         """Choose a run and a map where they are offered. Does not emit `map_changed`."""
