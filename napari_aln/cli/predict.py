@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_aln.cohort.table import CohortRow
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import SlideResult
+    from napari_aln.workflows.networks import ReadyNetworks
 
 BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
@@ -57,6 +58,7 @@ class _Job:
     out: Path
     private: bool
     origin: Literal["level0", "bounds"] | None
+    networks: ReadyNetworks
 
 
 @takes(
@@ -114,6 +116,7 @@ def predict(
     """Estimate lymph node status of slides with one bundle a mode, and write what the model looked at."""
     from napari_aln.mil.bundle import open_bundle
     from napari_aln.store.atomic import check_writable
+    from napari_aln.workflows.networks import ReadyNetworks
 
     slides, model = _bundles_apart(slides, model)
     settings = predict_settings.model_copy(
@@ -130,6 +133,7 @@ def predict(
         out=out,
         private=private,
         origin=origin,
+        networks=ReadyNetworks(),
     )
     check_writable(out)
     _check_names(slides, private=private)
@@ -218,6 +222,7 @@ def _run_one(path: Path, job: _Job) -> None:
             settings=job.settings,
             cache=FeatureCache(job.cache_dir) if job.settings.cache.enabled else None,
             case_id=row.patient_id if row else None,
+            networks=job.networks,
         )
         work = predict_to_folder(slide, request, job.out, private=job.private)
         title = "slide" if job.private else shown_name(path)

@@ -31,6 +31,7 @@ from napari_aln.slides import open_slide
 from napari_aln.store.atomic import refuse_foreign
 from napari_aln.workflows.evaluate import Evaluation
 from napari_aln.workflows.evaluation_folder import RECORD, write_evaluation
+from napari_aln.workflows.networks import ReadyNetworks
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.prepare import survey
 from napari_aln.workflows.same_patients import file_stem
@@ -124,32 +125,40 @@ def evaluate_maps(
             "fill_clinical": settings.fill_clinical,
         }
     )
-    total = len(rows) * len(bundles)
+    networks = ReadyNetworks()
     for place, bundle in enumerate(bundles):
         found.inputs.append({"role": "model", "name": bundle.card.name, "sha256": bundle.sha256})
+        before = len(found.left_out)
         patients: dict[str, list[_OnSlide]] = {}
-        lost = 0
         for done, row in enumerate(rows):
-            yield Progress(f"maps of {bundle.card.name}", place * len(rows) + done, total)
+            yield Progress(f"maps of {bundle.card.name}", place * len(rows) + done, len(bundles) * len(rows))
+            request = Request(
+                [bundle],
+                regions=row.roi,
+                clinical=row.clinical,
+                settings=predicting,
+                cache=cache,
+                networks=networks,
+            )
             rng = np.random.default_rng([settings.seed, done])
             try:
-                measured = yield from _on_slide(row, bundle, predicting, settings, cache, rng)
-            except (StoreError, DeviceError):
+                measured = yield from _on_slide(row, request, settings.random_orders, rng)
+            except (StoreError, DeviceError):  # no slide's fault
                 raise
             except AlnError as error:
-                lost += 1
                 name = row.slide.name if row.slide else "no slide"
                 found.left_out.append(LeftOut(row.patient_id, name, str(error)))
-                continue
-            patients.setdefault(row.patient_id, []).append(measured)
+            else:
+                patients.setdefault(row.patient_id, []).append(measured)
         if not patients:
             raise CohortError(
                 f"No slide of {cohort_csv} could be used with {bundle.card.name}; the first: "
-                f"{found.left_out[-lost].reason}",
+                f"{found.left_out[before].reason}",
                 "Check the table with `napari-aln cohort check`.",
             )
+        lost = len(found.left_out) - before
         _add(found, bundle, list(patients.values()), lost, settings, several=len(bundles) > 1)
-    yield Progress("write", total, total)
+    yield Progress("write", len(bundles) * len(rows), len(bundles) * len(rows))
     write_evaluation(found, out, settings)
     return found
 
@@ -175,25 +184,20 @@ def _chosen(cohort_csv: Path, settings: MapSettings) -> list[CohortRow]:
 
 
 def _on_slide(
-    row: CohortRow,
-    bundle: Bundle,
-    predicting: PredictSettings,
-    settings: MapSettings,
-    cache: FeatureCache | None,
-    rng: np.random.Generator,
+    row: CohortRow, request: Request, n_random: int, rng: np.random.Generator
 ) -> Generator[Progress, None, _OnSlide]:
     """Score a slide as `predict` does and measure its maps."""
     if row.slide is None:
         raise CohortError(f"Patient {row.patient_id} has no slide.", "Fill the cell, or take the line out.")
+    (bundle,) = request.bundles
     card = bundle.card
-    request = Request([bundle], regions=row.roi, clinical=row.clinical, settings=predicting, cache=cache)
     with open_slide(row.slide, mpp=row.mpp) as slide:
         result = yield from predict_slide(slide, request, survey(slide))
     scores, features = result.scores[card.mode], result.features[card.mode]
-    vector, _ = clinical_vector(card, row.clinical, predicting)
-    scorer = PatchScorer(bundle.head, features.h, features.e)
+    vector, _ = clinical_vector(card, row.clinical, request.settings)
     maps = ranked_maps(scores)
-    curves = slide_faithfulness(scorer, vector, maps, rng, settings.random_orders)
+    scorer = PatchScorer(bundle.head, features.h, features.e)
+    curves = slide_faithfulness(scorer, vector, maps, rng, n_random)
     findings = {}
     if card.mode == "dlcnbc-ws" and row.roi is not None:
         for name, values in maps.items():

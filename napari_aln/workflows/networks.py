@@ -98,6 +98,20 @@ def settings_for_card(card: ModelCard, settings: EngineSettings) -> EngineSettin
     return settings.model_copy(update={"runtime": "torch"})
 
 
+class ReadyNetworks:
+    """Networks made ready once and kept for the slides to come: that takes seconds."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], CompiledNetwork] = {}
+
+    def of(self, engine: Engine, bundle: Bundle) -> CompiledNetwork:
+        """Return a model's network, made ready where it is not yet; see `Engine.compile`."""
+        key = bundle.sha256, bundle.card_sha256, engine.choice, engine.settings
+        if key not in self._kept:
+            self._kept[key] = engine.compile(bundle)
+        return self._kept[key]
+
+
 def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:
     """Choose how to run a bundle; on torch where its card says that OpenVINO cannot.
 

@@ -18,7 +18,7 @@ from napari_aln.workflows.bagwise import score_bagwise
 from napari_aln.workflows.check import check_slide
 from napari_aln.workflows.deliver import deliver, place_for
 from napari_aln.workflows.extract import Want, extract
-from napari_aln.workflows.networks import JPEG_ON_CPU, engine_for
+from napari_aln.workflows.networks import JPEG_ON_CPU, ReadyNetworks, engine_for
 from napari_aln.workflows.prepare import patches_for, pen_note, require_patches, survey, usable_roi
 from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, score, settings_for
 
@@ -55,6 +55,8 @@ class Request:
         Everything else the numbers depend on.
     cache
         Where features are kept between runs, if anywhere.
+    networks
+        Kept from slide to slide, where one is handed on.
     """
 
     bundles: Sequence[Bundle]
@@ -64,6 +66,7 @@ class Request:
     case_id: str | None = None
     settings: PredictSettings = field(default_factory=PredictSettings)
     cache: FeatureCache | None = None
+    networks: ReadyNetworks = field(default_factory=ReadyNetworks)
 
 
 def predict(
@@ -149,7 +152,7 @@ def predict_slide(slide: Slide, request: Request, seen: Overview) -> Generator[P
     _check_modes(bundles)
     usable, region_warnings = usable_roi(slide, request.regions, request.origin)
     own = {b.card.mode: settings_for(b.card, request.settings) for b in bundles}
-    job = _Job(slide, seen, Case(usable, request.clinical), own, request.cache)
+    job = _Job(slide, seen, Case(usable, request.clinical), own, request.cache, request.networks)
     for bundle in bundles:
         clinical_vector(bundle.card, request.clinical, request.settings)
     warnings = [*region_warnings, *check_slide(slide, seen, [b.card for b in bundles])]
@@ -193,6 +196,7 @@ class _Job:
     case: Case
     settings: dict[Mode, PredictSettings]  # each mode's own, see `settings_for`
     cache: FeatureCache | None
+    networks: ReadyNetworks
 
 
 def _check_modes(bundles: Sequence[Bundle]) -> None:
@@ -250,7 +254,7 @@ def _want(job: _Job, bundle: Bundle, engine: Engine, jpeg_decoder: str) -> Want:
     settings = job.settings[bundle.card.mode]
     table = patches_for(bundle.card, job.slide, job.seen, job.case.regions, settings.patches)
     entry = job.cache.entry(engine.key(bundle, job.slide.info, jpeg_decoder)) if job.cache else None
-    return want_for(bundle, table, partial(engine.compile, bundle), settings, entry)
+    return want_for(bundle, table, partial(job.networks.of, engine, bundle), settings, entry)
 
 
 def want_for(

@@ -17,6 +17,9 @@ from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings import MapSettings, PredictSettings, SynthesizeSettings
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.evaluate_maps import evaluate_maps
+from napari_aln.workflows.networks import Engine
+from napari_aln.workflows.predict import Request, predict_slide
+from napari_aln.workflows.prepare import survey
 
 COHORT = SynthesizeSettings(core_width_um=(400, 450), core_length_um=(700, 800))
 SETTINGS = MapSettings(split="all", bootstraps=200, random_orders=5)
@@ -67,13 +70,14 @@ def test_each_model_gets_its_tables_and_figure(judged):
     assert [one["role"] for one in record["inputs"]] == ["cohort", "model", "model"]
 
 
-def test_the_figures_are_those_of_predict_scored_bag_by_bag(judged, table, ws_bundle):
+def test_the_figures_are_those_of_predict_scored_bag_by_bag(judged, table, cache, ws_bundle):
     _, found, _ = judged
     bundle = open_bundle(ws_bundle)
     deleted, areas, aucs = [], [], []
     for row in read_cohort(table):
+        request = Request([bundle], row.roi, clinical=row.clinical, settings=PREDICTING, cache=cache)
         with napari_aln.open_slide(row.slide) as slide:
-            result = napari_aln.predict(slide, bundle, row.roi, row.clinical)
+            result = drain(predict_slide(slide, request, survey(slide)))
         scores, p_of = result.scores["dlcnbc-ws"], _pooled(bundle, result, row)
         toward = 1 if p_of(np.arange(len(scores.table))) >= 0.5 else -1
         order = importance_order("contribution", scores.contribution, toward)
@@ -131,16 +135,20 @@ def test_the_test_patients_are_judged_unless_others_are_named(table, cache, ws_b
         drain(evaluate_maps(tmp_path / "cohort.csv", bundles, tmp_path / "o", none, PREDICTING, cache))
 
 
-def test_slides_of_one_patient_count_once(table, cache, ws_bundle, tmp_path):
+def test_slides_of_one_patient_count_once_and_one_network_serves_all(table, ws_bundle, tmp_path, monkeypatch):
+    made = []
+    compile_network = Engine.compile
+    monkeypatch.setattr(
+        Engine, "compile", lambda self, bundle: made.append(bundle) or compile_network(self, bundle)
+    )
     rows = read_cohort(table)
     twin = {"slide": rows[1].slide, "roi": rows[1].roi}
     write_cohort(tmp_path / "cohort.csv", [rows[0], rows[0].model_copy(update=twin), rows[2]])
     bundles = [open_bundle(ws_bundle)]
-    found = drain(
-        evaluate_maps(tmp_path / "cohort.csv", bundles, tmp_path / "out", SETTINGS, PREDICTING, cache)
-    )
+    found = drain(evaluate_maps(tmp_path / "cohort.csv", bundles, tmp_path / "out", SETTINGS, PREDICTING))
     assert {one["n"] for one in found.tables[0].numbers} == {2}
     assert any("3 slides of 2 patients" in note for note in found.tables[0].notes)
+    assert len(made) == 1
 
 
 def test_a_slide_that_fails_is_named_and_the_report_says_only_how_many(table, cache, ws_bundle, tmp_path):
