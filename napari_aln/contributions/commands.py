@@ -17,14 +17,14 @@ def open_session(viewer: Viewer) -> None:
     """Go on with a saved review."""
     from napari_aln.widgets.window import dock_of
 
-    dock_of(viewer).ask_for_session()
+    dock_of(viewer).files.ask_for_session()
 
 
 def save_session(viewer: Viewer) -> None:
     """Save the review as a session file."""
     from napari_aln.widgets.window import dock_of
 
-    dock_of(viewer).ask_where_to_save_session()
+    dock_of(viewer).files.ask_where_to_save_session()
 
 
 def open_demo(viewer: Viewer) -> None:

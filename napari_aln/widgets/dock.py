@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.qt import QtViewer
@@ -23,10 +22,9 @@ from qtpy.QtWidgets import (
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.result import shown_name
-from napari_aln.store.session import SESSION_SUFFIX
 from napari_aln.widgets.clinical_values import ClinicalValues
-from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES, TABLE_SUFFIXES
 from napari_aln.widgets.drops import CanvasDrops, paths_of
+from napari_aln.widgets.file_questions import FileQuestions
 from napari_aln.widgets.keeping import Keeping
 from napari_aln.widgets.keys import Keys, help_groups
 from napari_aln.widgets.measuring import Measuring
@@ -34,7 +32,6 @@ from napari_aln.widgets.panels.associated_dialog import AssociatedDialog
 from napari_aln.widgets.panels.clinical_form import ClinicalForm
 from napari_aln.widgets.panels.clinical_table_dialog import ClinicalTableDialog
 from napari_aln.widgets.panels.compare_panel import ComparePanel
-from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
 from napari_aln.widgets.panels.forms import SettingsForm
 from napari_aln.widgets.panels.help_panel import HelpPanel
 from napari_aln.widgets.panels.log_panel import Banner, LogPanel
@@ -57,6 +54,7 @@ from napari_aln.widgets.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import napari.viewer
     import numpy as np
@@ -64,7 +62,6 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
 WIDTH_PX = 370
-SLIDES = kinds("Slides", SLIDE_SUFFIXES)
 NAPARI_DOCKS = ("layer controls", "layer list")  # by their object names
 
 
@@ -109,6 +106,7 @@ class ReviewDock(QWidget):
         self._build()
         self.window_look = WindowLook(self)
         self.keeping = Keeping(self.review, self.window_look)
+        self.files = FileQuestions(self)
         self.clinical_values = ClinicalValues(self.review)
         self._drops = CanvasDrops(self.review.open_files)
         self._keys = Keys(viewer, self)
@@ -192,64 +190,13 @@ class ReviewDock(QWidget):
         QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
         self.scroll_area.verticalScrollBar().setValue(self.sections[title].y())
 
-    # Files
-
-    def ask_for_slide(self) -> None:
-        """Let the user pick a slide."""
-        self._ask_for_files("Open a slide", SLIDES)
-
-    def ask_for_models(self) -> None:
-        """Let the user pick bundles."""
-        self._ask_for_files("Add model bundles", f"Model bundles (*{BUNDLE_SUFFIX} card.json);;All files (*)")
-
-    def ask_for_regions(self) -> None:
-        """Let the user pick an annotation file."""
-        self._ask_for_files("Import the tumour ROI", kinds("Annotations", REGION_SUFFIXES))
-
-    def ask_for_table(self) -> None:
-        """Let the user pick a table of patients."""
-        self._ask_for_files("Clinical values from a table", kinds("Tables", TABLE_SUFFIXES))
-
-    def ask_for_session(self) -> None:
-        """Let the user pick a session file."""
-        self._ask_for_files("Open a session", kinds("Sessions", [SESSION_SUFFIX]))
-
-    def ask_where_to_save(self) -> None:
-        """Let the user pick the folder that the result folder is written into."""
-        ask_for_folder(self, "Save the result into this folder", self.review.save_results)
-
-    def ask_where_to_save_session(self) -> None:
-        """Let the user name the session file."""
-        if self.review.state.slide is None:
-            self.banner.show_error("There is no review to save.", "Open a slide first.")
-            return
-        suggested = f"{Path(self.review.state.name).stem}{SESSION_SUFFIX}"
-        ask_where_to_write(self, "Save the session", "Sessions", suggested, self.keeping.save)
-
-    def ask_where_slide_is(self) -> None:
-        """Let the user say where the slide of a session lies now."""
-        dialog = ask_for_files(
-            self,
-            "Where is the session's slide?",
-            SLIDES,
-            lambda paths: self.keeping.find_slide(paths[0]),
-            several=False,
-        )
-        dialog.rejected.connect(self.keeping.let_go)
-
-    def _ask_for_files(self, title: str, wanted: str) -> None:
-        ask_for_files(self, title, wanted, self._on_files)
-
-    def _on_files(self, paths: list[Path]) -> None:
-        self.review.open_files([p.parent if p.name == "card.json" else p for p in paths])
-
     def welcome(self) -> None:
         """Say on the empty canvas how to begin, until there is a layer."""
         qt_viewer = self.window().findChild(QtViewer)
         if qt_viewer is None:
             return
         welcome = Welcome(qt_viewer.canvas.native)
-        welcome.open_requested.connect(self.ask_for_slide)
+        welcome.open_requested.connect(self.files.ask_for_slide)
         welcome.demo_requested.connect(self.review.open_demo)
         self._welcome = welcome
         self.viewer.layers.events.inserted.connect(self._on_layers)

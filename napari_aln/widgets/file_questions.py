@@ -1,0 +1,77 @@
+"""What the user is asked for as files, and who gets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_aln.store.session import SESSION_SUFFIX
+from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES, TABLE_SUFFIXES
+from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
+
+if TYPE_CHECKING:
+    from napari_aln.widgets.dock import ReviewDock
+
+SLIDES = kinds("Slides", SLIDE_SUFFIXES)
+
+
+class FileQuestions:
+    """Asks in dialogs of the dock's window.
+
+    Parameters
+    ----------
+    dock
+        Whose review and sessions they are for.
+    """
+
+    def __init__(self, dock: ReviewDock) -> None:
+        self._dock = dock
+
+    def ask_for_slide(self) -> None:
+        """Let the user pick a slide."""
+        self._ask_for_files("Open a slide", SLIDES)
+
+    def ask_for_models(self) -> None:
+        """Let the user pick bundles."""
+        self._ask_for_files("Add model bundles", f"Model bundles (*{BUNDLE_SUFFIX} card.json);;All files (*)")
+
+    def ask_for_regions(self) -> None:
+        """Let the user pick an annotation file."""
+        self._ask_for_files("Import the tumour ROI", kinds("Annotations", REGION_SUFFIXES))
+
+    def ask_for_table(self) -> None:
+        """Let the user pick a table of patients."""
+        self._ask_for_files("Clinical values from a table", kinds("Tables", TABLE_SUFFIXES))
+
+    def ask_for_session(self) -> None:
+        """Let the user pick a session file."""
+        self._ask_for_files("Open a session", kinds("Sessions", [SESSION_SUFFIX]))
+
+    def ask_where_to_save(self) -> None:
+        """Let the user pick the folder that the result folder is written into."""
+        ask_for_folder(self._dock, "Save the result into this folder", self._dock.review.save_results)
+
+    def ask_where_to_save_session(self) -> None:
+        """Let the user name the session file."""
+        if self._dock.review.state.slide is None:
+            self._dock.banner.show_error("There is no review to save.", "Open a slide first.")
+            return
+        suggested = f"{Path(self._dock.review.state.name).stem}{SESSION_SUFFIX}"
+        ask_where_to_write(self._dock, "Save the session", "Sessions", suggested, self._dock.keeping.save)
+
+    def ask_where_slide_is(self) -> None:
+        """Let the user say where the slide of a session lies now."""
+        dialog = ask_for_files(
+            self._dock,
+            "Where is the session's slide?",
+            SLIDES,
+            lambda paths: self._dock.keeping.find_slide(paths[0]),
+            several=False,
+        )
+        dialog.rejected.connect(self._dock.keeping.let_go)
+
+    def _ask_for_files(self, title: str, wanted: str) -> None:
+        ask_for_files(self._dock, title, wanted, self._on_files)
+
+    def _on_files(self, paths: list[Path]) -> None:
+        self._dock.review.open_files([p.parent if p.name == "card.json" else p for p in paths])
