@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import platform
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +20,7 @@ from napari_aln.errors import UsageError
 from napari_aln.mil.bundle import SUFFIX, save_bundle
 from napari_aln.mil.card import ModelCard, PatchFilters, StainStatistics, TrainingCohort
 from napari_aln.patches.quality import cohort_stain
+from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file, check_writable, storing
 from napari_aln.workflows.clinical_statistics import clinical_fields
 from napari_aln.workflows.find_tumour import attention_on_tumour
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
     from napari_aln.workflows.training_run import Fitted
 
 SCORES_NAME = "scores.csv"
+RECORD_NAME = "training.json"
+_PACKAGES = ("napari-aln", "torch", "torchvision", "numpy", "lightning-fabric")
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,8 @@ class Trained:
     fitted
         Which epoch was kept.
     folder
-        Holds `metrics.csv` (a line an epoch) and `scores.csv` (validation and test, for `evaluate`).
+        Holds `metrics.csv` (a line an epoch), `scores.csv` (validation and test, for `evaluate`) and
+        `training.json` (what repeats it: recipe, inputs by hash, versions).
     left_out
         Slides that could not be used.
     remarks
@@ -73,6 +82,13 @@ class Trained:
     folder: Path
     left_out: tuple[LeftOut, ...]
     remarks: tuple[str, ...]
+
+
+class _Table(NamedTuple):
+    """What else is told of a cohort table."""
+
+    sha256: str
+    without_split: int  # patients
 
 
 @dataclass(frozen=True)
@@ -119,8 +135,15 @@ class Order:
         if self.recipe.image_only and self.mode == "dlcnbc":
             raise UsageError("dlcnbc without clinical values is dlcnb.", "Train --mode dlcnb.")
         table = labelled_rows(self.cohort_csv, self.mode, self.classes)
+        assert self._table  # read now: hours later it may be another one
         check_writable(self.out_bundle.parent)
         return table
+
+    @cached_property
+    def _table(self) -> _Table:
+        rows = read_cohort(self.cohort_csv, several_slides=True)
+        lacking = {row.patient_id for row in rows if row.split is None}
+        return _Table(hashlib.sha256(self.cohort_csv.read_bytes()).hexdigest(), len(lacking))
 
     def card(
         self, rows: dict[str, list[CohortRow]], weights: EncoderWeights, how: str, **fields: int
@@ -236,15 +259,33 @@ class Order:
                 )
                 card = card.model_copy(update={"metrics": (*card.metrics, *finding)})
         _write_scores(self.folder / SCORES_NAME, scored)
-        without = {
-            row.patient_id for row in read_cohort(self.cohort_csv, several_slides=True) if row.split is None
-        }
-        if without:
-            remarks += (f"{len(without)} patients of {self.cohort_csv} have no split and took no part.",)
+        if self._table.without_split:
+            lacking = f"{self._table.without_split} patients of {self.cohort_csv}"
+            remarks += (f"{lacking} have no split and took no part.",)
         with storing(self.out_bundle):
             bundle = save_bundle(card, network.state_dict(), self.out_bundle)
+        self._write_record(bundle, fitted, left_out)
         (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # nothing is left to go on with
         return Trained(bundle, fitted, self.folder, tuple(left_out), remarks)
+
+    def _write_record(self, bundle: Bundle, fitted: Fitted, left_out: Sequence[LeftOut]) -> None:
+        """Write down what repeats the training; it names no patient and no slide."""
+        record = {
+            "notice": RESEARCH_NOTICE,
+            "trainer": self.recipe.model_config.get("title"),
+            "mode": self.mode,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "cohort": {
+                "name": self.cohort_csv.name,
+                "sha256": self._table.sha256,
+                "slides_left_out": len(left_out),
+            },
+            "fitted": asdict(fitted),
+            "bundle_sha256": bundle.sha256,
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        }
+        with atomic_file(self.folder / RECORD_NAME) as temporary:
+            temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _training_cohort(
         self, patients: Sequence[TrainingPatient], left_out: Sequence[LeftOut]

@@ -1,5 +1,6 @@
 """Training end to end on a tiny synthetic cohort: what it writes, and what it refuses."""
 
+import json
 import shutil
 
 import numpy as np
@@ -78,6 +79,10 @@ def test_the_card_is_whole_and_scores_lie_beside(trained):
     assert [step.done for step in seen if isinstance(step, EpochProgress)] == [1, 2]
     assert len((result.folder / "metrics.csv").read_text("utf-8-sig").splitlines()) == 3
     assert not (result.folder / "checkpoint.pt").exists()
+    record = json.loads((result.folder / "training.json").read_text("utf-8"))
+    assert FinetuneSettings.model_validate(record["recipe"]) == RECIPE
+    assert (record["trainer"], record["bundle_sha256"]) == ("--finetune", result.bundle.sha256)
+    assert record["fitted"]["best_epoch"] == result.fitted.best_epoch
 
 
 def test_the_scores_are_those_of_predict(trained, table, tmp_path):
@@ -193,6 +198,8 @@ def test_patients_without_a_split_take_no_part_and_are_counted(table, store, tmp
     rows[0] = rows[0].model_copy(update={"split": None})
     write_cohort(tmp_path / "cohort.csv", rows)
     work = train_finetuned(tmp_path / "cohort.csv", "dlcnb", tmp_path / "m.alnmodel", RECIPE, store)
+    next(step for step in work if isinstance(step, EpochProgress))
+    (tmp_path / "cohort.csv").unlink()  # nothing is lost by what happens to the table meanwhile
     result = drain(work)
     assert result.bundle.card.training_cohort.n_patients == 3
     assert any(remark.startswith("1 patients") for remark in result.remarks)
