@@ -7,9 +7,9 @@ import pytest
 from tests_shared import collect, drain
 
 from napari_aln.cohort.synthesize import synthesize
-from napari_aln.errors import UsageError
+from napari_aln.errors import DeviceError, UsageError
 from napari_aln.mil.bundle import open_bundle
-from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.records import RESEARCH_NOTICE, Progress
 from napari_aln.settings import SynthesizeSettings
 from napari_aln.workflows.grid_plan import combinations, read_grid
 from napari_aln.workflows.grid_processes import visible_gpus
@@ -91,6 +91,21 @@ def test_end_to_end_trainings_differ_in_augmentation(make_grid):
     lines = 'trainer = "finetune"\nmodes = ["dlcnbc"]\nencoders = ["vgg13_bn"]\n'
     path = make_grid(f'{lines}augmentations = ["none", "rotation", "augmix"]', weights=False)
     assert [one.recipe.augmentation for one in trainings(path)] == ["none", "rotation", "augmix"]
+
+
+def test_end_to_end_trainings_go_to_their_own_trainer(make_grid, table, tmp_path, monkeypatch):
+    asked = []
+
+    def train_finetuned(cohort, mode, out, recipe):
+        asked.append((cohort, mode, out.name, recipe.augmentation))
+        yield Progress("epoch 1", 0, 1)
+        raise DeviceError("The memory is too small.", "Lower --batch.")
+
+    monkeypatch.setattr("napari_aln.workflows.train_finetuned.train_finetuned", train_finetuned)
+    lines = 'trainer = "finetune"\nmodes = ["dlcnb"]\nencoders = ["vgg13_bn"]\naugmentations = ["shear"]'
+    found = drain(train_grid(table, trainings(make_grid(lines, weights=False)), tmp_path / "out"))
+    assert asked == [(table, "dlcnb", "dlcnb-vgg13_bn-shear-seed-0.alnmodel", "shear")]
+    assert found.failed == {"dlcnb vgg13_bn shear seed 0": "The memory is too small. Lower --batch."}
 
 
 @pytest.mark.parametrize(
