@@ -4,7 +4,7 @@ import shapely
 from napari.qt import QtViewer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from napari_aln.records import RESEARCH_NOTICE
 
@@ -82,8 +82,7 @@ def test_split_by_button_linked_both_ways_and_closed_by_key(both):
     middle = native.rect().center()
     QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=middle)
     for step in range(1, 6):
-        QTest.mouseMove(native, middle + QPoint(8 * step, 4 * step))
-        QApplication.processEvents()
+        hands.move(middle + QPoint(8 * step, 4 * step), held=True, over=native)
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=middle + QPoint(40, 20))
     hands.until(lambda: hands.viewer.scene.camera.center != before)
     assert hands.viewer.scene.camera.center == pytest.approx(other.scene.camera.center)
@@ -108,7 +107,7 @@ def test_neither_side_gets_less_than_a_quarter_and_the_slide_takes_the_split_alo
     hands.until(lambda: left_share(hands) == pytest.approx(0.5, abs=0.03))
     for distance, share in ((2000, 0.75), (-3000, 0.25)):
         QTest.mousePress(handle, Qt.MouseButton.LeftButton, pos=QPoint(3, 50))
-        QTest.mouseMove(handle, QPoint(distance, 50))
+        hands.move(QPoint(distance, 50), held=True, over=handle)
         QTest.mouseRelease(handle, Qt.MouseButton.LeftButton, pos=QPoint(3, 50))
         hands.until(lambda share=share: left_share(hands) == pytest.approx(share, abs=0.03))
     handle.setFocus()

@@ -143,16 +143,16 @@ class Hands:
         QTest.mouseClick(self.canvas, self.left, pos=place)
         QApplication.processEvents()
 
-    def move(self, place: QPoint, *, held: bool = False) -> None:
-        """Move the mouse to a pixel of the canvas; `held`: with the left button down.
+    def move(self, place: QPoint, *, held: bool = False, over: QWidget | None = None) -> None:
+        """Move the mouse to a pixel of the canvas, or of another widget; `held`: with the left button down.
 
-        Not by `QTest.mouseMove`: that moves the screen's pointer, of which the canvas hears when it pleases
+        Not by `QTest.mouseMove`: that moves the screen's pointer, of which the widget hears when it pleases
         the screen, which may be after the next click.
         """
-        none = Qt.MouseButton.NoButton
-        where = QPointF(place), QPointF(self.canvas.mapToGlobal(place))
+        widget, none = over or self.canvas, Qt.MouseButton.NoButton
+        where = QPointF(place), QPointF(widget.mapToGlobal(place))
         how = none, self.left if held else none, Qt.KeyboardModifier.NoModifier
-        QApplication.sendEvent(self.canvas, QMouseEvent(QEvent.Type.MouseMove, *where, *how))
+        QApplication.sendEvent(widget, QMouseEvent(QEvent.Type.MouseMove, *where, *how))
         QApplication.processEvents()
 
     def key(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
