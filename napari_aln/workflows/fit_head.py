@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,34 +20,16 @@ if TYPE_CHECKING:
     from napari_aln.mil.network import AttentionHead
     from napari_aln.records import Progress
     from napari_aln.settings import RecipeSettings
-    from napari_aln.workflows.training_run import Fitted, Tally
+    from napari_aln.workflows.training_run import Fitted, Patient, Tally
 
 PATIENTS_AT_ONCE = 32
 """Patients whose bags are in memory together, and are mixed."""
 
 
-class Patient(Protocol):
-    """What a head learns from."""
-
-    @property
-    def label(self) -> int:
-        """Index of the class."""
-
-    @property
-    def clinical(self) -> NDArray[np.float32]:
-        """Clinical vector (5,) or (0,)."""
-
-    def __len__(self) -> int:
-        """Return the number of patches."""
-
-    def take(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the features (m, F) of some patches."""
-
-
 def fit_head(
     head: AttentionHead,
-    train: Sequence[Patient],
-    validation: Sequence[Patient],
+    train: Sequence[Patient[np.float32]],
+    validation: Sequence[Patient[np.float32]],
     recipe: RecipeSettings,
     folder: Path,
     configuration: Mapping[str, str],
@@ -83,7 +65,9 @@ def fit_head(
     return fitted
 
 
-def feature_statistics(patients: Sequence[Patient]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def feature_statistics(
+    patients: Sequence[Patient[np.float32]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean and deviation of each feature over all patches, one patient in memory at a time.
 
     Features that hardly vary get the deviation of a quiet one, so that noise in them is not blown up.
@@ -106,8 +90,8 @@ class _HeadLearner(Learner):
     def __init__(
         self,
         head: AttentionHead,
-        train: Sequence[Patient],
-        validation: Sequence[Patient],
+        train: Sequence[Patient[np.float32]],
+        validation: Sequence[Patient[np.float32]],
         recipe: RecipeSettings,
         bag_size: int,
     ) -> None:
@@ -117,7 +101,7 @@ class _HeadLearner(Learner):
         self._train, self._validation, self._recipe, self._bag_size = train, validation, recipe, bag_size
         self.mean, self.sd = feature_statistics(train)
 
-    def _bags(self, patient: Patient, n_bags: int, rng: np.random.Generator) -> torch.Tensor:
+    def _bags(self, patient: Patient[np.float32], n_bags: int, rng: np.random.Generator) -> torch.Tensor:
         """Return float32 (n_bags, bag_size, F)."""
         index = draw_bags(len(patient), n_bags, self._bag_size, rng)
         taken = (patient.take(index.ravel()) - self.mean) / self.sd

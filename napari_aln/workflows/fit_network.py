@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -30,35 +30,17 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.network import PatchNetwork
     from napari_aln.settings import FinetuneSettings
-    from napari_aln.workflows.training_run import Fitted, Tally
+    from napari_aln.workflows.training_run import Fitted, Patient, Tally
 
 BAGS_AHEAD_PER_WORKER = 3
 PATCHES_AT_ONCE = 64
 """Patches that go through the network together where it does not learn."""
 
 
-class Patient(Protocol):
-    """What a network learns from."""
-
-    @property
-    def label(self) -> int:
-        """Index of the class."""
-
-    @property
-    def clinical(self) -> NDArray[np.float32]:
-        """Clinical vector (5,) or (0,)."""
-
-    def __len__(self) -> int:
-        """Return the number of patches."""
-
-    def take(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the pixels (m, S, S, 3) of some patches."""
-
-
 def fit_network(
     network: PatchNetwork,
-    train: Sequence[Patient],
-    validation: Sequence[Patient],
+    train: Sequence[Patient[np.uint8]],
+    validation: Sequence[Patient[np.uint8]],
     recipe: FinetuneSettings,
     fabric: Fabric,
     folder: Path,
@@ -136,8 +118,8 @@ class NetworkLearner(Learner):
     def __init__(
         self,
         network: PatchNetwork,
-        train: Sequence[Patient],
-        validation: Sequence[Patient],
+        train: Sequence[Patient[np.uint8]],
+        validation: Sequence[Patient[np.uint8]],
         recipe: FinetuneSettings,
         fabric: Fabric,
     ) -> None:
@@ -231,7 +213,7 @@ class NetworkLearner(Learner):
         return self.summed(found).astype(np.float32)
 
     @torch.no_grad()
-    def _logits(self, patient: Patient, bags: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _logits(self, patient: Patient[np.uint8], bags: NDArray[np.int64]) -> NDArray[np.float32]:
         device = self._fabric.device
         used, at = np.unique(bags, return_inverse=True)
         lots = np.split(used, range(PATCHES_AT_ONCE, len(used), PATCHES_AT_ONCE))

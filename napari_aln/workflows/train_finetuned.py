@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from napari_aln.records import Mode, Progress
     from napari_aln.settings import FinetuneSettings
     from napari_aln.workflows.encoder_weights import EncoderWeights
-    from napari_aln.workflows.fit_network import Patient
     from napari_aln.workflows.measure_training import Embed, Embedded
     from napari_aln.workflows.training_bundle import Trained
     from napari_aln.workflows.training_patients import TrainingPatient
+    from napari_aln.workflows.training_run import Patient
 
 
 def train_finetuned(
@@ -91,7 +91,7 @@ def train_finetuned(
         )
         patients, left_out = yield from usable_patients(rows, card, read, "decode slides")
         of = order.splits(patients, left_out)
-        train, val = (cast("list[Patient]", of[split]) for split in ("train", "val"))
+        train, val = (cast("list[Patient[np.uint8]]", of[split]) for split in ("train", "val"))
         try:
             fabric.launch()
             configuration = order.configuration(weights, patients)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -46,6 +46,27 @@ _NO_MATTER = {
     *("restart", "name", "download", "fresh", "encoder_weights", "encoder_from"),  # weights count by hash
     *("remarks", "licence", "stored_weights", "workers"),
 }
+
+
+Value_co = TypeVar("Value_co", bound=np.generic, covariant=True)
+
+
+class Patient(Protocol[Value_co]):
+    """What a training learns from: patches as float32 features, or as uint8 pixels."""
+
+    @property
+    def label(self) -> int:
+        """Index of the class."""
+
+    @property
+    def clinical(self) -> NDArray[np.float32]:
+        """Clinical vector (5,) or (0,)."""
+
+    def __len__(self) -> int:
+        """Return the number of patches."""
+
+    def take(self, index: NDArray[np.int64]) -> NDArray[Value_co]:
+        """Return the features (m, F) or pixels (m, S, S, 3) of some patches."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, QStringListModel, Qt, Signal
-from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QListView, QVBoxLayout, QWidget
+from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, QStringListModel, Signal
+from qtpy.QtWidgets import QLabel, QListView, QWidget
 
 from napari_aln.widgets.panels.clinical_form import STATUSES
 from napari_aln.widgets.panels.hint_line import HintLine
 from napari_aln.widgets.panels.labels import TextLabel, WarningNote, count
+from napari_aln.widgets.panels.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 EXPLANATION = "Nothing is guessed: ids are compared letter by letter, 007 is not 7."
 
 
-class ClinicalTableDialog(QDialog):
-    """Window-modal; show it with ``open()``. Emits `patient_chosen` when one was confirmed.
+class ClinicalTableDialog(Question):
+    """Show it with ``open()``. Emits `patient_chosen` when one was confirmed.
 
     Parameters
     ----------
@@ -42,16 +42,9 @@ class ClinicalTableDialog(QDialog):
         problems: Sequence[str] = (),
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__("clinical_table_dialog", "Whose values?", "&Use these values", parent)
         self._patients = patients
-        self.setObjectName("clinical_table_dialog")
-        self.setWindowTitle("Whose values?")
-        self.setWindowModality(Qt.WindowModality.WindowModal)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(380)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(16, 16, 16, 12)
-        layout.setSpacing(8)
+        layout = self.content
         layout.addWidget(TextLabel(why, bold=True))
         layout.addWidget(TextLabel(EXPLANATION))
         if problems:
@@ -77,16 +70,6 @@ class ClinicalTableDialog(QDialog):
         self.values = TextLabel()
         self.values.setObjectName("patient_values")
         layout.addWidget(self.values)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        self.ok_button = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        self.ok_button.setText("&Use these values")
-        for button in buttons.buttons():
-            button.setIcon(QIcon())  # the platform's are drawn for one theme
-        layout.addWidget(buttons)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
         self.search_line.textChanged.connect(self._on_search)
         self.list.selectionModel().currentChanged.connect(self._on_current)
         self.list.doubleClicked.connect(self._on_double_click)

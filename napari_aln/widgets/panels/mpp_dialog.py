@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QWidget
 
 from napari_aln.geometry import MPP_LIMITS_UM
 from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ WHERE_TO_FIND = (
 )
 
 
-class MppDialog(QDialog):
-    """Window-modal; show it with ``open()``. Emits `mpp_given` when a possible value was confirmed.
+class MppDialog(Question):
+    """Show it with ``open()``. Emits `mpp_given` when a possible value was confirmed.
 
     Parameters
     ----------
@@ -39,15 +39,8 @@ class MppDialog(QDialog):
     mpp_given = Signal(float)
 
     def __init__(self, name: str, facts: Sequence[str], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("mpp_dialog")
-        self.setWindowTitle("µm/px of this slide")
-        self.setWindowModality(Qt.WindowModality.WindowModal)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(380)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(16, 16, 16, 12)
-        layout.setSpacing(8)
+        super().__init__("mpp_dialog", "µm/px of this slide", "&Use this value", parent)
+        layout = self.content
         layout.addWidget(TextLabel(f"{name} does not state its µm/px.", bold=True))
         layout.addWidget(TextLabel("\n".join(facts)))
         layout.addWidget(TextLabel(EXPLANATION))
@@ -66,17 +59,7 @@ class MppDialog(QDialog):
         self.problem = TextLabel()
         self.problem.setObjectName("mpp_problem")
         layout.addWidget(self.problem)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        self.ok_button = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        self.ok_button.setText("&Use this value")
-        for button in buttons.buttons():
-            button.setIcon(QIcon())  # the platform's are drawn for one theme
         layout.addStretch(1)
-        layout.addWidget(buttons)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
         self.line.textChanged.connect(self._on_text)
         self._on_text("")
         self.line.setFocus()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDialog, QDialogButtonBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 
 from napari_aln.store.worklist_records import BINARY, THREE_CLASSES
 from napari_aln.widgets.panels.labels import TextLabel
+from napari_aln.widgets.panels.question import Question
 
 BLINDED_HELP = (
     "The model's numbers, maps and patches of a patient are shown when your own call on all of the patient's"
@@ -16,21 +16,14 @@ BLINDED_HELP = (
 FIXED_HELP = "Both are fixed once the list is made."
 
 
-class NewListDialog(QDialog):
-    """Window-modal; show it with ``open()``. Emits `chosen` when it was confirmed."""
+class NewListDialog(Question):
+    """Show it with ``open()``. Emits `chosen` when it was confirmed."""
 
     chosen = Signal(bool, object)  # blinded, and the classes a reader may call
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("new_list_dialog")
-        self.setWindowTitle("New work list")
-        self.setWindowModality(Qt.WindowModality.WindowModal)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(380)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(16, 16, 16, 12)
-        layout.setSpacing(8)
+        super().__init__("new_list_dialog", "New work list", "Choose a &file…", parent)
+        layout = self.content
         self.blinded_box = QCheckBox("&Blinded first read")
         self.blinded_box.setObjectName("new_list_blinded")
         layout.addWidget(self.blinded_box)
@@ -44,17 +37,7 @@ class NewListDialog(QDialog):
         form.addRow("&Classes of a call", self.classes_box)
         layout.addLayout(form)
         layout.addWidget(TextLabel(FIXED_HELP))
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        self.ok_button = buttons.button(QDialogButtonBox.StandardButton.Ok)
-        self.ok_button.setText("Choose a &file…")
-        for button in buttons.buttons():
-            button.setIcon(QIcon())  # the platform's are drawn for one theme
         layout.addStretch(1)
-        layout.addWidget(buttons)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
 
     def accept(self) -> None:
         """Hand the choice up and close."""
