@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SLIDE, ROI, CLINICAL = "demo-slide.tif", "demo-roi.geojson", "demo-clinical.csv"
 BUNDLES = ("dlcnbc-demo.alnmodel", "dlcnbc-ws-demo.alnmodel")
 THREE_CLASS = "dlcnbc-ws-three-class-demo.alnmodel"
-DEMO_FILES = (SLIDE, ROI, CLINICAL, *BUNDLES)
+DEMO_FILES = (SLIDE, ROI, CLINICAL, *BUNDLES, THREE_CLASS)
 
 
 def sample_path(name: str) -> Path:
