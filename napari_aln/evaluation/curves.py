@@ -132,12 +132,9 @@ def calibration(
     """Return Brier score, expected calibration error, and the line through the log-odds (Cox 1958).
 
     Bins are of equal width, as in the usual definition of the error (Guo et al. 2017); empty ones are left
-    out.
+    out. The error has no interval: bins of a resampled cohort are noisier than the cohort's own, so that a
+    bootstrap's values lie above it.
     """
-
-    def error(label: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-        return calibration_error(label, score, n_bins)
-
     place = _bins(scores, n_bins)
     bins = []
     for number in np.unique(place):
@@ -147,7 +144,7 @@ def calibration(
     intercept, slope = _calibration_line(positive, scores)
     return Calibration(
         brier=bootstrapped(brier_score, positive, scores, bootstraps, rng),
-        ece=bootstrapped(error, positive, scores, bootstraps, rng),
+        ece=Estimate(calibration_error(positive, scores, n_bins), np.nan, np.nan),
         intercept=intercept,
         slope=slope,
         bins=tuple(bins),

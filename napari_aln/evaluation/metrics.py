@@ -19,7 +19,7 @@ BOOTSTRAP_SEED = 0
 
 
 class Estimate(NamedTuple):
-    """A value and its 95 % interval; all are NaN where the value is not defined (0 of 0)."""
+    """A value and its 95 % interval; NaN what there is not: all three where the value is 0 of 0."""
 
     value: float
     low: float

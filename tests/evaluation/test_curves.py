@@ -70,6 +70,7 @@ def test_calibration_of_a_counted_case():
     assert found.brier.value == pytest.approx((0.04 + 0.49 + 0.16 + 0.04 + 0.01 + 0.0) / 6)
     # Below 0.5: mean 0.2, observed 1/3. From 0.5 on: mean 0.8, observed 1.
     assert found.ece.value == pytest.approx((3 * (1 / 3 - 0.2) + 3 * 0.2) / 6)
+    assert np.isnan(found.ece[1:]).all()  # a bootstrap's would not hold it
     assert [(b.n, round(b.mean_score, 6), round(b.observed.value, 6)) for b in found.bins] == [
         (3, 0.2, 0.333333),
         (3, 0.8, 1.0),
