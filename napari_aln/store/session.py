@@ -152,7 +152,6 @@ class Session(_Saved):
     mask: SavedMask | None = None  # only where a person edited it
     hide_names: bool = False
     work_list: Path | None = None
-    work_item: int | None = None
     window: dict[str, JsonValue] = {}  # what a face wants to find again; not interpreted here
 
 

@@ -102,6 +102,7 @@ class OpenList(QObject):
                 self.work_list.close()
             self._state.drop_kept_back()  # another list may not keep them back
             self.work_list, self.missing = opened, ()
+            self._review.work_list = path
             self.gate.forget()
             self.refresh()
             self._on_slide()

@@ -47,6 +47,7 @@ def record_of(review: Review, window: Mapping[str, JsonValue]) -> ReviewRecord:
         shown=_shown(review),
         camera=_camera(review),
         hide_names=state.hide_names,
+        work_list=review.work_list,
         window={**window, DIFFERENCE: state.difference},
     )
 
@@ -94,6 +95,8 @@ def show_reopened(review: Review, reopened: Reopened) -> None:
     state, scene, again = review.state, review.scene, reopened.review
     state.hide_names = state.hide_names or again.hide_names
     review.take_slide(reopened.slide)
+    if again.work_list is not None and again.work_list != review.work_list:
+        review.list_asked.emit(again.work_list)  # first: it decides what may be shown
     state.load_exactly(again.bundles, again.chosen)
     if again.seen is not None:
         state.set_seen(again.seen)

@@ -100,6 +100,7 @@ class Review(QObject):
         self.saving = self.new_job("save", self.saved.emit)
         self._warming = Warming(self)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
+        self.work_list: Path | None = None  # that is open beside the review
         self._slide_path: Path | None = None  # asked for last, and so of what messages name
         self._regions_path: Path | None = None
         self._regions_to_come: Path | None = None  # of the slide that is being opened

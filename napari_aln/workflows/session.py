@@ -66,7 +66,6 @@ class Review:
     camera: SavedCamera | None = None
     hide_names: bool = False
     work_list: Path | None = None
-    work_item: int | None = None
     window: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
@@ -102,7 +101,6 @@ class SessionMaker:
             mask=self._mask_of(seen) if seen is not None and seen.edited else None,
             hide_names=review.hide_names,
             work_list=review.work_list,
-            work_item=review.work_item,
             window=dict(review.window),
         )
         return SavedReview(session, {sha256: content for _, sha256, content in self._packed.values()})
@@ -226,14 +224,20 @@ def reopen(
             shown=session.shown if session.shown and session.shown.run in runs else None,
             camera=session.camera,
             hide_names=session.hide_names,
-            work_list=session.work_list,
-            work_item=session.work_item,
+            work_list=_reopened_list(session.work_list, problems),
             window=session.window,
         )
     except BaseException:
         slide.close()
         raise
     return Reopened(slide, review, tuple(problems))
+
+
+def _reopened_list(path: Path | None, problems: list[str]) -> Path | None:
+    if path is not None and not path.exists():
+        problems.append("The work list is no longer where it was: open it from where it lies now.")
+        return None
+    return path
 
 
 def _reopened_bundle(saved: SavedBundle, problems: list[str]) -> Bundle | None:

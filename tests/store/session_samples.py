@@ -136,7 +136,6 @@ def a_session(tmp_path, **changes):
         mask=SavedMask.of(rng.random((37, 51)) < 0.5, rng.random((37, 51)) < 0.1),
         hide_names=True,
         work_list=tmp_path / "l.alnlist",
-        work_item=3,
         window={"split": [0.3, THIRD], "open": True},
     )
     return SavedReview(session.model_copy(update=changes), {sha256: content})

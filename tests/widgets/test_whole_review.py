@@ -66,7 +66,7 @@ def test_a_review_from_the_work_list_to_the_report_and_back(windows, case, tmp_p
     call(own)
     place = save_result(hands, tmp_path)
     assert_is_reported(place, hands, case)
-    reopen(hands, windows, tmp_path / "reviewed.alnsession")
+    reopen(hands, windows, tmp_path / "reviewed.alnsession", tmp_path / "study.alnlist")
 
 
 def make_list(hands: Hands, case: Case, path: Path) -> ListHands:
@@ -222,7 +222,7 @@ def assert_is_reported(place: Path, hands: Hands, case: Case) -> None:
     assert case.slide.name not in report
 
 
-def reopen(hands: Hands, windows, file: Path) -> None:
+def reopen(hands: Hands, windows, file: Path, work_list: Path) -> None:
     hands.click(hands.dock.slide_card.save_session_button)
     hands.answer_file_dialog(file)
     hands.until(lambda: f"Saved {file.name}." in hands.banner())
@@ -244,5 +244,8 @@ def reopen(hands: Hands, windows, file: Path) -> None:
     hands.until(lambda: picture_of(hands) == before)
     assert all(now(hands, run).startswith("Now ") for run in RUNS)
     assert "map" in hands.viewer.layers
+    own = hands.dock.side_docks.held("work_list").list
+    assert own.work_list.path == work_list
+    assert own.current.path == slide.path
     assert not hands.review.running.is_running
     assert hands.errors() == []

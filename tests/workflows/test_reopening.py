@@ -39,6 +39,7 @@ def review(place):
     ws, roi = open_bundle(place / "ws.alnmodel"), open_bundle(place / "roi.alnmodel")
     with open_slide(place / "a.tif") as slide:
         seen = survey(slide)
+        (place / "study.alnlist").touch()
         first = Request([ws], clinical=PATIENT, regions=(), settings=SETTINGS)
         before = Answered(first, seen, drain(predict_slide(slide, first, seen)))
         tissue = seen.mask.tissue.copy()
@@ -57,7 +58,7 @@ def review(place):
             answers=(before, after),
             shown=SavedMap(run="dlcnbc", name="contribution", opacity=0.3),
             camera=SavedCamera(centre_l0_xy=(1000.1, 900.2), zoom=0.7),
-            work_item=2,
+            work_list=place / "study.alnlist",
             window={"tab": "maps"},
         )
 
@@ -72,7 +73,7 @@ def test_everything_comes_back(review, place):
     again = reopened.review
     assert reopened.problems == ()
     assert again.slide == review.slide
-    for name in ("regions", "clinical", "settings", "shown", "camera", "hide_names", "work_item", "window"):
+    for name in ("regions", "clinical", "settings", "shown", "camera", "hide_names", "work_list", "window"):
         assert getattr(again, name) == getattr(review, name), name
     assert [b.sha256 for b in again.bundles] == [b.sha256 for b in review.bundles]
     assert [b.card.mode for b in again.chosen] == ["dlcnbc", "dlcnbc-ws"]
@@ -98,6 +99,16 @@ def test_a_reopened_question_has_the_same_answer(review, place):
         answer = reopened.review.answers[1]
         fresh = drain(predict_slide(slide, answer.request, reopened.review.seen))
     assert fresh.runs[0].probabilities == answer.result.runs[0].probabilities
+
+
+def test_a_lost_work_list_is_said_and_left_out(review, place):
+    saved = saved_and_read(review, place)
+    (place / "study.alnlist").unlink()
+    reopened = drain(reopen(saved))
+    reopened.slide.close()
+    assert reopened.review.work_list is None
+    assert len(reopened.problems) == 1
+    assert "work list is no longer where it was" in reopened.problems[0]
 
 
 def test_a_moved_slide_is_named_and_opened_where_it_lies_now(review, place):
