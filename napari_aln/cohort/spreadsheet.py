@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 XLSX_SUFFIXES = (".xlsx", ".xlsm")
+READABLE_SUFFIXES = (".csv", PARQUET_SUFFIX, *XLSX_SUFFIXES)
+"""Of the files that `read_tables` reads."""
 MAX_XLSX_BYTES = 200_000_000
 """Of all parts of a workbook once unpacked; a table of 100 000 patients has a tenth of it."""
 

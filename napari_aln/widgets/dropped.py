@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.slides import FORMATS
 from napari_aln.store.session import SESSION_SUFFIX
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 LIST_SUFFIX = ".alnlist"
-TABLE_SUFFIXES = (".csv", ".xlsx", ".xlsm")
 SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
 SLIDE_PATH = "napari_aln_slide"
 """Key in a layer's metadata: the slide's path, by which the review takes such a layer as its slide."""
@@ -45,7 +45,7 @@ def sort_files(paths: Sequence[Path]) -> Files:
             files.lists.append(path)
         elif path.suffix.lower() == SESSION_SUFFIX:
             files.sessions.append(path)
-        elif path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
+        elif path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir():
             files.tables.append(path)
         elif path.suffix.lower() in REGION_SUFFIXES and not path.is_dir():
             files.regions.append(path)

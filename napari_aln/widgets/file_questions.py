@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.store.session import SESSION_SUFFIX
-from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES, TABLE_SUFFIXES
+from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class FileQuestions:
 
     def ask_for_table(self) -> None:
         """Let the user pick a table of patients."""
-        self._ask_for_files("Clinical values from a table", kinds("Tables", TABLE_SUFFIXES))
+        self._ask_for_files("Clinical values from a table", kinds("Tables", READABLE_SUFFIXES))
 
     def ask_for_session(self) -> None:
         """Let the user pick a session file."""

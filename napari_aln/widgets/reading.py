@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
+from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.widgets.dropped import LIST_SUFFIX, SLIDE_SUFFIXES
 from napari_aln.widgets.drops import paths_of
 from napari_aln.widgets.open_list import OpenList
@@ -133,9 +134,7 @@ class Reading(QWidget):
         ask_for_files(self, "Open a work list", wanted, lambda paths: self.open_list(paths[0]), several=False)
 
     def _ask_for_files(self) -> None:
-        from napari_aln.workflows.worklist import TABLE_SUFFIXES
-
-        wanted = kinds("Slides and tables", (*SLIDE_SUFFIXES, *TABLE_SUFFIXES))
+        wanted = kinds("Slides and tables", (*SLIDE_SUFFIXES, *READABLE_SUFFIXES))
         ask_for_files(self, "Add slides or a cohort table", wanted, self.list.add)
 
     def _ask_for_folder(self) -> None:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_aln.cohort.spreadsheet import XLSX_SUFFIXES
+from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.cohort.table import read_cohort
-from napari_aln.cohort.writing import PARQUET_SUFFIX
 from napari_aln.errors import SlideError, StoreError, WorkListError
 from napari_aln.mil.scoring import predicted_class
 from napari_aln.records import Progress
@@ -36,7 +35,6 @@ PATIENT_RULE = (
 )
 """The papers have one slide a patient and give no rule for several."""
 
-TABLE_SUFFIXES = (".csv", PARQUET_SUFFIX, *XLSX_SUFFIXES)
 SLIDE_SUFFIXES = frozenset(suffix for entry in FORMATS for suffix in entry.suffixes)
 _COMPANIONS = {".vms": (".jpg", ".jpeg"), ".vmu": (".jpg", ".jpeg")}
 """Index file of a slide -> its own pictures in the same folder, which are no slides."""
@@ -76,7 +74,7 @@ def collect(
     paths: dict[Path, NewSlide] = {}
     patients: dict[str, Patient] = {}
     for source in sources:
-        if source.suffix.lower() in TABLE_SUFFIXES and source.is_file():
+        if source.suffix.lower() in READABLE_SUFFIXES and source.is_file():
             for row in read_cohort(source, several_slides=True):
                 patients[row.patient_id] = Patient(row.patient_id, row.clinical, _reference(row, classes))
                 if row.slide is not None:

@@ -1,0 +1,38 @@
+"""What kind a dropped file is taken for, by its name."""
+
+import pytest
+
+from napari_aln.widgets.dropped import sort_files
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.svs", "slides"),
+        ("351899.jpg", "slides"),
+        ("a.unknown", "slides"),  # tried as one: its reader says what is wrong
+        ("a.ALNMODEL", "bundles"),
+        ("a.geojson", "regions"),
+        ("a.ndpa", "regions"),
+        ("study.alnlist", "lists"),
+        ("a.alnsession", "sessions"),
+        ("values.csv", "tables"),
+        ("values.XLSX", "tables"),
+        ("values.xlsm", "tables"),
+        ("cohort.parquet", "tables"),
+    ],
+)
+def test_files_are_told_apart_by_name(tmp_path, name, kind):
+    path = tmp_path / name
+    found = vars(sort_files([path]))
+    assert found.pop(kind) == [path]
+    assert not any(found.values())
+
+
+def test_folders_are_slides_or_unpacked_bundles_whatever_their_names(tmp_path):
+    slide, bundle = tmp_path / "slices.csv", tmp_path / "model"
+    slide.mkdir()
+    bundle.mkdir()
+    (bundle / "card.json").touch()
+    found = sort_files([slide, bundle])
+    assert (found.slides, found.bundles) == ([slide], [bundle])
