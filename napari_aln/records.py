@@ -133,6 +133,7 @@ class Region:
     classification: str = "tumour ROI"
     color_rgb: tuple[int, int, int] | None = None
     locked: bool = False  # as QuPath marks it; kept for it, without meaning here
+    in_use: bool = True  # False: set aside in a review; what runs or is written never has such
 
 
 AGE_LIMIT_YEARS = 120.0

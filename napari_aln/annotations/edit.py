@@ -1,7 +1,7 @@
 """Changing a set of regions: each function takes regions and returns the changed ones, valid and in order.
 
 All geometry is in level-0 pixels. A region that a change leaves without an area is gone; one that it cuts in
-two stays one region of two parts.
+two stays one region of two parts. What is drawn changes the regions in use alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def added(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
     area = mended(drawn)
     if area.is_empty:
         return tuple(regions)
-    touched = [region for region in regions if region.geometry.intersects(area)]
+    touched = [region for region in regions if region.in_use and region.geometry.intersects(area)]
     if not touched:
         return (*regions, Region(area))
     grown = shapely.union_all([area, *(region.geometry for region in touched)])
@@ -42,7 +42,7 @@ def subtracted(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
     area = mended(drawn)
     changed = (
         replace(r, geometry=mended(shapely.difference(r.geometry, area)))
-        if r.geometry.intersects(area)
+        if r.in_use and r.geometry.intersects(area)
         else r
         for r in regions
     )
@@ -52,7 +52,10 @@ def subtracted(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
 def intersected(regions: Sequence[Region], drawn: BaseGeometry) -> Regions:
     """Keep only what lies inside an area."""
     area = mended(drawn)
-    kept = (replace(r, geometry=mended(shapely.intersection(r.geometry, area))) for r in regions)
+    kept = (
+        replace(r, geometry=mended(shapely.intersection(r.geometry, area))) if r.in_use else r
+        for r in regions
+    )
     return tuple(region for region in kept if not region.geometry.is_empty)
 
 

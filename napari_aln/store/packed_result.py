@@ -51,6 +51,7 @@ class SavedRegion(BaseModel):
     classification: str
     color_rgb: tuple[int, int, int] | None
     locked: bool = False
+    in_use: bool = True
 
     @classmethod
     def of(cls, region: Region) -> SavedRegion:
@@ -62,6 +63,7 @@ class SavedRegion(BaseModel):
             classification=region.classification,
             color_rgb=region.color_rgb,
             locked=region.locked,
+            in_use=region.in_use,
         )
 
     def region(self) -> Region:
@@ -78,7 +80,7 @@ class SavedRegion(BaseModel):
             raise ValueError("a region's outline is damaged") from error
         if geometry.geom_type not in ("Polygon", "MultiPolygon") or not np.isfinite(geometry.bounds).all():
             raise ValueError("a region is no area")
-        return Region(geometry, self.name, self.classification, self.color_rgb, self.locked)
+        return Region(geometry, self.name, self.classification, self.color_rgb, self.locked, self.in_use)
 
 
 def pack_result(result: SlideResult) -> bytes:

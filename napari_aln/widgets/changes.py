@@ -31,7 +31,7 @@ def changes(state: ReviewState, run: str) -> list[str]:
     changed = []
     if state.chosen.get(mode) != key_of(bundle):
         changed.append(MODEL)
-    if mode != "dlcnbc-ws" and asked.regions != state.regions:
+    if mode != "dlcnbc-ws" and asked.regions != state.roi:
         changed.append(ROI)
     if mode == "dlcnbc-ws" and state.seen and state.seen.edited and answer.seen is not state.seen:
         changed.append(MASK)

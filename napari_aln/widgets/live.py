@@ -83,7 +83,7 @@ class Live(QObject):
         if not can_be_asked_again(state, run):
             return None, why_no_live(state, run) or ""
         try:
-            return self._what_if(run).score(state.regions, state.clinical), self._failed.get(run, "")
+            return self._what_if(run).score(state.roi, state.clinical), self._failed.get(run, "")
         except AlnError as error:
             return None, error.fact
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -112,6 +113,13 @@ class RoiEditing(QObject):
         if slide is not None:
             mpp = slide.info.mpp.mean if slide.info.mpp else 1.0
             self._set(edit.simplified(self._state.regions, SIMPLIFY_UM / mpp))
+
+    def set_in_use(self, place: int, in_use: bool) -> None:
+        """Set a region aside, or take it in again; it stays where it is."""
+        regions = list(self._state.regions)
+        if place < len(regions) and regions[place].in_use != in_use:
+            regions[place] = replace(regions[place], in_use=in_use)
+            self._set(tuple(regions))
 
     def set_regions(self, regions: tuple[Region, ...]) -> None:
         """Replace all regions, as an import does; can be undone."""

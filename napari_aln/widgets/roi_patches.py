@@ -51,7 +51,7 @@ class RoiPatches:
         run = bundles[0].card.mode
         answer, live = state.answers.get(run), state.live.get(run)
         case = state.slide, state.seen, state.clinical, state.settings
-        question = (regions, state.regions, bundles[0], *case, answer, live)
+        question = (regions, state.roi, bundles[0], *case, answer, live)
         if self._known is None or any(a is not b for a, b in zip(self._known[0], question, strict=True)):
             self._known = question, self._found(regions, run)
         return self._known[1]
@@ -60,7 +60,7 @@ class RoiPatches:
         from napari_aln.workflows.prepare import patches_for
 
         state = self._state
-        if regions is state.regions and run in state.answers:
+        if regions is state.roi and run in state.answers:
             live = state.live.get(run)
             if live is not None:
                 return _joined(live.run.scores.table, live.pending) if live.run else live.pending

@@ -215,7 +215,7 @@ class SplitView:
 
     def _show_regions(self) -> None:
         """Outline the ROI, to be looked at: it is changed on the first canvas."""
-        self.regions.show(edges(self._state.regions), self._scene.frame)
+        self.regions.show(edges(self._state.roi), self._scene.frame)
 
     def _show_frame(self) -> None:
         if self._scene.framed is None:

@@ -41,6 +41,7 @@ MODES_OF: dict[str, tuple[Mode, ...]] = {"whole-slide": ("dlcnbc-ws",), "roi": (
 SHOWN_MAPS = ("attention_slide", "attention_bag", "contribution", "probability", "entropy")
 
 NO_LIST = "no work list is open"
+SET_ASIDE = "All regions are set aside: tick one in the list of the tumour ROI."
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class ReviewState:
         self.bundles: dict[str, Bundle] = {}
         self.chosen: dict[Mode, str] = {}
         self.regions: tuple[Region, ...] = ()
+        self.roi: tuple[Region, ...] = ()  # those in use: what a run takes
         self.clinical = Clinical()
         self.clinical_problem: str | None = None
         self.settings = PredictSettings()
@@ -121,7 +123,7 @@ class ReviewState:
         self.shown, self.difference, self._compared = None, False, None
         self.withheld, self._kept_back, self._passed = "", [], ("", 0)
         if not same:
-            self.regions = ()
+            self.regions = self.roi = ()
             self.clinical, self.clinical_problem = Clinical(), None
         self.slide_changed.emit()
         self.overview_changed.emit()
@@ -164,8 +166,9 @@ class ReviewState:
         self.bundles_changed.emit()
 
     def set_regions(self, regions: tuple[Region, ...]) -> None:
-        """Note the tumour ROI, in level-0 pixels."""
+        """Note the tumour ROI, in level-0 pixels, with the regions that are set aside."""
         self.regions = regions
+        self.roi = in_use(regions)
         self.case_changed.emit()
 
     def set_clinical(self, clinical: Clinical, problem: str | None = None) -> None:
@@ -198,8 +201,8 @@ class ReviewState:
             return "The slide's µm/px is missing: set it first."
         if not bundles:
             return f"Load a model of the mode {MODES_OF[kind][0].upper()} first."
-        if kind == "roi" and not self.regions:
-            return "Draw or import a tumour ROI first."
+        if kind == "roi" and not self.roi:
+            return SET_ASIDE if self.regions else "Draw or import a tumour ROI first."
         if self.clinical_problem:
             return self.clinical_problem
         from napari_aln.workflows.score import clinical_vector
@@ -217,7 +220,7 @@ class ReviewState:
 
         return Request(
             self.bundles_for(kind),
-            regions=self.regions,
+            regions=self.roi,
             clinical=self.clinical,
             settings=self.settings,
             cache=cache if self.settings.cache.enabled else None,
@@ -339,11 +342,18 @@ class ReviewState:
             return None
         inside, whole = ((self.record_of(run), self.scores_of(run)) for run in pair)
         live, answer = self.live.get(pair[0]), self.answers[pair[0]]
-        regions = self.regions if live and live.run else answer.result.regions
+        regions = self.roi if live and live.run else answer.result.regions
         what = (*inside, *whole, regions, map_name)
         if self._compared is None or any(a is not b for a, b in zip(self._compared[0], what, strict=True)):
             self._compared = what, compare(inside, whole, regions, map_name=map_name)
         return self._compared[1]
+
+
+def in_use(regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Return the regions that are not set aside; the same tuple where none is."""
+    if all(region.in_use for region in regions):
+        return regions
+    return tuple(region for region in regions if region.in_use)
 
 
 def key_of(bundle: Bundle) -> str:

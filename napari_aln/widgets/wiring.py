@@ -13,7 +13,8 @@ from napari_aln.store.result import shown_name
 from napari_aln.widgets.changes import changes, why_stale
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.panels.labels import show_if
-from napari_aln.widgets.state import SHOWN_MAPS
+from napari_aln.widgets.panels.region_list import RegionRow
+from napari_aln.widgets.state import SHOWN_MAPS, in_use
 from napari_aln.workflows.compare import COMPARED_MAPS
 from napari_aln.workflows.maps import scale_extent
 
@@ -92,6 +93,7 @@ class Wiring:
         dock.roi.simplify_requested.connect(review.roi.simplify)
         dock.roi.undo_requested.connect(review.roi.undo)
         dock.roi.redo_requested.connect(review.roi.redo)
+        dock.roi.region_toggled.connect(review.roi.set_in_use)
         dock.roi.outlines_toggled.connect(review.roi.outlines.set_wanted)
         dock.roi.import_requested.connect(dock.files.ask_for_regions)
         dock.roi.origin.chosen.connect(self._on_origin)
@@ -198,14 +200,18 @@ class Wiring:
     def _show_regions(self, regions: tuple[Region, ...] | None = None) -> None:
         """Say how large the ROI is; `regions`: as it would be if what is being drawn ended here."""
         shown = self.state.regions if regions is None else regions
+        roi = self.state.roi if regions is None else in_use(regions)
         area_mm2, mpp = None, self.state.slide.info.mpp if self.state.slide else None
+        areas_mm2: list[float | None] = [None] * len(shown)
         if mpp is not None:
-            if self._area_of is None or self._area_of[0] is not shown:
-                area_px = shapely.area(shapely.union_all([region.geometry for region in shown]))
-                self._area_of = shown, float(area_px)
-            area_mm2 = self._area_of[1] * mpp.x * mpp.y * 1e-6
-        patches = self.review.roi.show_patches(shown)
-        self.dock.roi.set_regions(len(shown), area_mm2, None if patches is None else len(patches))
+            px_mm2 = mpp.x * mpp.y * 1e-6
+            if self._area_of is None or self._area_of[0] is not roi:
+                self._area_of = roi, float(shapely.area(shapely.union_all([r.geometry for r in roi])))
+            area_mm2 = self._area_of[1] * px_mm2
+            areas_mm2 = [region.geometry.area * px_mm2 for region in shown]
+        patches = self.review.roi.show_patches(roi)
+        rows = [RegionRow(r.name, area, r.in_use) for r, area in zip(shown, areas_mm2, strict=True)]
+        self.dock.roi.set_regions(rows, area_mm2, None if patches is None else len(patches))
 
     def _on_imported(self, read: RoiFile) -> None:
         self._roi_file = read

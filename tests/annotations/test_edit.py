@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import shapely
 from hypothesis import given
@@ -21,6 +23,14 @@ def test_an_area_beside_is_a_new_region_and_leaves_the_others_alone():
     assert regions[:2] == (A, B)
     assert areas(regions) == [100, 100, 25]
     assert regions[2].classification == "tumour ROI"
+
+
+def test_what_is_drawn_leaves_regions_that_are_set_aside_alone():
+    aside = replace(A, in_use=False)
+    over_both = box(5, 5, 25, 15)
+    assert areas(added((aside, B), over_both)) == [100, 100 + 200 - 25]
+    assert areas(subtracted((aside, B), over_both)) == [100, 75]
+    assert areas(intersected((aside, B), over_both)) == [100, 25]
 
 
 def test_an_area_over_two_regions_joins_them_under_the_first_name():

@@ -42,7 +42,9 @@ HOLED = Region(
     (200, 0, 7),
 )
 PARTS = Region(
-    shapely.MultiPolygon([shapely.box(0, 0, 5, 5), shapely.box(7, 7, 9, 1e9 + THIRD)]), locked=True
+    shapely.MultiPolygon([shapely.box(0, 0, 5, 5), shapely.box(7, 7, 9, 1e9 + THIRD)]),
+    locked=True,
+    in_use=False,
 )
 
 

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import shapely
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QLineEdit
 from shapely import box
 from tests_shared import drain, draw_tissue, write_slide
@@ -16,6 +16,7 @@ from napari_aln import open_slide
 from napari_aln.errors import SlideError
 from napari_aln.records import Progress
 from napari_aln.settings import PatchSettings, PredictSettings
+from napari_aln.widgets.state import SET_ASIDE
 from napari_aln.workflows import review as steps
 from napari_aln.workflows.predict import predict_slide
 from napari_aln.workflows.prepare import survey
@@ -215,3 +216,46 @@ def test_closing_the_window_while_patches_are_read_ends_it(answered, held):
     hands.close_window()
     hands.until(lambda: not worker.is_alive())
     assert held.closed.is_set()
+
+
+def tick(hands, place: int) -> None:
+    """Click the box of a region in the list."""
+    regions = hands.dock.roi.regions
+    row = regions.visualItemRect(regions.item(place))
+    at = row.topLeft() + QPoint(row.height() // 2, row.height() // 2)
+    hands.qtbot.mouseClick(regions.viewport(), Qt.MouseButton.LeftButton, pos=at)
+
+
+def test_a_region_is_set_aside_and_taken_in_again_and_both_are_answered(answered):
+    hands, roi = answered, answered.dock.roi
+    assert not roi.regions.isVisible()  # one region
+    hands.draw([(1700, 500), (2150, 500), (2150, 1300), (1700, 1300)])
+    hands.until(lambda: "Now" in now(hands) and "pending" not in now(hands))
+    with_both = hands.state.live["dlcnbc"].run.record
+    both = hands.state.regions
+    assert roi.regions.isVisible()
+    assert [roi.regions.item(k).text()[:11] for k in (0, 1)] == ["Region 1 · ", "Region 2 · "]
+
+    tick(hands, 0)
+    assert [region.in_use for region in hands.state.regions] == [False, True]
+    assert roi.summary.shown_text().startswith("1 of 2 regions, ")
+    assert_as_a_new_run(hands, "roi")
+    assert hands.state.live["dlcnbc"].run.record.n_patches < with_both.n_patches
+    colours = hands.viewer.layers["tumour ROI"].edge_color
+    assert not np.array_equal(colours[0], colours[1])
+    # What is drawn over it leaves it alone.
+    hands.draw([(760, 500), (1000, 500), (1000, 700), (760, 700)])
+    assert hands.state.regions[0].geometry.equals(both[0].geometry)
+    assert len(hands.state.regions) == 3
+    hands.click(roi.undo_button)
+
+    tick(hands, 1)
+    assert roi.summary.shown_text().startswith("0 of 2 regions")
+    assert hands.state.why_not("roi") == SET_ASIDE
+    assert "Now" not in now(hands)
+    for _ in range(2):
+        hands.click(roi.undo_button)
+    assert hands.state.regions == both
+    assert hands.state.live["dlcnbc"].run.record.probabilities == with_both.probabilities
+    assert np.ptp(hands.viewer.layers["tumour ROI"].edge_color, axis=0).max() == 0
+    assert hands.errors() == []

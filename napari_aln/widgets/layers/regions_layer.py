@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "tumour ROI"
 OUTLINE, HOLE = "outline", "hole"
+ASIDE_COLOUR = "#909090"  # of regions that are set aside
 COLOUR = "#000000"  # stands out on H&E, on glass and on every map; no hue does
 EDGE_WIDTH_PX = 2.5  # on the screen, at every zoom
 LEAST_CHANGE = 0.05  # of the zoom, before outlines are drawn anew
@@ -44,6 +45,7 @@ class _Ring:
     l0_yx: NDArray[np.float64]
     role: str
     region: int  # which region it belongs to; 0: drawn by the user
+    colour: str
 
 
 class RegionsLayer(HeldLayer):
@@ -135,10 +137,11 @@ class RegionsLayer(HeldLayer):
                 "region": pd.Series([r.region for r in rings], dtype=int),
             }
         )
+        colours = [ring.colour for ring in rings] or COLOUR
         if self._layer is not None:  # the layer stays: taking it out and in again costs half a second
             self._layer.data = [(ring.l0_yx, "polygon") for ring in rings]
             self._layer.features = features
-            self._layer.edge_color = COLOUR
+            self._layer.edge_color = colours
             self._layer.face_color = "transparent"
             self._layer.edge_width = self._edge_width
             return
@@ -149,7 +152,7 @@ class RegionsLayer(HeldLayer):
             name=NAME,
             features=features,
             feature_defaults={"role": OUTLINE, "region": 0},
-            edge_color=COLOUR,
+            edge_color=colours,
             edge_width=self._edge_width,
             face_color="transparent",
             opacity=1.0,
@@ -252,10 +255,10 @@ class RegionsLayer(HeldLayer):
 
 
 def _rings(region: Region, number: int) -> list[_Ring]:
-    rings = []
+    rings, colour = [], COLOUR if region.in_use else ASIDE_COLOUR
     for part in shapely.get_parts(region.geometry):
-        rings.append(_Ring(_yx(part.exterior), OUTLINE, number))
-        rings += [_Ring(_yx(hole), HOLE, number) for hole in part.interiors]
+        rings.append(_Ring(_yx(part.exterior), OUTLINE, number, colour))
+        rings += [_Ring(_yx(hole), HOLE, number, colour) for hole in part.interiors]
     return rings
 
 

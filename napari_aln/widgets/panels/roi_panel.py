@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QKeySequence
@@ -10,6 +11,12 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QPushButton, QVBox
 
 from napari_aln.widgets.panels.labels import TextLabel, count
 from napari_aln.widgets.panels.offer_bar import OfferBar
+from napari_aln.widgets.panels.region_list import RegionList
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_aln.widgets.panels.region_list import RegionRow
 
 NO_ROI = "No tumour ROI yet."
 NO_TOOL = "none"
@@ -37,6 +44,7 @@ class RoiPanel(QWidget):
     import_requested = Signal()
     clear_requested = Signal()
     outlines_toggled = Signal(bool)
+    region_toggled = Signal(int, bool)  # place of the region, and whether it is in use now
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -95,6 +103,9 @@ class RoiPanel(QWidget):
         layout.addWidget(self.outlines_box)
         self.origin = OfferBar("roi_origin")
         layout.addWidget(self.origin)
+        self.regions = RegionList()
+        self.regions.toggled.connect(self.region_toggled)
+        layout.addWidget(self.regions)
         self.summary = TextLabel(NO_ROI)
         self.summary.setObjectName("roi_summary")
         layout.addWidget(self.summary)
@@ -103,7 +114,7 @@ class RoiPanel(QWidget):
         layout.addWidget(self.hint)
         self.set_ready(slide_open=False)
         self.set_tools(NO_TOOL, can_undo=False, can_redo=False)
-        self.set_regions(0, None, None)
+        self.set_regions((), None, None)
 
     def set_ready(self, *, slide_open: bool) -> None:
         """Say whether there is a slide to draw on."""
@@ -131,14 +142,31 @@ class RoiPanel(QWidget):
         with QSignalBlocker(self.change_box):
             self.change_box.setCurrentIndex(self.change_box.findData(change))
 
-    def set_regions(self, n_regions: int, area_mm2: float | None, n_patches: int | None = None) -> None:
-        """Say what the ROI consists of; area in mm², None where µm/px is missing; patches where known."""
-        self.clear_button.setEnabled(n_regions > 0)
-        self.simplify_button.setEnabled(n_regions > 0)
-        if not n_regions:
+    def set_regions(
+        self, rows: Sequence[RegionRow], area_mm2: float | None, n_patches: int | None = None
+    ) -> None:
+        """Say what the ROI consists of.
+
+        Parameters
+        ----------
+        rows
+            All regions, those that are set aside too.
+        area_mm2
+            Of those in use, together; None where µm/px is missing.
+        n_patches
+            Inside those in use; None where not known.
+        """
+        self.regions.set_rows(rows)
+        self.clear_button.setEnabled(bool(rows))
+        self.simplify_button.setEnabled(bool(rows))
+        if not rows:
             self.summary.set_text(NO_ROI)
             return
-        facts = ["1 region" if n_regions == 1 else f"{count(n_regions)} regions"]
+        n_used, n_regions = sum(row.in_use for row in rows), len(rows)
+        if n_used < n_regions:
+            facts = [f"{count(n_used)} of {count(n_regions)} regions"]
+        else:
+            facts = ["1 region" if n_regions == 1 else f"{count(n_regions)} regions"]
         if area_mm2 is not None:
             facts.append(f"{area_mm2:.2f} mm²")
         if n_patches is not None:
