@@ -99,6 +99,7 @@ def test_map_roi_and_slide_agree_at_the_far_corner(hands, uneven_slide, ws_bundl
     assert drawn_um == pytest.approx(ring, abs=0.01)
 
 
+@pytest.mark.slow
 def test_slides_of_different_scale_one_after_another(hands, tissue_slide, roi_file, tmp_path):
     finer = write_slide(tmp_path / "fine.tif", draw_tissue(np.random.default_rng(5)), mpp=0.25)
     unknown = write_slide(tmp_path / "unknown.tif", draw_tissue(np.random.default_rng(6)), mpp=None)

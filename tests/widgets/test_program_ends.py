@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 from qtpy.QtCore import QTimer
 import time
@@ -39,6 +41,7 @@ print("the program ends", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_closing_the_window_during_a_run_ends_the_program():
     answer = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM],

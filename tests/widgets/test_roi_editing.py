@@ -316,6 +316,7 @@ def test_an_import_is_a_step_that_can_be_taken_back(drawn, hands, roi_file):
     assert drawn.area.equals(ROI)
 
 
+@pytest.mark.slow
 def test_another_slide_begins_anew_even_in_the_middle_of_a_shape(drawn, hands, tmp_path):
     drawn.take("polygon")
     for corner in ((2200, 1600), (2600, 1600)):
@@ -350,6 +351,7 @@ def test_the_same_slide_opened_again_keeps_its_regions_on_the_screen(drawn, hand
     assert shown_rings(hands) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["polygon", "vertices"])
 def test_the_user_may_remove_the_rois_layer_with_a_tool_in_hand(drawn, hands, tool):
     before = hands.state.regions
@@ -369,6 +371,7 @@ def test_the_user_may_remove_the_rois_layer_with_a_tool_in_hand(drawn, hands, to
     assert hands.errors() == []
 
 
+@pytest.mark.slow
 def test_the_user_may_remove_the_brush_with_the_brush_in_hand(drawn, hands):
     before = hands.state.regions
     drawn.take("brush")

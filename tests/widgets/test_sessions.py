@@ -57,6 +57,7 @@ def reviewed(hands, place):
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
 
 
+@pytest.mark.slow
 def test_a_saved_session_brings_everything_back(windows, place):
     hands = windows()
     assert not hands.dock.slide_card.save_session_button.isEnabled()
@@ -155,6 +156,7 @@ def kill_one(slide, annotations):
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_window_is_offered_again_with_what_was_just_drawn(windows, place, roi_file):
     kill_one(place / "Doe 1950.tif", roi_file)
     (left,) = recoverable(autosave_folder())

@@ -65,6 +65,7 @@ class TrainingHands:
         return self.training.job.state is not JobState.RUNNING
 
 
+@pytest.mark.slow
 def test_a_training_from_its_key_to_the_loaded_model(hands, table, ws_bundle, tmp_path, monkeypatch):
     until, go, reached = hands.until, threading.Event(), threading.Event()
     real_save = training_run.save_checkpoint

@@ -55,6 +55,7 @@ def case(request):
     return Case(real("slides/CMU-1-Small-Region.svs"), bundles, outline, opened_by_key=True)
 
 
+@pytest.mark.slow
 def test_a_review_from_the_work_list_to_the_report_and_back(windows, case, tmp_path):
     hands = windows()
     own = make_list(hands, case, tmp_path / "study.alnlist")

@@ -245,6 +245,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are started otherwise")
 def test_two_processes_share_the_bags_and_end_with_the_same_weights(tmp_path):
     paths = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]

@@ -86,6 +86,7 @@ def trained(table, recipe, store, tmp_path_factory):
     return drain(train_frozen(table, "dlcnbc-ws", out, recipe, store))
 
 
+@pytest.mark.slow
 def test_card_scores_and_prediction_belong_together(trained, table, tmp_path):
     card = open_bundle(trained.bundle.path).card
     assert (card.encoder, card.pool, card.input_px, card.timm.features) == (ENCODER, "token", 32, 24)
@@ -103,6 +104,7 @@ def test_card_scores_and_prediction_belong_together(trained, table, tmp_path):
     assert run.probabilities["N(+)"] == pytest.approx(scored.positive_scores[0], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_shows_and_verifies(table, weights, tmp_path):
     out = tmp_path / "m.alnmodel"
     arguments = ["train", table, "--mode", "dlcnb", "--frozen", "--out", out, "--epochs", "1"]
@@ -116,6 +118,7 @@ def test_the_command_line_trains_shows_and_verifies(table, weights, tmp_path):
     assert verified.exit_code == 0, verified.output
 
 
+@pytest.mark.slow
 def test_another_training_takes_the_encoder_of_the_bundle(trained, recipe):
     again = recipe.model_copy(update={"encoder_weights": None, "encoder_from": trained.bundle.path})
     first, second = trained_encoder(recipe, "gap"), trained_encoder(again, "gap")
@@ -124,6 +127,7 @@ def test_another_training_takes_the_encoder_of_the_bundle(trained, recipe):
         trained_encoder(again.model_copy(update={"encoder": "resnet18"}), "gap")
 
 
+@pytest.mark.slow
 def test_it_learns_end_to_end_too(table, recipe, tmp_path):
     given = {name: getattr(recipe, name) for name in recipe.model_fields_set}
     whole = FinetuneSettings(**(given | {"epochs": 1, "bags_per_epoch": 1, "bag_size": 4, "device": "cpu"}))

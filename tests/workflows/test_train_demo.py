@@ -44,6 +44,7 @@ def _unchecked(bundle, rows):
     return Checked(bundle.card.precision_check, "attention_slide", ())
 
 
+@pytest.mark.slow
 def test_one_call_makes_slide_encoder_models_and_figures(made):
     folder, seen, figures = made
     for name, model in MODELS.items():
@@ -73,6 +74,7 @@ def test_one_call_makes_slide_encoder_models_and_figures(made):
     assert {"draw slides", "read patches"} <= {p.step for p in seen}
 
 
+@pytest.mark.slow
 def test_attention_on_tumour_is_that_of_predict(made):
     folder, _, _ = made
     bundle = open_bundle(folder / "dlcnbc-ws-demo.alnmodel")
@@ -90,6 +92,7 @@ def test_attention_on_tumour_is_that_of_predict(made):
         assert measured[name].n == len(found)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_made_again(made, monkeypatch):
     folder, _, figures = made
     for name in ("synthesize", "pretrain_encoder", "train_frozen"):
@@ -98,6 +101,7 @@ def test_what_is_there_is_not_made_again(made, monkeypatch):
     assert drain(train_demo(folder, PATIENTS, SEED, settings=SETTINGS)).read_text("utf-8") == before
 
 
+@pytest.mark.slow
 def test_the_models_hold_the_encoder_that_was_pretrained(made):
     folder, _, _ = made
     with safe_open(folder / "encoder.safetensors", "np") as file:

@@ -93,6 +93,7 @@ def test_end_to_end_trainings_differ_in_augmentation(make_grid):
     assert [one.recipe.augmentation for one in trainings(path)] == ["none", "rotation", "augmix"]
 
 
+@pytest.mark.slow
 def test_end_to_end_trainings_go_to_their_own_trainer(make_grid, table, tmp_path, monkeypatch):
     asked = []
 
@@ -186,6 +187,7 @@ def test_a_training_that_was_cut_off_goes_on_from_its_checkpoint(make_grid, tabl
     assert outcome["went_on"] is True
 
 
+@pytest.mark.slow
 def test_each_gpu_gets_a_process_and_one_that_fails_stops_no_other(make_grid, table, tmp_path):
     path = make_grid('modes = ["dlcnbc-ws"]\nencoders = ["resnet18", "squeezenet1_1"]')
     steps, found = collect(train_grid(table, trainings(path), tmp_path / "out", gpus=("0", "1")))
