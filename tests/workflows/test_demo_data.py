@@ -38,7 +38,7 @@ def test_a_demo_bundle_says_what_it_is(name):
         assert of_test["AUC"].value >= 0.7
     else:
         assert card.threshold.operating_point == "Youden"
-        assert of_test["AUC"].value >= 0.8
+        assert of_test["AUC"].value >= 0.85
     if card.mode == "dlcnbc-ws":
         attention, on_tumour, patches = (of_test[figure] for figure in NAMES)
         assert attention.value >= 0.8
