@@ -1,1 +1,5 @@
 """Nuclei: where they are, what they look like in micrometres, and how a slide's nuclei are distributed."""
+
+from napari_aln.nuclei.morphometry import measure
+
+__all__ = ["measure"]
