@@ -46,12 +46,12 @@ def directions(mpp: Mpp, reach: float = REACH) -> tuple[Direction, ...]:
     order = np.argsort(angle)
     around = angle[order]
     share = (np.append(around[1:], around[0] + np.pi) - np.append(around[-1] - np.pi, around[:-1])) / 2
-    return tuple(
-        Direction(
-            *steps[i], float(a), float(w * mpp.x * mpp.y / np.hypot(steps[i][0] * mpp.x, steps[i][1] * mpp.y))
-        )
-        for i, a, w in zip(order, around, share, strict=True)
-    )
+    found = []
+    for i, angle_rad, share_rad in zip(order, around, share, strict=True):
+        dx, dy = steps[i]
+        apart_um = mpp.x * mpp.y / np.hypot(dx * mpp.x, dy * mpp.y)
+        found.append(Direction(dx, dy, float(angle_rad), float(share_rad * apart_um)))
+    return tuple(found)
 
 
 def circumferences_um(runs: Runs, mpp: Mpp, reach: float = REACH) -> NDArray[np.float64]:
