@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_aln.geometry import Mpp
     from napari_aln.nuclei.runs import Runs
 
-REACH = 5**0.5  # of square pixels: one column and two rows
-"""Lines go from pixel to pixel by at most so many sides of a pixel, the longer ones: 8 directions."""
+REACH = 10**0.5  # of square pixels: one column and three rows
+"""Lines go from pixel to pixel by at most so many sides of a pixel, the longer ones: 12 directions."""
 
 
 class Direction(NamedTuple):
@@ -25,7 +25,9 @@ class Direction(NamedTuple):
     dx: int
     dy: int  # >= 0
     angle_rad: float  # 0 <= angle < pi, in µm
-    weight_um: float  # distance of neighbouring lines in µm, times their share of the half circle in radians
+    step_um: float  # from pixel to pixel along a line
+    share_rad: float  # of the half circle, for which it stands
+    apart_um: float  # distance of neighbouring lines
 
 
 def directions(mpp: Mpp, reach: float = REACH) -> tuple[Direction, ...]:
@@ -49,8 +51,8 @@ def directions(mpp: Mpp, reach: float = REACH) -> tuple[Direction, ...]:
     found = []
     for i, angle_rad, share_rad in zip(order, around, share, strict=True):
         dx, dy = steps[i]
-        apart_um = mpp.x * mpp.y / np.hypot(dx * mpp.x, dy * mpp.y)
-        found.append(Direction(dx, dy, float(angle_rad), float(share_rad * apart_um)))
+        step_um = float(np.hypot(dx * mpp.x, dy * mpp.y))
+        found.append(Direction(dx, dy, float(angle_rad), step_um, float(share_rad), mpp.x * mpp.y / step_um))
     return tuple(found)
 
 
@@ -59,19 +61,29 @@ def circumferences_um(runs: Runs, mpp: Mpp, reach: float = REACH) -> NDArray[np.
 
     Cauchy and Crofton: the length of a boundary is half the integral, over all lines of the plane, of how
     often a line crosses it. Taken over lines through the pixels in K directions,
-    ``P = sum_k w_k d_k (A - C_k)``: w_k the angle that direction k stands for, d_k the distance of its lines,
-    A - C_k the pixels whose next along the line is not of the nucleus: each ends one stretch, which crosses
-    the boundary twice. After Serra, Image Analysis and Mathematical Morphology, 1982; Legland, Kiêu and
-    Devaux, Image Analysis & Stereology 26, 2007, with eight directions and weights for pixels of any shape.
+    ``P = sum_k w_k d_k (n - c_k)``: w_k the angle that direction k stands for, d_k the distance of its lines,
+    n the nucleus's pixels and c_k those whose next along the line is of it too; each other ends one stretch,
+    which crosses the boundary twice. After Serra, Image Analysis and Mathematical Morphology, 1982, and
+    Legland, Kiêu and Devaux, Image Analysis & Stereology 26, 2007, with more directions and with pixels of
+    any shape.
+
+    A line that only grazes the nucleus may pass between two pixels. Where the boundary has the curvature k,
+    lines with steps of s lose ``k s^2 / 24`` of each side; the mean curvature by direction is at least
+    ``P / 2A`` (Gage, Duke Mathematical Journal 50, 1983; a disc has just that). That much is put back: the
+    factor ``1 + sum_k w_k s_k^2 / 24 A``, 1.003 for a disc of 8 px.
+
+    Seen with 300 shapes each, off the raster and at random rotations, from a radius of 8 px and axes of up to
+    4 : 1: within 1.5 %, mean error below 0.2 %.
     """
-    area = runs.sums(runs.stop - runs.start)
-    total = np.zeros(len(runs))
+    n_px = runs.sums(runs.stop - runs.start)
+    total, grazed_um2 = np.zeros(len(runs)), 0.0
     by_height: dict[int, list[Direction]] = {}
     for direction in directions(mpp, reach):
         by_height.setdefault(direction.dy, []).append(direction)
+        grazed_um2 += direction.share_rad * direction.step_um**2 / 24
     for dy, sets in by_height.items():
         if dy == 0:  # along the rows themselves, a stretch is a run
-            total += sets[0].weight_um * np.diff(runs.first)
+            total += sets[0].share_rad * sets[0].apart_um * np.diff(runs.first)
             continue
         of, upper, lower = _pairs(runs, dy)
         start, stop = runs.start[upper], runs.stop[upper]
@@ -80,8 +92,9 @@ def circumferences_um(runs: Runs, mpp: Mpp, reach: float = REACH) -> NDArray[np.
             shared = np.minimum(stop, next_stop - direction.dx) - np.maximum(start, next_start - direction.dx)
             np.maximum(shared, 0, out=shared)
             goes_on = np.bincount(of, weights=shared, minlength=len(runs))
-            total += direction.weight_um * (area - goes_on)
-    return total
+            total += direction.share_rad * direction.apart_um * (n_px - goes_on)
+    circumference_um: NDArray[np.float64] = total * (1 + grazed_um2 / (n_px * mpp.x * mpp.y))
+    return circumference_um
 
 
 def _pairs(runs: Runs, dy: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
