@@ -1,16 +1,95 @@
-"""Nuclei of a picture as labels, by a method chosen by name."""
+"""Nuclei of a picture as labels, by a method chosen by name; `tiling` does the same for a slide."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
-from napari_aln.nuclei.classical import segment_classical
+import numpy as np
+
+from napari_aln.errors import MppError, UsageError
+from napari_aln.geometry import MPP_LIMITS_UM, plausible_mpp
+from napari_aln.nuclei.classical import Classical
+from napari_aln.nuclei.scale import estimate_mpp
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
 
+class Segmenter(Protocol):
+    """A method; the same pixels give the same nuclei, wherever in a picture they lie."""
+
+    @property
+    def halo_um(self) -> float:
+        """How far around a nucleus pixels may bear on it."""
+
+    def grain_px(self, mpp: float) -> int:
+        """Return the px that corners of tiles must be multiples of to give the same nuclei."""
+
+    def adapted(self, samples: Sequence[NDArray[np.uint8]]) -> Self:
+        """Return the method adapted to the slide that these (H, W, 3) pictures are of."""
+
+    def labels(self, rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.int32]:
+        """Return (H, W) labels of an (H, W, 3) picture, 0 = background."""
+
+
+METHODS: dict[str, Callable[[], Segmenter]] = {"classical": Classical}
+"""Methods by name. Each is made as it is asked for."""
+
+
+def segmenter(method: str) -> Segmenter:
+    """Return a method by its name.
+
+    Raises
+    ------
+    UsageError
+        There is none of this name.
+    """
+    if method not in METHODS:
+        raise UsageError(f"No method {method!r} to segment nuclei.", f"Choose from: {', '.join(METHODS)}.")
+    return METHODS[method]()
+
+
 def segment(rgb: NDArray[np.uint8], mpp: float | None, method: str = "classical") -> NDArray[np.int32]:
-    """Label the nuclei of an (H, W, 3) picture, 0 = background."""
-    return segment_classical(rgb, mpp or 0.25)
+    """Label the nuclei of a picture.
+
+    Parameters
+    ----------
+    rgb
+        (H, W, 3) uint8, H&E.
+    mpp
+        Its µm/px; None: estimated from the sizes of the nuclei themselves.
+    method
+        Name in `METHODS`.
+
+    Returns
+    -------
+    int32, (H, W)
+        1..n, each label one connected piece; 0 is background. All 0 where there is no nucleus.
+
+    Raises
+    ------
+    UsageError
+        No such method, or not an RGB picture.
+    MppError
+        µm/px outside 0.05-20.
+    """
+    chosen = segmenter(method)
+    rgb = np.asarray(rgb)
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise UsageError(
+            f"A picture of {rgb.dtype} and shape {rgb.shape} cannot be segmented.",
+            "Give (H, W, 3) uint8 RGB.",
+        )
+    if not rgb.size:
+        return np.zeros(rgb.shape[:2], np.int32)
+    return chosen.labels(rgb, estimate_mpp(rgb) if mpp is None else checked_mpp(mpp))
+
+
+def checked_mpp(mpp: float) -> float:
+    """Return µm/px as given, or raise `MppError` where it is impossible."""
+    if plausible_mpp(mpp, mpp) is None:
+        low, high = MPP_LIMITS_UM
+        raise MppError(f"{mpp} µm/px is impossible.", f"Give a value between {low} and {high}.")
+    return float(mpp)
