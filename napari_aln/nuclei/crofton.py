@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_aln.nuclei.hulls import rows_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -101,7 +103,7 @@ def _pairs(runs: Runs, dy: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDA
     """Return label and both members of each pair of runs of one label that lie `dy` rows apart."""
     found = list(_lines_apart(runs, dy))
     upper_line, lower_line = (np.concatenate(column) for column in zip(*found, strict=True))
-    line = _lines(runs)
+    line = rows_of(runs)
     count = np.diff(np.append(line, len(runs.row)))
     n_upper, n_lower = count[upper_line], count[lower_line]
     single = (n_upper == 1) & (n_lower == 1)
@@ -117,14 +119,9 @@ def _pairs(runs: Runs, dy: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDA
     return runs.of[upper], upper, lower
 
 
-def _lines(runs: Runs) -> NDArray[np.intp]:
-    """Return the first run of each row of each label."""
-    return np.flatnonzero((np.diff(runs.of, prepend=-1) != 0) | (np.diff(runs.row, prepend=-1) != 0))
-
-
 def _lines_apart(runs: Runs, dy: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Yield the lines of one label that lie `dy` rows apart: at most `dy` places apart in their order."""
-    line = _lines(runs)
+    line = rows_of(runs)
     of, row = runs.of[line], runs.row[line]
     for places in range(1, dy + 1):
         upper = np.flatnonzero((of[places:] == of[:-places]) & (row[places:] - row[:-places] == dy))

@@ -51,19 +51,51 @@ def hulls(runs: Runs) -> Hulls:
     does not stand out over the line between its neighbours is no corner of the hull; all such are dropped at
     once in all nuclei, until none is left.
     """
-    line = np.flatnonzero((np.diff(runs.of, prepend=-1) != 0) | (np.diff(runs.row, prepend=-1) != 0))
+    line = rows_of(runs)
     of, row = runs.of[line], runs.row[line]
     right = _standing_out(_side(of, row, runs.stop[np.append(line[1:], len(runs.row)) - 1]))
     left = _standing_out(_side(of, row, -runs.start[line]))
-    n = len(runs)
-    n_right, n_left = np.bincount(right.of, minlength=n), np.bincount(left.of, minlength=n)
+    return Hulls(
+        *around(
+            right.of,
+            np.column_stack([right.x, right.y]),
+            left.of,
+            np.column_stack([-left.x, left.y]),
+            n=len(runs),
+        )
+    )
+
+
+def rows_of(runs: Runs) -> NDArray[np.intp]:
+    """Return the first run of each row of each label."""
+    return np.flatnonzero((np.diff(runs.of, prepend=-1) != 0) | (np.diff(runs.row, prepend=-1) != 0))
+
+
+def around(
+    right_of: NDArray[np.intp],
+    right_xy: NDArray[np.int64],
+    left_of: NDArray[np.intp],
+    left_xy: NDArray[np.int64],
+    *,
+    n: int,
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Join the right and left sides of n nuclei, each from top to bottom, to rings: down right, up left.
+
+    Returns
+    -------
+    first
+        (n + 1,) where each ring begins.
+    xy
+        (m, 2) corners; no ring repeats its first.
+    """
+    n_right, n_left = np.bincount(right_of, minlength=n), np.bincount(left_of, minlength=n)
     first = np.concatenate([[0], np.cumsum(n_right + n_left)])
     xy = np.empty((first[-1], 2), np.int64)
-    down = np.arange(len(right.of)) - (np.cumsum(n_right) - n_right)[right.of]
-    up = np.arange(len(left.of)) - (np.cumsum(n_left) - n_left)[left.of]
-    xy[first[right.of] + down] = np.column_stack([right.x, right.y])
-    xy[first[left.of + 1] - 1 - up] = np.column_stack([-left.x, left.y])
-    return Hulls(first, xy)
+    down = np.arange(len(right_of)) - (np.cumsum(n_right) - n_right)[right_of]
+    up = np.arange(len(left_of)) - (np.cumsum(n_left) - n_left)[left_of]
+    xy[first[right_of] + down] = right_xy
+    xy[first[left_of + 1] - 1 - up] = left_xy
+    return first, xy
 
 
 def _side(of: NDArray[np.intp], row: NDArray[np.int64], x: NDArray[np.int64]) -> _Chain:

@@ -1,0 +1,121 @@
+"""The table of a slide's nuclei: placed on the slide, written and read back.
+
+Files are written where they are asked for; whoever fills a result folder makes them appear whole.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from napari_aln.errors import StoreError
+from napari_aln.geometry import Mpp, level_to_l0, plausible_mpp
+from napari_aln.nuclei.morphometry import COLUMNS, FEATURES, PLACE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+NUCLEI_PARQUET = "nuclei.parquet"
+SCHEMA_VERSION = 1
+L0_XY = ("x", "y")
+"""Columns of the centroid in level-0 pixels, as in every table of a slide."""
+
+_FRAME = "x, y: level-0 pixels, x right, y down, origin at the slide's level-0 corner"
+_AGAIN = "Measure the slide's nuclei again."
+
+
+@dataclass(frozen=True)
+class NucleusTable:
+    """A slide's nuclei as read back."""
+
+    table: pd.DataFrame  # columns of `measure`, and `x`, `y`
+    mpp: Mpp  # µm/px of level 0
+    slide_hash: str  # quick hash of the slide
+
+
+def placed(
+    table: pd.DataFrame,
+    corner_l0_xy: tuple[float, float] = (0.0, 0.0),
+    downsample: tuple[float, float] = (1.0, 1.0),
+) -> pd.DataFrame:
+    """Add where on the slide the nuclei of a picture lie.
+
+    Parameters
+    ----------
+    table
+        From `measure`.
+    corner_l0_xy
+        Where the picture's corner lies, in level-0 pixels.
+    downsample
+        Level-0 pixels that one of its pixels spans along x and y.
+
+    Returns
+    -------
+    DataFrame
+        With the centroids as `x` and `y`, level-0 pixels.
+    """
+    l0_xy = level_to_l0(table[list(PLACE)].to_numpy(), downsample) + np.asarray(corner_l0_xy, float)
+    return table.assign(**dict(zip(L0_XY, l0_xy.T, strict=True)))
+
+
+def write_parquet(table: pd.DataFrame, path: Path, *, mpp: Mpp, slide_hash: str) -> None:
+    """Write a slide's nuclei, with what is needed to place them again.
+
+    Parameters
+    ----------
+    table
+        From `placed`. Measures are written with seven digits (float32), places with all.
+    path
+        File to write.
+    mpp
+        µm/px of level 0.
+    slide_hash
+        Quick hash of the slide.
+    """
+    narrow = table.astype(dict.fromkeys(FEATURES, np.float32))
+    content = pa.Table.from_pandas(narrow, preserve_index=False)
+    stated = {
+        "schema_version": str(SCHEMA_VERSION),
+        "slide_quick_hash": slide_hash,
+        "mpp": json.dumps(list(mpp)),
+        "frame": _FRAME,
+    }
+    pq.write_table(content.replace_schema_metadata(stated), path, compression="zstd")
+
+
+def read_parquet(path: Path) -> NucleusTable:
+    """Read what `write_parquet` wrote.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, damaged, no table of nuclei, or of a newer version.
+    """
+    try:
+        content = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"{path} cannot be read as a table of nuclei: {error}.", _AGAIN) from error
+    stated = {key.decode(): value.decode() for key, value in (content.schema.metadata or {}).items()}
+    if int(stated.get("schema_version", "0")) > SCHEMA_VERSION:
+        raise StoreError(f"{path} was written by a newer version.", "Update napari-aln to read it.")
+    mpp = plausible_mpp(*json.loads(stated.get("mpp", "[null, null]")))
+    missing = [name for name in ("on_border", *COLUMNS, *L0_XY) if name not in content.column_names]
+    if mpp is None or missing:
+        lacks = f"the columns {', '.join(missing)}" if missing else "its µm/px"
+        raise StoreError(f"{path} is no table of nuclei: it lacks {lacks}.", _AGAIN)
+    table = content.to_pandas()
+    return NucleusTable(
+        table.astype(dict.fromkeys(FEATURES, np.float64)), mpp, stated.get("slide_quick_hash", "")
+    )
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write nuclei as CSV for spreadsheets; what is not known is an empty cell."""
+    table.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")  # with the mark they ask for
