@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import gcd
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_aln.nuclei.hulls import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from napari_aln.geometry import Mpp
@@ -87,42 +86,64 @@ def circumferences_um(runs: Runs, mpp: Mpp, reach: float = REACH) -> NDArray[np.
         if dy == 0:  # along the rows themselves, a stretch is a run
             total += sets[0].share_rad * sets[0].apart_um * np.diff(runs.first)
             continue
-        of, upper, lower = _pairs(runs, dy)
-        start, stop = runs.start[upper], runs.stop[upper]
-        next_start, next_stop = runs.start[lower], runs.stop[lower]
+        apart = _RowsApart(runs, dy)
         for direction in sets:
-            shared = np.minimum(stop, next_stop - direction.dx) - np.maximum(start, next_start - direction.dx)
-            np.maximum(shared, 0, out=shared)
-            goes_on = np.bincount(of, weights=shared, minlength=len(runs))
+            goes_on = apart.shared_px(direction.dx)
             total += direction.share_rad * direction.apart_um * (n_px - goes_on)
     circumference_um: NDArray[np.float64] = total * (1 + grazed_um2 / (n_px * mpp.x * mpp.y))
     return circumference_um
 
 
-def _pairs(runs: Runs, dy: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return label and both members of each pair of runs of one label that lie `dy` rows apart."""
-    found = list(_lines_apart(runs, dy))
-    upper_line, lower_line = (np.concatenate(column) for column in zip(*found, strict=True))
-    line = rows_of(runs)
-    count = np.diff(np.append(line, len(runs.row)))
-    n_upper, n_lower = count[upper_line], count[lower_line]
-    single = (n_upper == 1) & (n_lower == 1)
-    upper, lower = line[upper_line[single]], line[lower_line[single]]
-    many = ~single
-    if many.any():
-        n, of_pair = n_upper[many] * n_lower[many], np.arange(int(many.sum()))
-        of_pair = np.repeat(of_pair, n)
-        within = np.arange(len(of_pair)) - np.repeat(np.cumsum(n) - n, n)
-        width = n_lower[many][of_pair]
-        upper = np.append(upper, line[upper_line[many]][of_pair] + within // width)
-        lower = np.append(lower, line[lower_line[many]][of_pair] + within % width)
-    return runs.of[upper], upper, lower
+class _RowsApart:
+    """The runs of each nucleus that lie `dy` rows apart, and how far they cover each other when moved."""
 
+    def __init__(self, runs: Runs, dy: int) -> None:
+        self.runs, self.line = runs, rows_of(runs)
+        of, row = runs.of[self.line], runs.row[self.line]
+        places = np.arange(1, dy + 1)  # rows of one nucleus are sorted: at most dy places apart
+        found = [np.flatnonzero((of[p:] == of[:-p]) & (row[p:] - row[:-p] == dy)) for p in places]
+        upper = np.concatenate(found)
+        lower = upper + np.repeat(places, [len(lines) for lines in found])
+        count = np.diff(np.append(self.line, len(runs.row)))
+        single = (count[upper] == 1) & (count[lower] == 1)
+        self.upper, self.lower = self.line[upper[single]], self.line[lower[single]]
+        upper, lower = upper[~single], lower[~single]
+        n = count[upper]
+        within = np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)
+        self.divided = np.repeat(self.line[upper], n) + within  # runs of rows with gaps, there or below
+        self.below = np.repeat(lower, n)  # the row below each of them
+        self.of = runs.of[np.concatenate([self.upper, self.divided])]
 
-def _lines_apart(runs: Runs, dy: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield the lines of one label that lie `dy` rows apart: at most `dy` places apart in their order."""
-    line = rows_of(runs)
-    of, row = runs.of[line], runs.row[line]
-    for places in range(1, dy + 1):
-        upper = np.flatnonzero((of[places:] == of[:-places]) & (row[places:] - row[:-places] == dy))
-        yield upper, upper + places
+    def shared_px(self, dx: int) -> NDArray[np.float64]:
+        """Return the (n,) pixels whose neighbour `dx` columns on and `dy` rows down is of their nucleus."""
+        start, stop = self.runs.start[self.upper], self.runs.stop[self.upper]
+        next_start, next_stop = self.runs.start[self.lower], self.runs.stop[self.lower]
+        shared = np.minimum(stop, next_stop - dx) - np.maximum(start, next_start - dx)
+        np.maximum(shared, 0, out=shared)
+        if len(self.divided):
+            divided = self._covered(self.runs.stop, dx) - self._covered(self.runs.start, dx)
+            shared = np.concatenate([shared, divided])
+        return np.bincount(self.of, weights=shared, minlength=len(self.runs)).astype(np.float64)
+
+    def _covered(self, ends: NDArray[np.int64], dx: int) -> NDArray[np.int64]:
+        """Return how much of the row below lies left of the divided runs' ends, these moved by `dx`."""
+        start, length, place, before = self._in_one_line
+        x = np.clip(ends[self.divided] + dx, 0, self.wide - 1)
+        last = np.searchsorted(place, self.below * self.wide + x, side="right") - 1
+        first = self.line[self.below]
+        last_of_it = np.maximum(last, first)
+        covered = before[last_of_it] - before[first] + np.minimum(x - start[last_of_it], length[last_of_it])
+        px: NDArray[np.int64] = np.where(last < first, 0, covered)
+        return px
+
+    @cached_property
+    def wide(self) -> int:
+        """Columns by which rows stand apart when they are laid end to end."""
+        return int(self.runs.stop.max()) + 2
+
+    @cached_property
+    def _in_one_line(self) -> tuple[NDArray[np.int64], ...]:
+        """Return each run's start, length, place with all rows end to end, and the pixels before it."""
+        start, length = self.runs.start, self.runs.stop - self.runs.start
+        line = np.repeat(np.arange(len(self.line)), np.diff(np.append(self.line, len(start))))
+        return start, length, line * self.wide + start, np.cumsum(length) - length

@@ -41,7 +41,7 @@ def outlines(labels: NDArray[Any], *, simplify_px: float = 0.0) -> Outlines:
         (H, W) of integers, as for `measure`.
     simplify_px
         How far an outline may leave the pixels' edges to have fewer points; at 0 it follows each of them.
-        At half a pixel the steps go.
+        At 0.75 the steps go.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from napari_aln.errors import MppError, UsageError
 from napari_aln.geometry import Mpp
 from napari_aln.nuclei import measure
 from napari_aln.nuclei import runs as runs_module
-from napari_aln.nuclei.crofton import directions
+from napari_aln.nuclei.crofton import _RowsApart, directions
 from napari_aln.nuclei.stain import Stain
 
 GLASS = Stain(glass_rgb=(255, 255, 255), eosin_ratio=0.0, threshold=0.2, rest=0.1, nuclear=0.5)
@@ -194,6 +194,19 @@ def test_shares_of_the_half_circle_add_up():
         found = directions(mpp)
         assert len(found) >= 12
         assert sum(direction.share_rad for direction in found) == pytest.approx(np.pi)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from([(0, 1), (2, 1), (-3, 1), (1, 2), (-1, 3)]))
+def test_neighbours_are_counted_pixel_by_pixel(seed, step):
+    labels = np.random.default_rng(seed).integers(0, 4, (9, 25)) // 2 + np.array([0, 5] * 12 + [0])
+    labels[[2, 3]] = 0  # rows without
+    (dx, dy), n = step, 40
+    wide = np.pad(labels, 5)
+    same = (wide == np.roll(wide, (-dy, -dx), axis=(0, 1))) & (wide > 0)
+    expected = np.bincount(wide[same], minlength=n)
+    runs = runs_module.runs_of(labels)
+    np.testing.assert_array_equal(_RowsApart(runs, dy).shared_px(dx), expected[runs.label])
 
 
 def test_haematoxylin_mean_and_texture():
