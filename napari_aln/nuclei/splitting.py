@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     Float32 = NDArray[np.float32]
     Float64 = NDArray[np.float64]
 
-JOIN_SOLIDITY, JOIN_NECK, NECK_WEIGHT = 0.90, 0.80, 0.3
-"""Two pieces are joined where ``solidity - 0.90 + 0.3 * (neck - 0.80)`` is positive; neck is the height of
-the border over that of the lower dome. Between 0.87 and 0.93, and 0 and 0.6, F1 changed by 0.002."""
+JOIN_SOLIDITY, JOIN_NECK, NECK_WEIGHT = 0.93, 0.80, 0.3
+"""Two pieces are joined where ``solidity - 0.93 + 0.3 * (neck - 0.80)`` is positive; neck is the height of
+the border over that of the lower dome. Between 0.87 and 0.95, and 0 and 0.6, F1 changed by 0.002."""
 
 DIRECTIONS = 16
 _ANGLE = 2 * np.pi / DIRECTIONS

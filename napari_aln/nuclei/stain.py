@@ -32,7 +32,7 @@ _EOSIN_SHARE = 0.5
 eosin alone, and nuclei are taken off themselves)."""
 _MAX_EOSIN_RATIO = 0.15
 _GLASS_SHARE = 0.25  # at most, of as many stained pixels; 0.25 to 2 gave the same F1
-_MOST_PX = 100_000
+_MOST_PX = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def fit_stain(pictures: Sequence[NDArray[np.uint8]]) -> Stain:
         return Stain(glass, 0.0, 0.0, 0.0, 0.0)
     eosin = float(np.percentile(red[stained] / green[stained], _EOSIN_PERCENTILE))
     ratio = min(max(_EOSIN_SHARE * eosin, 0.0), _MAX_EOSIN_RATIO)
-    # Some glass, as a smear has nothing else beside its nuclei; not all, or glass and tissue were the classes.
+    # Some glass, as smears have nothing else beside their nuclei; of all, glass and tissue were the classes.
     glass_step = max(1, round((~stained).sum() / (_GLASS_SHARE * stained.sum())))
     density = red - np.float32(ratio) * green
     density = np.concatenate([density[stained], density[~stained][::glass_step]])

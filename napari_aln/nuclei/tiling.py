@@ -1,4 +1,4 @@
-"""Nuclei of any region of a slide, tile by tile: tiles overlap, each nucleus belongs to exactly one of them."""
+"""Nuclei of any region of a slide, tile by tile: tiles overlap, each nucleus belongs to exactly one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TILE_PX = 2048
-"""At this size an eighth to a quarter of the pixels are read and segmented twice; memory stays near 0.3 GB."""
+"""At 0.25 µm/px 43 % more pixels are segmented than the region has; at 4096 it would be 21 %."""
 
 SAMPLE_PX, SAMPLES_A_SIDE = 256, 6
 
@@ -42,9 +42,9 @@ class NucleiTile(NamedTuple):
 
     x: int  # of the corner of labels and rgb
     y: int
-    labels: NDArray[np.int32]  # (h, w): only this tile's own, 1..count
+    labels: NDArray[np.int32]  # (h, w): only this tile's own, 1..n
     rgb: NDArray[np.uint8]  # (h, w, 3)
-    count: int
+    nuclei: int  # how many
     done: int  # tiles, this one included
     total: int
 
@@ -103,8 +103,8 @@ def segment_tiles(
     for done, tile in enumerate(tiles, start=1):
         window = _grown(tile, halo, within)
         rgb = read(*window)
-        labels, count = _owned(chosen.labels(rgb, mpp), window, _common(tile, region))
-        yield NucleiTile(window.x, window.y, labels, rgb, count, done, len(tiles))
+        labels, nuclei = _owned(chosen.labels(rgb, mpp), window, _common(tile, region))
+        yield NucleiTile(window.x, window.y, labels, rgb, nuclei, done, len(tiles))
 
 
 def _check(region: Box, within: Box, tile_px: int) -> None:
