@@ -153,8 +153,8 @@ def known_mpp(mpp: float | tuple[float, float] | None) -> Mpp:
     MppError
         It is missing or impossible.
     """
-    x, y = mpp if isinstance(mpp, tuple | list | np.ndarray) else (mpp, mpp)
-    per_px = plausible_mpp(x, y)
+    both = tuple(mpp) if isinstance(mpp, tuple | list | np.ndarray) else (mpp, mpp)
+    per_px = plausible_mpp(*both) if len(both) == 2 else None
     if per_px is None:
         low, high = MPP_LIMITS_UM
         raise MppError(

@@ -32,7 +32,7 @@ class Outlines:
         return Outlines(self.label, moved)
 
 
-def outlines(labels: NDArray[Any], *, simplify_px: float = 0.0) -> Outlines:
+def outlines_of(labels: NDArray[Any], *, simplify_px: float = 0.0) -> Outlines:
     """Return the outlines of a label image's nuclei, holes filled.
 
     Parameters

@@ -65,7 +65,7 @@ def placed(
     return table.assign(**dict(zip(L0_XY, l0_xy.T, strict=True)))
 
 
-def write_parquet(table: pd.DataFrame, path: Path, *, mpp: Mpp, slide_hash: str) -> None:
+def write_nuclei(table: pd.DataFrame, path: Path, *, mpp: Mpp, slide_hash: str) -> None:
     """Write a slide's nuclei, with what is needed to place them again.
 
     Parameters
@@ -90,8 +90,8 @@ def write_parquet(table: pd.DataFrame, path: Path, *, mpp: Mpp, slide_hash: str)
     pq.write_table(content.replace_schema_metadata(stated), path, compression="zstd")
 
 
-def read_parquet(path: Path) -> NucleusTable:
-    """Read what `write_parquet` wrote.
+def read_nuclei(path: Path) -> NucleusTable:
+    """Read what `write_nuclei` wrote.
 
     Raises
     ------
@@ -116,6 +116,6 @@ def read_parquet(path: Path) -> NucleusTable:
     )
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
+def write_nuclei_csv(table: pd.DataFrame, path: Path) -> None:
     """Write nuclei as CSV for spreadsheets; what is not known is an empty cell."""
     table.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")  # with the mark they ask for

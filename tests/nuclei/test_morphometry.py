@@ -243,7 +243,7 @@ def test_no_label_image(labels, said):
         measure(labels, 0.5)
 
 
-@pytest.mark.parametrize("mpp", [None, 0, -0.5, float("nan"), 500.0, (0.5, 0.0), (0.5, None)])
+@pytest.mark.parametrize("mpp", [None, 0, -0.5, float("nan"), 500.0, (0.5, 0.0), (0.5, None), (1, 1, 1)])
 def test_without_a_possible_scale_nothing_is_measured(mpp):
     with pytest.raises(MppError, match="µm/px"):
         measure(np.ones((3, 3), int), mpp)

@@ -16,8 +16,8 @@ from napari_aln.geometry import Mpp
 from napari_aln.nuclei import measure
 from napari_aln.nuclei import runs as runs_module
 from napari_aln.nuclei.detections import write_detections
-from napari_aln.nuclei.outlines import outlines
-from napari_aln.nuclei.table import placed, read_parquet, write_csv, write_parquet
+from napari_aln.nuclei.outlines import outlines_of
+from napari_aln.nuclei.table import placed, read_nuclei, write_nuclei, write_nuclei_csv
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def labels():
 @pytest.mark.parametrize("part_runs", [50, 1 << 19])
 def test_outlines_follow_the_pixels_and_fill_holes(labels, part_runs, monkeypatch):
     monkeypatch.setattr(runs_module, "PART_RUNS", part_runs)
-    found = outlines(labels)
+    found = outlines_of(labels)
     assert shapely.is_valid(found.geometry).all()
     holes = 0
     for label, outline in zip(found.label, found.geometry, strict=True):
@@ -46,13 +46,13 @@ def test_a_nucleus_in_pieces_and_one_that_touches_itself_at_a_corner():
     labels = np.zeros((8, 12), int)
     labels[1:3, 1:3] = labels[5:7, 8:10] = 4
     labels[1:3, 7:9] = labels[3:5, 9:11] = 6
-    pieces, corner = outlines(labels).geometry
+    pieces, corner = outlines_of(labels).geometry
     assert (len(shapely.get_parts(pieces)), pieces.area) == (2, 8)
     assert (corner.is_valid, corner.area) == (True, 8)
 
 
 def test_simplified_outlines_have_fewer_points_and_stay_near(labels):
-    exact, simple = outlines(labels), outlines(labels, simplify_px=0.6)
+    exact, simple = outlines_of(labels), outlines_of(labels, simplify_px=0.6)
     assert (
         shapely.get_num_coordinates(simple.geometry).sum()
         < 0.7 * shapely.get_num_coordinates(exact.geometry).sum()
@@ -62,13 +62,13 @@ def test_simplified_outlines_have_fewer_points_and_stay_near(labels):
 
 
 def test_no_outline():
-    none = outlines(np.zeros((4, 5), int))
+    none = outlines_of(np.zeros((4, 5), int))
     assert len(none.label) == len(none.geometry) == len(none.placed((3, 4), (2.5, 2.5)).geometry) == 0
 
 
 def test_placed_on_the_slide(labels):
     table = placed(measure(labels, 0.5), (1000.0, 2000.5), (2.5, 4.0))
-    on_slide = outlines(labels).placed((1000.0, 2000.5), (2.5, 4.0))
+    on_slide = outlines_of(labels).placed((1000.0, 2000.5), (2.5, 4.0))
     np.testing.assert_allclose(table["x"], 1000 + 2.5 * table["centroid_x_px"])
     np.testing.assert_allclose(table["y"], 2000.5 + 4 * table["centroid_y_px"])
     whole = [len(shapely.get_parts(shape)) == 1 and not shape.interiors for shape in on_slide.geometry]
@@ -79,8 +79,8 @@ def test_placed_on_the_slide(labels):
 
 def test_parquet_and_back(labels, tmp_path):
     table = placed(measure(labels, (0.5, 0.25)), (90_000.25, 70_000.75))
-    write_parquet(table, tmp_path / "nuclei.parquet", mpp=Mpp(0.5, 0.25), slide_hash="abc")
-    back = read_parquet(tmp_path / "nuclei.parquet")
+    write_nuclei(table, tmp_path / "nuclei.parquet", mpp=Mpp(0.5, 0.25), slide_hash="abc")
+    back = read_nuclei(tmp_path / "nuclei.parquet")
     assert (back.mpp, back.slide_hash) == (Mpp(0.5, 0.25), "abc")
     pd.testing.assert_frame_equal(back.table, table, rtol=1e-6)
     assert back.table[["x", "y"]].equals(table[["x", "y"]])
@@ -92,34 +92,34 @@ def test_a_damaged_or_missing_table(damage, said, tmp_path):
     if damage == "cut":
         path.write_bytes(b"PAR1 and no more")
     with pytest.raises(StoreError, match=said):
-        read_parquet(path)
+        read_nuclei(path)
 
 
 def test_other_tables_and_newer_ones_are_refused(labels, tmp_path):
     path = tmp_path / "other.parquet"
     pd.DataFrame({"x": [1.0]}).to_parquet(path)
     with pytest.raises(StoreError, match=r"no table of nuclei: it lacks the columns on_border, label"):
-        read_parquet(path)
-    write_parquet(placed(measure(labels, 0.5)), path, mpp=Mpp(0.5, 0.5), slide_hash="abc")
+        read_nuclei(path)
+    write_nuclei(placed(measure(labels, 0.5)), path, mpp=Mpp(0.5, 0.5), slide_hash="abc")
     content = pq.read_table(path)
     pq.write_table(content.replace_schema_metadata({"schema_version": "99"}), path)
     with pytest.raises(StoreError, match="newer version"):
-        read_parquet(path)
+        read_nuclei(path)
     pq.write_table(content.replace_schema_metadata({}), path)
     with pytest.raises(StoreError, match="µm/px"):
-        read_parquet(path)
+        read_nuclei(path)
 
 
 def test_csv(labels, tmp_path):
     table = placed(measure(labels, 0.5))
-    write_csv(table, tmp_path / "nuclei.csv")
+    write_nuclei_csv(table, tmp_path / "nuclei.csv")
     assert (tmp_path / "nuclei.csv").read_bytes().startswith(b"\xef\xbb\xbflabel,area_um2,")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "nuclei.csv", encoding="utf-8-sig"), table)
 
 
 def write(labels, path, origin="level0", bounds_xy=(0.0, 0.0), **more):
     table = measure(labels, 0.5)
-    drawn = outlines(labels).placed((500.0, 300.0), (2.0, 2.0))
+    drawn = outlines_of(labels).placed((500.0, 300.0), (2.0, 2.0))
     statement = Statement.to_write(origin, bounds_xy, Mpp(0.25, 0.25), "abc")
     write_detections(
         table,
@@ -168,4 +168,4 @@ def test_no_detection(tmp_path):
 
 def test_outlines_of_other_nuclei_are_refused(labels, tmp_path):
     with pytest.raises(UsageError, match="not the same nuclei"):
-        write_detections(measure(labels, 0.5), outlines(labels * 2), tmp_path / "nuclei.geojson")
+        write_detections(measure(labels, 0.5), outlines_of(labels * 2), tmp_path / "nuclei.geojson")
