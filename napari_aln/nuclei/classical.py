@@ -44,7 +44,7 @@ MIN_FREE_SHARE = 0.8  # of a candidate, beside those already chosen
 
 BACKGROUND_HALF_UM = 25.0
 _BACKGROUND_PRIOR = 0.3  # how much area without nuclei, as a share of the window, the slide's mean stands for
-_SMOOTH_UM = 0.6
+_SMOOTH_UM = 0.45
 _DOME_SMOOTH_UM = 0.8
 _OUTLINE_SMOOTH_UM = 0.25
 OUTLINE_LEVEL = 0.45
@@ -52,24 +52,28 @@ OUTLINE_LEVEL = 0.45
 _OUTER_PX = 2  # of the working resolution
 _MAX_HOLE_UM2 = 60.0  # the pale inside of a vesicular nucleus
 _MAX_EXCESS = 1.2  # contrasts; darker is just dark
+_SURROUNDINGS_UM = 1.0
 _FLAT_EDGE = 0.1  # contrasts per µm
 TYPICAL_AREA_UM2 = 30.0
 
 _RATING_WEIGHTS = {
-    "solidity": -2.315,
-    "solidity²": 1.966,
-    "aspect": -0.007,
-    "darkness": 0.007,
-    "darkness²": -0.243,
-    "steepness": 1.295,
-    "steepness²": -0.739,
-    "flat edge": -0.181,
-    "log area": 0.106,
-    "log area²": -0.092,
-    "raggedness": -0.108,
-    "level": 0.338,
+    "solidity": -1.207,
+    "solidity²": 1.306,
+    "aspect": -0.017,
+    "darkness": 0.47,
+    "darkness²": -0.291,
+    "steepness": 0.764,
+    "steepness²": -0.413,
+    "flat edge": -0.199,
+    "rim": -0.532,
+    "surroundings": -0.413,
+    "free edge": 0.034,
+    "log area": 0.092,
+    "log area²": -0.09,
+    "raggedness": -0.061,
+    "level": 0.829,
 }
-_RATING_CONSTANT = 0.843
+_RATING_CONSTANT = 0.237
 """Least squares of a candidate's IoU with the annotated nucleus it meets best."""
 
 
@@ -190,6 +194,12 @@ def piece_features(pieces: Pieces, excess: Float32, level: float, um: float) -> 
     length = np.maximum(np.bincount(of, minlength=n), 1)
     steep = np.bincount(of, weights=steepness, minlength=n) / length
     flat = np.bincount(of, weights=steepness < _FLAT_EDGE, minlength=n) / length
+    rim = np.bincount(of, weights=excess.ravel()[at], minlength=n) / length
+    near = ndimage.maximum_filter(labels, size=2 * max(1, round(_SURROUNDINGS_UM / um)) + 1)
+    at = np.flatnonzero((near > 0) & (labels == 0))
+    of = near.ravel()[at]
+    around = np.bincount(of, minlength=n)
+    surroundings = np.bincount(of, weights=excess.ravel()[at], minlength=n) / np.maximum(around, 1)
     half = DIRECTIONS // 2
     width = pieces.reach_px[:, :half] + pieces.reach_px[:, half:]
     solidity = pieces.solidity
@@ -203,6 +213,9 @@ def piece_features(pieces: Pieces, excess: Float32, level: float, um: float) -> 
         "steepness": steep,
         "steepness²": steep**2,
         "flat edge": flat,
+        "rim": rim,
+        "surroundings": surroundings,
+        "free edge": around / length,
         "log area": size,
         "log area²": size**2,
         "raggedness": length**2 / (4 * np.pi * area),

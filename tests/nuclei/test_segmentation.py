@@ -56,7 +56,7 @@ def test_discs_apart_are_all_found_with_their_areas(mpp):
     assert abs(np.mean(areas_at(labels, APART, mpp) / true) - 1) < 0.04
 
 
-@pytest.mark.parametrize("gap_um", [-0.8, -0.4, 0.0])
+@pytest.mark.parametrize("gap_um", [-0.6, -0.3, 0.0])
 def test_touching_discs_are_split_between_their_centres(gap_um):
     pairs, r = [], 3.6
     for i in range(4):
