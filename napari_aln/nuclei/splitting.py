@@ -59,11 +59,28 @@ def split(mask: Bool, smooth_px: float, max_area_px: float) -> Pieces:
         return Pieces(np.zeros(mask.shape, np.int32), np.zeros(1), np.zeros((1, DIRECTIONS)))
     height = np.zeros(count + 1)
     np.maximum.at(height, markers[peak], surface[peak])
-    found = watershed(-surface, markers, mask=mask)  # type: ignore[no-untyped-call]
-    labels = found.astype(np.int32, copy=False)
+    labels = _basins(surface, markers, mask)
     area = np.bincount(labels.ravel(), minlength=count + 1).astype(float)
     pieces = Pieces(labels, area, _reach(labels, count))
     return _compact(pieces, _Joining(pieces, surface, height, max_area_px).root())
+
+
+def _basins(surface: Float32, markers: Int32, mask: Bool) -> Int32:
+    """Return the watershed of the surface; what has one dome needs none, and that is most of it."""
+    parts, count = ndimage.label(mask)
+    low, high = np.full(count + 1, np.iinfo(np.int32).max, np.int32), np.zeros(count + 1, np.int32)
+    at = np.flatnonzero(markers)
+    of, marker = parts.ravel()[at], markers.ravel()[at]
+    np.minimum.at(low, of, marker)
+    np.maximum.at(high, of, marker)
+    high[0] = 0
+    several = low < high
+    labels: Int32 = np.where(several, 0, high)[parts]
+    crowded = several[parts]
+    if crowded.any():
+        found = watershed(-surface, markers, mask=crowded)  # type: ignore[no-untyped-call]
+        labels = np.where(crowded, found, labels).astype(np.int32, copy=False)
+    return labels
 
 
 def hull_area(reach_px: Float64) -> Float64:
