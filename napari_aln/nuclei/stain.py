@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MIN_CONTRAST = 0.08
 """Density by which nuclei exceed the rest where there are any; the palest annotated picture has 0.14."""
 
+MAX_RED_TO_GREEN = 1.3
+"""Haematoxylin absorbs both about alike; marking dyes that absorb red far more are no nuclei."""
+
 _MIN_STAINED_OD = 0.05  # of green; paler is glass
 _MIN_STAINED_PX = 100
 _EOSIN_PERCENTILE = 5.0  # of red over green in stained pixels: what is eosin alone
@@ -72,7 +75,7 @@ def fit_stain(pictures: Sequence[NDArray[np.uint8]]) -> Stain:
     ratio = min(max(_EOSIN_SHARE * eosin, 0.0), _MAX_EOSIN_RATIO)
     # Some glass, as smears have nothing else beside their nuclei; of all, glass and tissue were the classes.
     glass_step = max(1, round((~stained).sum() / (_GLASS_SHARE * stained.sum())))
-    density = red - np.float32(ratio) * green
+    density = _density(red, green, ratio)
     density = np.concatenate([density[stained], density[~stained][::glass_step]])
     threshold = float(threshold_otsu(density))  # type: ignore[no-untyped-call]
     above = density > threshold
@@ -82,8 +85,13 @@ def fit_stain(pictures: Sequence[NDArray[np.uint8]]) -> Stain:
 
 
 def haematoxylin(rgb: NDArray[np.uint8], stain: Stain) -> NDArray[np.float32]:
-    """Return the (H, W) haematoxylin density of (H, W, 3) pixels; zero on glass."""
-    density = optical_density(rgb[..., 0], stain.glass_rgb[0])
-    if stain.eosin_ratio > 0:
-        density -= np.float32(stain.eosin_ratio) * optical_density(rgb[..., 1], stain.glass_rgb[1])
+    """Return the (H, W) haematoxylin density of (H, W, 3) pixels; zero on glass, little in marking dye."""
+    red = optical_density(rgb[..., 0], stain.glass_rgb[0])
+    green = optical_density(rgb[..., 1], stain.glass_rgb[1])
+    return _density(red, green, stain.eosin_ratio)
+
+
+def _density(red: NDArray[np.float32], green: NDArray[np.float32], eosin: float) -> NDArray[np.float32]:
+    density = np.minimum(red, np.float32(MAX_RED_TO_GREEN) * green)
+    density -= np.float32(eosin) * green
     return density

@@ -221,3 +221,12 @@ def test_what_cannot_be_segmented_is_refused():
     for wrong in (rgb[..., 0], rgb.astype(float), np.dstack([rgb, rgb[..., :1]])):
         with pytest.raises(AlnError, match="RGB"):
             segment(wrong, 0.25)
+
+
+def test_marking_dye_is_no_nucleus():
+    dye = np.array([0.75, 0.15, 0.25])
+    tissue, _ = draw(APART[:15])
+    marked, _ = draw([disc(86, 20 + 15 * i, 4.0) for i in range(5)], h_od=dye)
+    labels = segment(np.minimum(tissue, marked), 0.25)
+    assert (areas_at(labels, APART[:15], 0.25) > 0).all()
+    assert labels.max() == 15
