@@ -124,7 +124,8 @@ def test_eosin_is_taken_off_the_red_density():
     stain = fit_stain([rgb])
     assert 0.05 < stain.eosin_ratio <= 0.15
     eosin_only = np.full((4, 4, 3), (235 * 10 ** (-0.7 * strong)).astype(np.uint8))
-    assert haematoxylin(eosin_only, stain).mean() == pytest.approx(0.7 * (0.15 - 0.15 * 0.40), abs=0.01)
+    wanted = 0.7 * (0.15 - stain.eosin_ratio * 0.40)
+    assert haematoxylin(eosin_only, stain).mean() == pytest.approx(wanted, abs=0.01)
     assert stain.rest < stain.threshold < stain.nuclear
 
 
