@@ -187,10 +187,9 @@ def piece_features(pieces: Pieces, excess: Float32, level: float, um: float) -> 
     of = labels.ravel()[inside]
     area = np.maximum(pieces.area_px, 1.0)
     mean = np.bincount(of, weights=excess.ravel()[inside], minlength=n) / area
-    down, right = np.gradient(excess) if min(excess.shape) > 1 else (np.zeros_like(excess),) * 2
     at = np.flatnonzero(edge_pixels(labels))
     of = labels.ravel()[at]
-    steepness = np.hypot(down.ravel()[at], right.ravel()[at]) / um
+    steepness = _slope(excess, at) / um
     length = np.maximum(np.bincount(of, minlength=n), 1)
     steep = np.bincount(of, weights=steepness, minlength=n) / length
     flat = np.bincount(of, weights=steepness < _FLAT_EDGE, minlength=n) / length
@@ -221,6 +220,16 @@ def piece_features(pieces: Pieces, excess: Float32, level: float, um: float) -> 
         "raggedness": length**2 / (4 * np.pi * area),
         "level": np.full(n, level),
     }
+
+
+def _slope(excess: Float32, at: NDArray[np.intp]) -> Float32:
+    """Return the slope, per pixel, at flat indices, from the pixels on both sides."""
+    rows, columns = np.divmod(at, excess.shape[1])
+    last_row, last_column = excess.shape[0] - 1, excess.shape[1] - 1
+    down = excess[np.minimum(rows + 1, last_row), columns] - excess[np.maximum(rows - 1, 0), columns]
+    right = excess[rows, np.minimum(columns + 1, last_column)] - excess[rows, np.maximum(columns - 1, 0)]
+    slope: Float32 = np.hypot(down, right) / np.float32(2)
+    return slope
 
 
 def _chosen(found: list[_Candidates], scale: _Scale) -> _Chosen:

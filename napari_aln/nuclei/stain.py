@@ -92,6 +92,6 @@ def haematoxylin(rgb: NDArray[np.uint8], stain: Stain) -> NDArray[np.float32]:
 
 
 def _density(red: NDArray[np.float32], green: NDArray[np.float32], eosin: float) -> NDArray[np.float32]:
-    density = np.minimum(red, np.float32(MAX_RED_TO_GREEN) * green)
+    density: NDArray[np.float32] = np.minimum(red, np.float32(MAX_RED_TO_GREEN) * green)
     density -= np.float32(eosin) * green
     return density
