@@ -51,7 +51,8 @@ def split(mask: Bool, smooth_px: float, max_area_px: float) -> Pieces:
 
     The surface is the distance to the background, smoothed by a Gaussian of `smooth_px`.
     """
-    surface = ndimage.gaussian_filter(_distance(mask), smooth_px, truncate=3.0)
+    surface = ndimage.distance_transform_edt(mask).astype(np.float32)
+    surface = ndimage.gaussian_filter(surface, smooth_px, truncate=3.0)
     peak = (surface == ndimage.maximum_filter(surface, size=3)) & mask
     markers, count = ndimage.label(peak, structure=_SQUARE)
     if not count:
@@ -62,18 +63,6 @@ def split(mask: Bool, smooth_px: float, max_area_px: float) -> Pieces:
     area = np.bincount(labels.ravel(), minlength=count + 1).astype(float)
     pieces = Pieces(labels, area, _reach(labels, count))
     return _compact(pieces, _Joining(pieces, surface, height, max_area_px).root())
-
-
-def _distance(mask: Bool) -> Float32:
-    """Return the distance to the background; SciPy's own takes square roots of the background too."""
-    distance = np.zeros(mask.shape, np.float32)
-    if mask.all():
-        distance.fill(max(mask.shape))
-        return distance
-    nearest = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
-    rows, columns = np.nonzero(mask)
-    distance[mask] = np.hypot(nearest[0][mask] - rows, nearest[1][mask] - columns)
-    return distance
 
 
 def _basins(surface: Float32, markers: Int32, mask: Bool) -> Int32:
