@@ -213,8 +213,8 @@ def test_haematoxylin_mean_and_texture():
     labels = np.zeros((6, 9), int)
     labels[1:5, 1:5], labels[1:5, 5:8] = 1, 2
     rgb = np.full((6, 9, 3), 255, np.uint8)
-    rgb[1:5, 1:5, 0] = 25
-    rgb[1:5, 5:8, 0] = [[15], [63], [15], [63]]
+    rgb[1:5, 1:5, :2] = 25  # green too: red alone is no haematoxylin, but marking dye
+    rgb[1:5, 5:8, :2] = np.array([15, 63, 15, 63])[:, None, None]
     table = measure(labels, 0.5, rgb, stain=GLASS)
     density = np.log10(256 / (np.array([25, 15, 63]) + 1))
     np.testing.assert_allclose(table["haematoxylin_mean"], [density[0], density[1:].mean()], rtol=1e-5)
