@@ -25,6 +25,7 @@ from napari_aln.records import Progress
 from napari_aln.workflows.evaluation_folder import write_evaluation
 from napari_aln.workflows.same_patients import file_stem, held_out, same_patients
 from napari_aln.workflows.score_table import read_scores
+from napari_aln.workflows.training_curves import FOLDER_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -63,7 +64,8 @@ def evaluate(
     Parameters
     ----------
     scores
-        Table of scores, see `read_scores`. Models are named by their files' stems.
+        Table of scores, see `read_scores`. Models are named by their files' stems, those of a training by its
+        folder.
     out
         Folder to write; an earlier evaluation there is replaced.
     settings
@@ -112,7 +114,9 @@ def evaluate(
 
 
 def _read(path: Path, role: str, settings: EvaluateSettings, found: Evaluation) -> Scored:
-    scored = read_scores(path, path.stem, settings.positive)
+    folder = path.parent.name
+    model = folder.removesuffix(FOLDER_SUFFIX) if folder.endswith(FOLDER_SUFFIX) else path.stem
+    scored = read_scores(path, model, settings.positive)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     found.inputs.append({"role": role, "name": path.name, "sha256": digest})
     return scored

@@ -85,6 +85,15 @@ def test_thresholds_come_from_validation_whatever_the_test_says(scores, tmp_path
     assert chosen[0] == chosen[1]
 
 
+def test_the_scores_of_trainings_are_named_by_their_models(tmp_path):
+    paths = [tmp_path / f"{name}.training" / "scores.csv" for name in ("dlcnbc", "dlcnbc-ws")]
+    for path in paths:
+        path.parent.mkdir()
+        write_rows(path, binary_rows())
+    _, record = run(paths[0], tmp_path / "out", compare=[paths[1]])
+    assert {row["model"] for row in record["tables"]["performance"]} == {"dlcnbc", "dlcnbc-ws"}
+
+
 def test_without_validation_there_is_no_youden_and_that_is_said(tmp_path):
     rows = [{key: row[key] for key in ("patient", "label", "score")} for row in binary_rows()]
     plain = write_rows(tmp_path / "plain.csv", rows)
