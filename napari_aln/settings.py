@@ -89,6 +89,28 @@ class CacheSettings(_Settings):
     )
 
 
+class NucleiSettings(_Settings):
+    """How the nuclei of a slide are found and which of them count."""
+
+    method: str | None = _setting(
+        None, "Method", "How nuclei are found, by name. Left out: the best of those that ship."
+    )
+    min_area_um2: float = _setting(5.0, "Smallest area", "Anything smaller is a speck.", "µm²", ge=0.0)
+    max_area_um2: float = _setting(
+        400.0, "Largest area", "Anything larger is debris or a clump; it is counted as such.", "µm²", gt=0.0
+    )
+    patch_um: float = _setting(
+        128.0, "Patch side", "Side of the squares whose nuclei are summed up.", "µm", ge=10.0, le=5000.0
+    )
+
+    @model_validator(mode="after")
+    def _check_areas(self) -> Self:
+        if self.min_area_um2 >= self.max_area_um2:
+            fact = f"The smallest area, {self.min_area_um2:g} µm², is not below {self.max_area_um2:g} µm²."
+            raise ValueError(fact)
+        return self
+
+
 class SynthesizeSettings(_Settings):
     """What a synthetic cohort looks like. The label never depends on any of these."""
 

@@ -37,6 +37,8 @@ class Segmenter(Protocol):
 METHODS: dict[str, Callable[[], Segmenter]] = {"classical": Classical}
 """Methods by name. Each is made as it is asked for."""
 
+DEFAULT_METHOD = "classical"
+
 
 def segmenter(method: str) -> Segmenter:
     """Return a method by its name.
@@ -51,7 +53,7 @@ def segmenter(method: str) -> Segmenter:
     return METHODS[method]()
 
 
-def segment(rgb: NDArray[np.uint8], mpp: float | None, method: str = "classical") -> NDArray[np.int32]:
+def segment(rgb: NDArray[np.uint8], mpp: float | None, method: str = DEFAULT_METHOD) -> NDArray[np.int32]:
     """Label the nuclei of a picture.
 
     Parameters

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from napari_aln.errors import RegionError, UsageError
-from napari_aln.nuclei.segmentation import checked_mpp, segmenter
+from napari_aln.nuclei.segmentation import DEFAULT_METHOD, checked_mpp, segmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,11 +53,12 @@ def segment_tiles(
     read: Read,
     region: Box,
     mpp: float,
-    method: str = "classical",
+    method: str = DEFAULT_METHOD,
     *,
     within: Box | None = None,
     samples: Sequence[NDArray[np.uint8]] | None = None,
     tile_px: int = TILE_PX,
+    part_of: Callable[[Box], Box | None] | None = None,
 ) -> Generator[NucleiTile, None, None]:
     """Segment a region; closing the generator stops it.
 
@@ -82,6 +83,9 @@ def segment_tiles(
         squares of the region.
     tile_px
         Side of a tile without its overlap, about.
+    part_of
+        What is wanted of a tile, such as the tissue in it: a box inside it, or None to pass it over. Only
+        nuclei of that box are found. None: all of every tile.
 
     Raises
     ------
@@ -99,12 +103,13 @@ def segment_tiles(
     chosen = chosen.adapted(samples)
     grain = chosen.grain_px(mpp)
     side, halo = (-(-math.ceil(px) // grain) * grain for px in (tile_px, chosen.halo_um / mpp))
-    tiles = list(_tiles(region, within, side))
-    for done, tile in enumerate(tiles, start=1):
-        window = _grown(tile, halo, within)
+    tiles = [_common(tile, region) for tile in _tiles(region, within, side)]
+    wanted = tiles if part_of is None else [part for part in map(part_of, tiles) if part is not None]
+    for done, own in enumerate(wanted, start=1):
+        window = _grown(_on_grain(own, within, grain), halo, within)
         rgb = read(*window)
-        labels, nuclei = _owned(chosen.labels(rgb, mpp), window, _common(tile, region))
-        yield NucleiTile(window.x, window.y, labels, rgb, nuclei, done, len(tiles))
+        labels, nuclei = _owned(chosen.labels(rgb, mpp), window, own)
+        yield NucleiTile(window.x, window.y, labels, rgb, nuclei, done, len(wanted))
 
 
 def _check(region: Box, within: Box, tile_px: int) -> None:
@@ -134,6 +139,14 @@ def _tiles(region: Box, within: Box, side: int) -> Iterator[Box]:
     for row in rows:
         for column in range(first, last + 1):
             yield Box(within.x + column * side, within.y + row * side, side, side)
+
+
+def _on_grain(box: Box, within: Box, grain: int) -> Box:
+    """Return the smallest box around one whose corners lie on the grain of what can be read."""
+    x, y = box.x - (box.x - within.x) % grain, box.y - (box.y - within.y) % grain
+    right, low = box.x + box.width, box.y + box.height
+    right, low = right + (within.x - right) % grain, low + (within.y - low) % grain
+    return Box(x, y, right - x, low - y)
 
 
 def _grown(box: Box, by: int, within: Box) -> Box:
