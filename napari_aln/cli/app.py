@@ -13,6 +13,7 @@ from napari_aln.cli import (
     evaluate,
     evaluate_maps,
     model,
+    nuclei,
     predict,
     train,
     view,
@@ -35,6 +36,7 @@ app.command("train-demo")(train.train_demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-maps")(evaluate_maps.evaluate_maps)
 app.add_typer(model.app, name="model")
+app.add_typer(nuclei.app, name="nuclei")
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(annotation_files.app, name="annotations")
 app.add_typer(cache.app, name="cache")

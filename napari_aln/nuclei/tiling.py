@@ -49,7 +49,7 @@ class NucleiTile(NamedTuple):
     total: int
 
 
-def segment_tiles(
+def segment_tiles(  # noqa: PLR0913 - what is read, what is wanted of it, and how, each by name
     read: Read,
     region: Box,
     mpp: float,
