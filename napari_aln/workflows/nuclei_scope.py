@@ -38,8 +38,6 @@ class Scope:
         The slide's overview with its tissue: tiles without tissue are not read.
     mpp
         µm/px of level 0.
-    size_px
-        Width and height of level 0.
     regions
         Valid, in level-0 pixels; only nuclei inside count. None: anywhere in the tissue.
     patches
@@ -48,7 +46,6 @@ class Scope:
 
     seen: Overview
     mpp: Mpp
-    size_px: tuple[int, int]
     regions: Sequence[Region] | None = None
     patches: PatchTable | None = None
 
