@@ -7,20 +7,19 @@ names, and looks no class up from the file.
 from __future__ import annotations
 
 import hashlib
-import lzma
-import tempfile
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import safetensors
 import safetensors.numpy
 
-from napari_aln.errors import BundleError, StoreError
-from napari_aln.mil.card import COUNTER, ModelCard, parse_card
+from napari_aln.mil.bundle_file import (
+    checked_tensors,
+    packed,
+    read_bundle_file,
+    write_bundle_file,
+)
+from napari_aln.mil.card import ModelCard, parse_card
 from napari_aln.mil.scoring import HeadWeights
 
 if TYPE_CHECKING:
@@ -29,16 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.mil.network import PatchNetwork
-
-CARD_NAME = "card.json"
-WEIGHTS_NAME = "weights.safetensors"
-SUFFIX = ".alnmodel"
-
-MAX_CARD_BYTES = 1 << 20
-MAX_WEIGHTS_BYTES = 6 << 30  # the largest encoders of pathology have 1.1 billion weights, in fp32 4.3 GB
-_MEMBERS = {CARD_NAME: MAX_CARD_BYTES, WEIGHTS_NAME: MAX_WEIGHTS_BYTES}
-_DAMAGED = "Ask for the bundle again: it is damaged or was changed after it was made."
-_ENCRYPTED = 0x1  # bit of a zip member's flags
 
 
 @dataclass(frozen=True)
@@ -105,7 +94,7 @@ def save_bundle(card: ModelCard, tensors: Mapping[str, Any], path: Path) -> Bund
     StoreError
         The place cannot be written.
     """
-    arrays = {key: _stored(key, value, card) for key, value in tensors.items() if not key.endswith(COUNTER)}
+    arrays = packed(tensors, card.weights_dtype)
     weights = safetensors.numpy.save(arrays)
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     card_json = card.model_dump_json(indent=2).encode()
@@ -113,59 +102,8 @@ def save_bundle(card: ModelCard, tensors: Mapping[str, Any], path: Path) -> Bund
     from napari_aln.mil.architecture import load_network  # torch is loaded only where a network is wanted
 
     load_network(card, arrays, path)
-    try:
-        _write(card_json, weights, path)
-    except OSError as error:
-        raise StoreError(
-            f"The bundle {path} cannot be written: {error.strerror or error}.",
-            "Choose a place that is writable and has room, or another name.",
-        ) from error
+    write_bundle_file(card_json, weights, path)
     return open_bundle(path)
-
-
-def _write(card_json: bytes, weights: bytes, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
-        made = Path(temporary) / f"new{path.suffix}"
-        if path.suffix == SUFFIX:
-            with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:  # weights hardly compress
-                archive.writestr(CARD_NAME, card_json)
-                archive.writestr(WEIGHTS_NAME, weights)
-        else:
-            made.mkdir()
-            (made / CARD_NAME).write_bytes(card_json)
-            (made / WEIGHTS_NAME).write_bytes(weights)
-        old = Path(temporary) / "old"
-        if path.is_dir():
-            _refuse_to_replace_other_folders(path)
-            path.rename(old)  # a folder cannot be replaced in one call
-        try:
-            made.replace(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
-
-
-def _refuse_to_replace_other_folders(path: Path) -> None:
-    if {item.name for item in path.iterdir()} - set(_MEMBERS):
-        raise BundleError(
-            f"{path} is a folder that holds other files than a bundle's.", "Choose a new name for the bundle."
-        )
-
-
-def _stored(key: str, value: Any, card: ModelCard) -> NDArray[Any]:  # noqa: ANN401 - torch tensor or array
-    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    # Biases and BatchNorm statistics stay fp32: they weigh nothing, and variances may leave fp16's range.
-    half = card.weights_dtype == "fp16" and array.ndim >= 2
-    with np.errstate(over="ignore"):  # an overflow becomes inf and is named below
-        array = np.ascontiguousarray(array, dtype=np.float16 if half else np.float32)
-    if not np.isfinite(array).all():
-        raise BundleError(
-            f"Tensor {key} holds values that are not finite as {array.dtype}.",
-            "Save as fp32, or train again with a lower learning rate.",
-        )
-    return array
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -177,105 +115,11 @@ def open_bundle(path: Path) -> Bundle:
         Anything but a whole, unchanged bundle this version can read; names the file and the fact.
     """
     path = Path(path)
-    if path.is_dir():
-        parts = _read_folder(path)
-    elif path.is_file():
-        parts = _read_zip(path)
-    else:
-        raise BundleError(f"There is no model bundle at {path}.", "Check the path.")
-    card = parse_card(parts[CARD_NAME], path)
-    weights = parts[WEIGHTS_NAME]
-    sha256 = hashlib.sha256(weights).hexdigest()
-    if sha256 != card.weights_sha256:
-        raise BundleError(
-            f"The weights of {path} have SHA-256 {sha256[:12]}…, the card says {card.weights_sha256[:12]}….",
-            _DAMAGED,
-        )
-    tensors = _parse_weights(weights, path)
+    text, weights = read_bundle_file(path)
+    card = parse_card(text, path)
+    tensors = checked_tensors(weights, card.weights_sha256, path)
     HeadWeights.check(tensors, card, path)
-    return Bundle(path=path, card=card, sha256=sha256, tensors=tensors)
-
-
-def _read_folder(path: Path) -> dict[str, bytes]:
-    parts = {}
-    for name, limit in _MEMBERS.items():
-        part = path / name
-        if not part.is_file():
-            raise BundleError(
-                f"{path} holds no {name}, so it is no model bundle.", "Choose a bundle's own folder."
-            )
-        if part.stat().st_size > limit:
-            raise BundleError(f"{part} is larger than a bundle's may be ({limit} bytes).", _DAMAGED)
-        parts[name] = _read_bytes(part)
-    return parts
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
-
-
-def _read_zip(path: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_members(archive, path)
-            return {name: _read_member(archive, name, limit) for name, limit in _MEMBERS.items()}
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        ValueError,
-        NotImplementedError,
-    ) as error:
-        if isinstance(error, BundleError):
-            raise
-        raise BundleError(f"{path} is no readable {SUFFIX} file: {error}.", _DAMAGED) from error
-
-
-def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    names = [member.filename for member in archive.infolist()]
-    if sorted(names) != sorted(_MEMBERS):
-        if any(name.endswith("data.pkl") for name in names):
-            raise BundleError(
-                f"{path} is a PyTorch checkpoint (a pickle), not a model bundle.",
-                "Import it with `napari-aln model import-balnmp`.",
-            )
-        holds = ", ".join(names[:5]) or "nothing"
-        raise BundleError(
-            f"{path} must hold exactly {CARD_NAME} and {WEIGHTS_NAME} but holds: {holds}.",
-            _DAMAGED,
-        )
-    for member in archive.infolist():
-        if member.flag_bits & _ENCRYPTED:
-            raise BundleError(f"{path} is encrypted.", "Unpack it with its password and open the folder.")
-        if member.file_size > _MEMBERS[member.filename]:
-            raise BundleError(f"{member.filename} in {path} claims {member.file_size} bytes.", _DAMAGED)
-
-
-def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    with archive.open(name) as part:
-        data = part.read(limit + 1)  # what the directory claims need not be what unpacks
-    if len(data) > limit:
-        raise ValueError(f"{name} unpacks to more than {limit} bytes")
-    return data
-
-
-def _parse_weights(weights: bytes, path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        tensors: dict[str, NDArray[Any]] = safetensors.numpy.load(weights)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{WEIGHTS_NAME} of {path} is not safetensors: {error}.", _DAMAGED) from error
-    for key, array in tensors.items():
-        if array.dtype not in (np.float16, np.float32):
-            raise BundleError(f"Tensor {key} of {path} is {array.dtype}, not fp16 or fp32.", _DAMAGED)
-        if not np.isfinite(array).all():
-            raise BundleError(f"Tensor {key} of {path} holds NaN or infinity.", "Ask its maker for another.")
-    return tensors
+    return Bundle(path=path, card=card, sha256=card.weights_sha256, tensors=tensors)
 
 
 def verify(path: Path) -> Bundle:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_aln.errors import UsageError
-from napari_aln.mil.bundle import SUFFIX
+from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.mil.card import Metric
 from napari_aln.settings import FinetuneSettings
 from napari_aln.store.atomic import atomic_file

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_aln.errors import UsageError
-from napari_aln.mil.bundle import SUFFIX
+from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.records import Mode
 from napari_aln.settings import Augmentation, FinetuneSettings, RecipeSettings
 from napari_aln.workflows.same_patients import file_stem

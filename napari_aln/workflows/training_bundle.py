@@ -17,7 +17,8 @@ import numpy as np
 from napari_aln.cohort.table import SPLITS, read_cohort
 from napari_aln.cohort.writing import write_table
 from napari_aln.errors import UsageError
-from napari_aln.mil.bundle import SUFFIX, save_bundle
+from napari_aln.mil.bundle import save_bundle
+from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.mil.card import ModelCard, PatchFilters, StainStatistics, TrainingCohort
 from napari_aln.patches.quality import cohort_stain
 from napari_aln.records import RESEARCH_NOTICE

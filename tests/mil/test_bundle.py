@@ -10,7 +10,7 @@ import safetensors.numpy
 import torch
 
 from napari_aln.errors import BundleError, StoreError
-from napari_aln.mil import bundle as bundle_module
+from napari_aln.mil import bundle_file
 from napari_aln.mil.architecture import build_network
 from napari_aln.mil.bundle import open_bundle, save_bundle, verify
 from napari_aln.mil.card import ModelCard, PrecisionCheck, parse_card
@@ -322,7 +322,7 @@ def test_an_encrypted_zip(folder, tmp_path):
 
 
 def test_a_zip_bomb_is_refused_before_it_unpacks(folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(bundle_module._MEMBERS, "weights.safetensors", 10_000_000)
+    monkeypatch.setitem(bundle_file._MEMBERS, "weights.safetensors", 10_000_000)
     (folder / "weights.safetensors").write_bytes(b"\0" * 20_000_000)
     path = zipped(folder, tmp_path / "m.alnmodel", compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000
