@@ -1,17 +1,26 @@
-"""``napari-aln nuclei``: find and measure the nuclei of a slide."""
+"""``napari-aln nuclei``: find and measure the nuclei of a slide, and compare them by attention."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 from napari_aln.cli import progress
 from napari_aln.cli.flags import takes
+from napari_aln.errors import UsageError
+from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings import NucleiSettings
 
+if TYPE_CHECKING:
+    from napari_aln.records import Progress
+
 app = typer.Typer(help="Nuclei: find, measure, compare.", no_args_is_help=True)
+
+Origin = Literal["level0", "bounds"]
 
 
 @app.command("measure")
@@ -20,26 +29,123 @@ def measure(
     slide: Annotated[
         Path, typer.Argument(help="A slide: a file, or a DICOM folder.", show_default=False, readable=False)
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+    result: Annotated[
+        Path | None,
+        typer.Option(help="Instead of --out: the slide's result folder, whose report then tells of nuclei."),
+    ] = None,
     roi: Annotated[
         Path | None, typer.Option(help="Measure inside these regions only.", readable=False)
     ] = None,
     origin: Annotated[
-        Literal["level0", "bounds"] | None,
+        Origin | None,
         typer.Option(help="What the ROI file's coordinates start at, unless it says so. Default: level0."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure the nuclei of this label image (PNG, TIFF), of the slide's full size, instead of "
+            "finding them.",
+            readable=False,
+        ),
     ] = None,
     mpp: Annotated[
         float | None, typer.Option(help="µm/px of level 0, where the file does not state it (or is wrong).")
     ] = None,
+    write_origin: Annotated[
+        Origin,
+        typer.Option(help="What the coordinates of nuclei.geojson start at. QuPath counts from the bounds."),
+    ] = "level0",
+    private: Annotated[
+        bool, typer.Option("--private", help="Name the slide's file nowhere in what is written.")
+    ] = False,
     *,
     nuclei: NucleiSettings,
 ) -> None:
-    """Measure the nuclei of a slide's tissue, or of an ROI."""
+    """Measure the nuclei of a slide's tissue or of an ROI: tables, QuPath's detections, sums by patch."""
     from napari_aln.slides import open_slide
-    from napari_aln.workflows.measure_nuclei import measure_nuclei
-    from napari_aln.workflows.prepare import usable_roi
+    from napari_aln.store.result import alias_of, shown_name
+    from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
 
+    if (out is None) == (result is None):
+        raise UsageError("Where to write is not clear.", "Give either --out or --result.")
+    folder = out or result or Path()
+    if result is not None:
+        mpp = _mpp_of(result, mpp)
+    request = NucleiRequest(nuclei, roi, origin, labels, write_origin, private)
     with open_slide(slide, mpp=mpp) as opened:
-        regions, _ = usable_roi(opened, roi, origin)
-        measured = progress.run(measure_nuclei(opened, nuclei, regions or None), slide.name)
-    print(len(measured.table), "nuclei")  # noqa: T201
+        title = alias_of(opened.info) if private else shown_name(slide)
+        measured = progress.run(nuclei_to_folder(opened, request, folder), title, describe=_described)
+    console = Console(soft_wrap=True)
+    density = f", {measured.density_per_mm2:.0f} per mm²" if measured.area_mm2 > 0 else ""
+    console.print(
+        f"{title}: {len(measured.table)} nuclei in {measured.area_mm2:.2f} mm²{density}, by the method "
+        f"{measured.method}, in {measured.seconds:.1f} s.",
+        markup=False,
+    )
+    for warning in measured.warnings:
+        console.print(f"[yellow]Warning:[/] {escape(warning)}")
+    console.print(RESEARCH_NOTICE)
+    console.print(f"Written to {folder}", markup=False)
+
+
+def _mpp_of(result: Path, given: float | None) -> float | None:
+    """Return the µm/px given, or the one a user gave when the result was made."""
+    from napari_aln.store.result import read_document
+
+    slide = read_document(result).slide
+    if given is None and slide.mpp_origin == "user" and slide.mpp is not None:
+        return slide.mpp[0]
+    return given
+
+
+def _described(step: Progress) -> str:
+    from napari_aln.workflows.measure_nuclei import NucleiFound
+
+    return f"{step.step}, {step.nuclei} nuclei" if isinstance(step, NucleiFound) else step.step
+
+
+@app.command("contrast")
+def contrast(
+    result: Annotated[Path, typer.Argument(help="A result folder that predict wrote.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    run: Annotated[
+        str | None, typer.Option(help="Whose attention. Left out: the whole slide's, or the only one.")
+    ] = None,
+    nuclei: Annotated[
+        Path | None,
+        typer.Option(help="The table of nuclei. Left out: nuclei.parquet of the folder.", readable=False),
+    ] = None,
+    share: Annotated[
+        float, typer.Option(help="Share of the patches that is taken from the top, and from the bottom.")
+    ] = 0.1,
+    patches: Annotated[
+        int | None, typer.Option(help="This many patches from the top and the bottom instead.")
+    ] = None,
+) -> None:
+    """Compare nuclei of high- and low-attention patches: effect sizes, corrected p, violin plots."""
+    from napari_aln.store.atomic import check_writable
+    from napari_aln.store.result import read_document
+    from napari_aln.workflows.attention_nuclei import (
+        INDEPENDENCE_NOTICE,
+        Ends,
+        contrast_of_result,
+        write_contrast,
+    )
+
+    alias = read_document(result).alias
+    check_writable(out)
+    found = contrast_of_result(result, run, nuclei, ends=Ends(share, patches))
+    write_contrast(found, out, alias)
+    console = Console(soft_wrap=True)
+    high, low = found.nuclei
+    console.print(f"{found.title}, of {found.n_patches}: {high} against {low} nuclei.", markup=False)
+    for row in found.rows.to_dict("records"):
+        console.print(
+            f"  {row['feature']}: effect {row['effect_patches']:+.2f}, p {row['p_patches_adjusted']:.3g} "
+            f"between patches; {row['effect']:+.2f}, p {row['p_adjusted']:.3g} between nuclei",
+            markup=False,
+            highlight=False,
+        )
+    console.print(f"{INDEPENDENCE_NOTICE} {RESEARCH_NOTICE}")
+    console.print(f"Written to {out}", markup=False)

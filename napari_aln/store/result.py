@@ -127,7 +127,7 @@ def document_of(result: SlideResult, *, private: bool) -> ResultDocument:
     """Describe a result, without its per-patch values."""
     return ResultDocument(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=_versions(),
+        versions=package_versions(),
         alias=result.alias,
         slide=SlideFacts.of(result.slide, private=private),
         runs=result.runs,
@@ -135,7 +135,8 @@ def document_of(result: SlideResult, *, private: bool) -> ResultDocument:
     )
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of what numbers depend on."""
     found = {}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):

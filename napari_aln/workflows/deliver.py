@@ -20,6 +20,7 @@ from napari_aln.store.result import (
     write_tables,
 )
 from napari_aln.workflows.maps import MAP_STYLES, colour_limits
+from napari_aln.workflows.nuclei_report import keep_nuclei, nuclei_section
 from napari_aln.workflows.pictures import Background, map_picture, save_png
 from napari_aln.workflows.prepare import require_mpp
 from napari_aln.workflows.report import ReportInput, render_report
@@ -45,6 +46,8 @@ def deliver(
     private: bool = False,
 ) -> Path:
     """Write the result folder of one slide and return it. It appears whole or not at all.
+
+    Nuclei that were measured for an earlier result of the slide in the same place are kept.
 
     Parameters
     ----------
@@ -91,7 +94,9 @@ def deliver(
             for run in result.runs
         }
         document = document_of(result, private=True)  # a report never names the slide's file
-        report = render_report(ReportInput(document, result, background, limits, shown, top, cards))
+        keep_nuclei(place, folder, slide.info.quick_hash)
+        nuclei = nuclei_section(folder)
+        report = render_report(ReportInput(document, result, background, limits, shown, top, cards, nuclei))
         (folder / "report.html").write_text(report, encoding="utf-8")
         write_document(document_of(result, private=private), folder)
     return place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import shapely
@@ -48,6 +48,13 @@ class Scope:
     mpp: Mpp
     regions: Sequence[Region] | None = None
     patches: PatchTable | None = None
+
+    @property
+    def what(self) -> Literal["tissue", "regions", "patches"]:
+        """What decides which nuclei count."""
+        if self.patches is not None:
+            return "patches"
+        return "tissue" if self.regions is None else "regions"
 
     @cached_property
     def outline(self) -> BaseGeometry | None:

@@ -80,8 +80,8 @@ class MeasuredNuclei:
         µm/px of level 0.
     slide_hash
         Quick hash of the slide.
-    method
-        How they were found.
+    method, model_sha256
+        How they were found; the hash of a learned method's weights, empty of another.
     read_mpp
         µm/px at which they were.
     scope
@@ -99,6 +99,7 @@ class MeasuredNuclei:
     mpp: Mpp
     slide_hash: str
     method: str
+    model_sha256: str
     read_mpp: Mpp
     scope: Scope
     counts: dict[str, int]
@@ -199,7 +200,7 @@ class NucleiWork:
         self._counts["debris"] += int((inside & debris).sum())
         return inside & ~speck & ~debris
 
-    def finish(self, method: str) -> MeasuredNuclei:
+    def finish(self, method: str, model_sha256: str = "") -> MeasuredNuclei:
         """Return all nuclei that count, with distances to neighbours across tiles."""
         import pandas as pd
 
@@ -218,6 +219,7 @@ class NucleiWork:
             mpp,
             info.quick_hash,
             method,
+            model_sha256,
             self.read_mpp,
             self.scope,
             {name: self._counts[name] for name in COUNTED},

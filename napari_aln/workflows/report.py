@@ -68,6 +68,8 @@ class ReportInput:
         Run -> its top patches.
     cards
         Run -> the card of its model, as far as known.
+    nuclei
+        The section on nuclei as HTML (`nuclei_report`); empty without any.
     """
 
     document: ResultDocument
@@ -77,6 +79,7 @@ class ReportInput:
     shown: Mapping[str, Sequence[str]]
     top: Mapping[str, Sequence[TopPatch]]
     cards: Mapping[str, ModelCard]
+    nuclei: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def render_report(given: ReportInput) -> str:
         comparisons=[_comparison(given, pair) for pair in pairs],
         opacity=MAP_OPACITY,
         cards=given.cards,
+        nuclei=given.nuclei,
         commands={
             run.run: shlex.join(command_of(run, document.slide, has_regions=bool(given.result.regions)))
             for run in document.runs

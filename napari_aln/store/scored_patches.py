@@ -1,0 +1,114 @@
+"""The patches of a result folder as they were written: their places, and what a run said of each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from napari_aln.errors import StoreError, UsageError
+from napari_aln.geometry import plausible_mpp
+from napari_aln.records import PatchGrid, PatchTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from napari_aln.geometry import Mpp
+
+PATCHES_PARQUET = "patches.parquet"
+_NEEDED = ("run", "x", "y", "width", "height", "attention_slide", "attention_bag")
+_ON_GRID = 1e-6  # cells; written as floats of whole cells
+
+
+@dataclass(frozen=True)
+class ScoredPatches:
+    """One run's patches."""
+
+    run: str
+    patches: PatchTable
+    values: pd.DataFrame  # in_roi, entropy, attention_slide, …: a column for each of `PatchScores`
+    mpp: Mpp  # µm/px of level 0
+    slide_hash: str
+
+    @property
+    def attention_name(self) -> str:
+        """The attention the run has: with statistics of the bag there is none of the slide."""
+        whole = np.isfinite(self.values["attention_slide"].to_numpy()).any()
+        return "attention_slide" if whole else "attention_bag"
+
+
+def runs_of(folder: Path) -> list[str]:
+    """Return the runs of a result folder in their order; see `scored_patches` for what it raises."""
+    table = _read(folder)
+    return list(dict.fromkeys(table["run"].to_pylist()))
+
+
+def scored_patches(folder: Path, run: str | None = None) -> ScoredPatches:
+    """Read a run's patches.
+
+    Parameters
+    ----------
+    folder
+        A result folder.
+    run
+        None: the only run, or that of the whole slide where there are several.
+
+    Raises
+    ------
+    StoreError
+        There are none, or they are damaged.
+    UsageError
+        There is no such run.
+    """
+    table = _read(folder)
+    runs = list(dict.fromkeys(table["run"].to_pylist()))
+    if run is None and runs:
+        run = "dlcnbc-ws" if "dlcnbc-ws" in runs else runs[0]
+    if run is None or run not in runs:
+        raise UsageError(f"{folder} holds no run {run!r}.", f"Choose from: {', '.join(runs) or 'none'}.")
+    values = table.to_pandas()
+    values = values[values["run"] == run].reset_index(drop=True)
+    stated = table.schema.metadata or {}
+    mpp = plausible_mpp(*(json.loads(stated.get(b"mpp", b"null")) or (None, None)))
+    if mpp is None:
+        raise StoreError(f"{folder / PATCHES_PARQUET} does not state its µm/px.", "Run predict again.")
+    slide_hash = stated.get(b"slide_quick_hash", b"").decode()
+    return ScoredPatches(run, _places(values, mpp), values, mpp, slide_hash)
+
+
+def _read(folder: Path) -> pa.Table:
+    path = folder / PATCHES_PARQUET
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(
+            f"{folder} holds no patches of a result.", "Give a folder that predict wrote."
+        ) from error
+    lacking = set(_NEEDED) - set(table.column_names)
+    if lacking:
+        raise StoreError(f"{path} lacks {', '.join(sorted(lacking))}.", "Run predict again for this slide.")
+    return table
+
+
+def _places(values: pd.DataFrame, mpp: Mpp) -> PatchTable:
+    """Return the patches on the slide's grid, or each by its own corner where they do not lie on it."""
+    l0_xy, size = values[["x", "y"]].to_numpy(float), values[["width", "height"]].to_numpy(float)[0]
+    cell = l0_xy / size
+    whole = np.rint(cell)
+    on_grid = bool(np.abs(cell - whole).max() < _ON_GRID)
+    column, row = whole.T.astype(np.int32) if on_grid else np.zeros((2, len(l0_xy)), np.int32)
+    patch_px = max(1, round(float(size[0])))
+    grid = PatchGrid(
+        patch_px,
+        float(size[0]) * mpp.x / patch_px,
+        (float(size[0]), float(size[1])),
+        int(column.max()) + 1,
+        int(row.max()) + 1,
+    )
+    return PatchTable(grid, column, row, None if on_grid else l0_xy)
