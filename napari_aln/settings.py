@@ -111,8 +111,12 @@ class NucleiSettings(_Settings):
         return self
 
 
+TRAITS = ("size", "shape", "density", "alignment")
+"""Of the tumour nuclei of a synthetic patient."""
+
+
 class SynthesizeSettings(_Settings):
-    """What a synthetic cohort looks like. The label never depends on any of these."""
+    """What a synthetic cohort looks like; but for the planted traits, the label depends on none of these."""
 
     cores: tuple[int, int] = _setting((1, 1), "Cores a slide", "Fewest and most needle cores on a slide.")
     core_width_um: tuple[float, float] = _setting(
@@ -120,6 +124,12 @@ class SynthesizeSettings(_Settings):
     )
     core_length_um: tuple[float, float] = _setting(
         (1800.0, 2400.0), "Core length", "Shortest and longest core.", "µm"
+    )
+    traits: list[str] = _setting(
+        list(TRAITS),
+        "Planted traits",
+        "Trait of the tumour nuclei that differs between N0 and N(+): size, shape, density or alignment; may "
+        "be repeated. Others are drawn without the label.",
     )
     positive_share: float = _setting(
         0.5, "Share of N(+)", "Share of patients with lymph node metastasis.", gt=0.0, lt=1.0
@@ -141,6 +151,9 @@ class SynthesizeSettings(_Settings):
             if not low <= smallest <= largest <= high:
                 fact = f"{name} is {smallest} to {largest}, outside {low} to {high} or the wrong way round."
                 raise ValueError(fact)
+        if unknown := sorted(set(self.traits) - set(TRAITS)):
+            fact = f"{unknown[0]!r} is no trait of nuclei: {', '.join(TRAITS)} are."
+            raise ValueError(fact)
         if self.train_share + self.val_share >= 1.0:
             fact = f"Training and validation share add up to {self.train_share + self.val_share:g}: no test."
             raise ValueError(fact)
@@ -334,6 +347,36 @@ class FinetuneSettings(RecipeSettings):
     workers: int = _setting(2, "Workers", "Threads that read bags while the network learns.", ge=1, le=64)
 
 
+class NucleiTrainSettings(_Settings):
+    """How the nucleus network learns."""
+
+    seed: int = _setting(0, "Seed", "Draws starting weights, squares and held-out pictures.", ge=0)
+    steps: int = _setting(
+        2000, "Steps", "A step takes about 0.7 s on one processor core.", "steps", ge=1, le=1_000_000
+    )
+    batch: int = _setting(8, "Batch", "Squares a step.", "squares", ge=1, le=1024)
+    square_px: int = _setting(
+        256, "Square side", "Of what is learned from, at 0.25 µm/px.", "px", ge=64, le=1024, multiple_of=32
+    )
+    learning_rate: float = _setting(3e-3, "Learning rate", "Highest, of AdamW.", gt=0.0, le=0.1)
+    held_out: float = _setting(
+        0.0,
+        "Held out",
+        "Share of each source's pictures that are not learned from but measured on, for the card.",
+        ge=0.0,
+        le=0.9,
+    )
+    name: str = _setting("", "Name", "Of the model, on its card. Left out: the bundle's.")
+    remarks: str = _setting("", "Remarks", "Further words on the model's card.")
+    licence: str = _setting("", "Licence", "Of the weights, on the model's card; mind that of the pictures.")
+    stored_weights: Literal["fp32", "fp16"] = _setting("fp16", "Stored weights", "fp16 halves the file.")
+    device: Literal["auto", "cpu", "cuda"] = _setting("auto", "Device", "Where the training runs.")
+    precision: Literal["auto", "fp32", "bf16"] = _setting(
+        "auto", "Precision", "bf16: mixed precision. auto: bf16 where the device has it."
+    )
+    threads: int = _setting(1, "Threads", "Processor threads to train with.", ge=1, le=64)
+
+
 class EvaluateSettings(_Settings):
     """How scores are judged."""
 
@@ -383,6 +426,29 @@ class MapSettings(_Settings):
     fill_clinical: bool = _setting(
         False, "Fill missing clinical values", "Use the training cohort's mean or more frequent category."
     )
+
+
+class InterpretSettings(_Settings):
+    """How the attention network learns on nucleus features, and what of a slide it sees."""
+
+    seed: int = _setting(0, "Seed", "Draws patches, starting weights and the order of slides.", ge=0)
+    patches_per_slide: int = _setting(
+        64, "Patches a slide", "Nuclei of at most this many patches of a slide.", "patches", ge=1
+    )
+    bins: int = _setting(16, "Bins", "Of a feature's distribution histograms.", ge=2, le=256)
+    rows: int = _setting(
+        8, "Rows", "Of a feature's matrix: parts of the slide's patches, by rising mean.", ge=1, le=256
+    )
+    epochs: int = _setting(100, "Epochs", "At most.", "epochs", ge=1)
+    patience: int = _setting(
+        30, "Patience", "Stop when the validation AUC has not risen for this long.", "epochs", ge=1
+    )
+    learning_rate: float = _setting(5e-4, "Learning rate", "Of Adam.", gt=0.0, le=1.0)
+    dropout: float = _setting(
+        0.25, "Dropout", "Share of values dropped while training; 0.5 in the reference.", ge=0.0, lt=1.0
+    )
+    attention_width: int = _setting(16, "Attention width", "1 in the reference.", ge=1, le=1024)
+    bootstraps: int = _setting(2000, "Bootstraps", "Samples behind the ROC's band.", ge=100, le=100_000)
 
 
 class SplitSettings(_Settings):

@@ -12,6 +12,7 @@ from napari_aln.cli import (
     doctor,
     evaluate,
     evaluate_maps,
+    interpret,
     model,
     nuclei,
     predict,
@@ -35,6 +36,7 @@ app.command("pretrain")(train.pretrain)
 app.command("train-demo")(train.train_demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-maps")(evaluate_maps.evaluate_maps)
+app.command("interpret")(interpret.interpret)
 app.add_typer(model.app, name="model")
 app.add_typer(nuclei.app, name="nuclei")
 app.add_typer(cohort.app, name="cohort")

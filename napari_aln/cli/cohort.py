@@ -25,7 +25,7 @@ app = typer.Typer(help="Cohort tables.", no_args_is_help=True)
 
 
 @app.command()
-@takes(settings=SynthesizeSettings)
+@takes({"traits": "--trait"}, settings=SynthesizeSettings)
 def synthesize(
     folder: Annotated[
         Path, typer.Argument(help="Where slides, truth and cohort.csv go: a new or empty folder.")

@@ -16,8 +16,11 @@ import numpy as np
 from scipy.special import ndtri
 
 from napari_aln.records import Clinical
+from napari_aln.settings import TRAITS
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from napari_aln.cohort.table import Split
     from napari_aln.settings import SynthesizeSettings
 
@@ -57,11 +60,24 @@ class Patient:
     law: NucleusLaw
 
 
-def draw_patient(rng: np.random.Generator, index: int, positive: bool) -> Patient:
-    """Draw the patient of one index; the label is given, so that classes can be balanced."""
+def draw_patient(
+    rng: np.random.Generator, index: int, positive: bool, planted: Collection[str] = TRAITS
+) -> Patient:
+    """Draw the patient of one index; the label is given, so that classes can be balanced.
+
+    Parameters
+    ----------
+    rng
+        See `patient_rng`.
+    index, positive
+        Number from 0, and label.
+    planted
+        Traits that differ between the labels; the others are drawn without knowing it.
+    """
     sign = 0.5 if positive else -0.5
-    own = rng.standard_normal(4)  # traits as they differ among patients of one label
-    size, shape, density, alignment = sign * TRAIT_EFFECT + own
+    own = rng.standard_normal(len(TRAITS))  # as they differ among patients of one label
+    differs = np.array([trait in planted for trait in TRAITS])
+    size, shape, density, alignment = sign * TRAIT_EFFECT * differs + own
     law = NucleusLaw(
         area_um2=float(np.clip(60.0 * np.exp(-0.17 * size), 34.0, 100.0)),
         area_spread=float(rng.uniform(0.18, 0.30)),

@@ -84,7 +84,7 @@ def synthesize(
     started, n_drawn = time.monotonic(), 0
     for index, positive in enumerate(labels):
         rng = patient_rng(seed, index)
-        patient = draw_patient(rng, index, positive)
+        patient = draw_patient(rng, index, positive, settings.traits)
         rows.append(_row(patient, splits[index]))
         if not (out_dir / _nuclei_path(patient)).exists():
             _write_patient(out_dir, patient, draw_slide(rng, patient, settings), settings.jpeg_quality)

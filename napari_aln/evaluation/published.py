@@ -31,6 +31,25 @@ class PublishedRow(NamedTuple):
     measures: dict[str, Estimate]
 
 
+class PublishedFeature(NamedTuple):
+    """What Xu et al., section 3.6, say of a nucleus feature."""
+
+    direction: str  # of N(+) against N0
+    p: float  # Mann-Whitney U
+
+
+XU_NUCLEI = {
+    "density_per_mm2": PublishedFeature("higher", 0.015),
+    "orientation_coherence": PublishedFeature("higher", 0.012),
+    "circumference_um": PublishedFeature("lower", 0.009),
+    "circularity": PublishedFeature("lower", 0.010),
+    "area_um2": PublishedFeature("lower", 0.024),
+    "major_axis_um": PublishedFeature("no difference", 0.083),
+    "minor_axis_um": PublishedFeature("no difference", 0.065),
+    "rectangularity": PublishedFeature("no difference", 0.149),
+}
+"""By the name of our feature; what their orientation was of a slide is not printed."""
+
 _SIZES = {"T": (630, 240), "V": (210, 79), "I-T": (218, 84)}
 
 _ALL = """

@@ -155,8 +155,8 @@ class Encoding:
     engine: EngineSettings
 
 
-def labelled_rows(cohort_csv: Path, mode: Mode, classes: Sequence[str]) -> dict[str, list[CohortRow]]:
-    """Read a cohort to train on: patient id -> lines, in the table's order.
+def labelled_rows(cohort_csv: Path, mode: Mode | None, classes: Sequence[str]) -> dict[str, list[CohortRow]]:
+    """Read a cohort to train on: patient id -> lines, in the table's order. No mode: no outlines needed.
 
     Patients without a split take no part: a task of the reference leaves some out.
 
@@ -166,7 +166,7 @@ def labelled_rows(cohort_csv: Path, mode: Mode, classes: Sequence[str]) -> dict[
         A line lacks what the mode needs, a label is none of the classes, or the training or validation
         split lacks a class.
     """
-    needed = ["label", "slide"] + (["roi"] if mode != "dlcnbc-ws" else [])
+    needed = ["label", "slide"] + (["roi"] if mode in ("dlcnb", "dlcnbc") else [])
     patients: dict[str, list[CohortRow]] = {}
     for row in read_cohort(cohort_csv, several_slides=True):
         if row.split is None:
@@ -175,7 +175,7 @@ def labelled_rows(cohort_csv: Path, mode: Mode, classes: Sequence[str]) -> dict[
         if lacking:
             raise CohortError(
                 f"Patient {row.patient_id} of {cohort_csv} has no {lacking[0]}.",
-                f"Training {mode} needs: {', '.join(needed)}.",
+                f"{f'Training {mode}' if mode else 'Every patient'} needs: {', '.join(needed)}.",
             )
         class_index(row, classes)
         patients.setdefault(row.patient_id, []).append(row)

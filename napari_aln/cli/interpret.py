@@ -1,0 +1,71 @@
+"""``napari-aln interpret``: a cohort in; which nucleus features tell N0 from N(+) out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from napari_aln.cli import SOME_FAILED, progress
+from napari_aln.cli.flags import takes
+from napari_aln.settings import InterpretSettings, NucleiSettings
+
+NOT_ON_TERMINAL = ("mean ± SD", "Xu et al. 2021", "P(N(+) > N0)")
+"""Ends of the columns that have no room there; files have them all."""
+
+
+@takes(settings=InterpretSettings, nuclei_settings=NucleiSettings)
+def interpret(
+    cohort: Annotated[
+        Path,
+        typer.Argument(
+            help="Cohort table with labels, splits and slides; with outlines (roi), inside them.",
+            readable=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The folder to write; nuclei measured before are taken from there.")
+    ],
+    nuclei: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with tables of nuclei (`nuclei measure`): their slides are not measured again.",
+            readable=False,
+        ),
+    ] = None,
+    *,
+    settings: InterpretSettings,
+    nuclei_settings: NucleiSettings,
+) -> None:
+    """Compare nucleus features of N0 and N(+), and weigh them by DL-CNB's attention (Xu et al., Figure 3)."""
+    from napari_aln.records import RESEARCH_NOTICE
+    from napari_aln.workflows.interpret import REPORT_NAME
+    from napari_aln.workflows.interpret import interpret as interpret_workflow
+
+    work = interpret_workflow(cohort, out, settings, nuclei_settings, given=nuclei)
+    found = progress.run(work, "interpret", resumable=True)
+    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    for line in found.left_out:
+        errors.print(str(line), markup=False)
+    for note in found.notes:
+        console.print(note, markup=False, highlight=False)
+    for table in found.tables:
+        columns = [place for place, name in enumerate(table.columns) if not name.endswith(NOT_ON_TERMINAL)]
+        shown = Table(title=escape(table.title), title_justify="left")
+        for place in columns:
+            shown.add_column(escape(table.columns[place]))
+        for row in table.rows:
+            shown.add_row(*(escape(row[place]) for place in columns))
+        console.print(shown)
+    console.print(
+        f"Wrote {out / REPORT_NAME}: evaluation.html, {len(found.tables)} tables, "
+        f"{len(found.figures)} figures. {RESEARCH_NOTICE}",
+        markup=False,
+    )
+    if found.left_out:
+        errors.print(f"{len(found.left_out)} slides were left out.")
+        raise typer.Exit(SOME_FAILED)

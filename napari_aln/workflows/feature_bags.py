@@ -1,0 +1,230 @@
+"""The nuclei of a cohort's slides, slide by slide: measured once and kept, or taken from tables at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from napari_aln.errors import AlnError, CohortError, DeviceError, RegionError, StoreError, TissueError
+from napari_aln.nuclei.segmentation import DEFAULT_METHOD
+from napari_aln.nuclei.slide_features import PAPER_FEATURES, slide_features
+from napari_aln.nuclei.table import read_nuclei, write_nuclei
+from napari_aln.patches.grid import candidates, patch_grid, tissue_share
+from napari_aln.patches.membership import inside
+from napari_aln.records import Progress
+from napari_aln.slides import open_slide
+from napari_aln.store.atomic import atomic_file
+from napari_aln.workflows.measure_nuclei import measure_nuclei
+from napari_aln.workflows.prepare import require_mpp, survey, usable_roi
+from napari_aln.workflows.training_patients import PATCH_PX, LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from napari_aln.cohort.table import CohortRow
+    from napari_aln.nuclei.slide_features import SlideFeatures
+    from napari_aln.records import PatchTable
+    from napari_aln.settings import InterpretSettings, NucleiSettings, PatchSettings
+    from napari_aln.slides import Slide
+    from napari_aln.workflows.prepare import Overview
+
+STEP = "nuclei of slides"
+_MOST_EMPTY = 0.5
+"""A table that says nothing of more patches than this was made of another part of the slide."""
+
+
+@dataclass(frozen=True)
+class SlideNuclei:
+    """A slide of the cohort and what its nuclei are like."""
+
+    row: CohortRow
+    slide_hash: str
+    features: SlideFeatures
+
+
+@dataclass(frozen=True)
+class NucleiSource:
+    """Where nuclei come from.
+
+    Attributes
+    ----------
+    folder
+        Where measured tables are kept, named by all they depend on.
+    given
+        Slide hash to a table at hand, see `tables_by_slide`; these slides are not measured.
+    nuclei, patches, settings
+        How nuclei are found, and which patches are taken.
+    """
+
+    folder: Path
+    given: Mapping[str, Path]
+    nuclei: NucleiSettings
+    patches: PatchSettings
+    settings: InterpretSettings
+
+
+def tables_by_slide(folder: Path) -> dict[str, Path]:
+    """Return the tables of nuclei in a folder and below it, by the hash of the slide each is of.
+
+    Raises
+    ------
+    StoreError
+        There is none, or two are of one slide.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        try:
+            stated = pq.read_schema(path).metadata or {}
+        except (OSError, pa.ArrowInvalid):
+            continue
+        slide_hash = stated.get(b"slide_quick_hash", b"").decode()
+        if not slide_hash:
+            continue
+        if slide_hash in found:
+            raise StoreError(
+                f"{found[slide_hash]} and {path} are tables of one slide.", "Leave one of them in the folder."
+            )
+        found[slide_hash] = path
+    if not found:
+        raise StoreError(
+            f"{folder} holds no table of nuclei.", "Name the folder to which `nuclei measure` wrote."
+        )
+    return found
+
+
+def cohort_nuclei(
+    patients: Mapping[str, Sequence[CohortRow]], source: NucleiSource
+) -> Generator[Progress, None, tuple[list[SlideNuclei], list[LeftOut], list[str]]]:
+    """Measure all slides; yield progress, return the slides, those that failed, and what is doubtful.
+
+    Raises
+    ------
+    StoreError, DeviceError
+        The disk is full, or a network gave up: no slide's fault.
+    """
+    rows = [row for own in patients.values() for row in own]
+    found: list[SlideNuclei] = []
+    left_out: list[LeftOut] = []
+    doubts: list[str] = []
+    for done, row in enumerate(rows):
+        yield Progress(STEP, done, len(rows))
+        work = _nuclei_of(row, source)
+        try:
+            while True:
+                next(work)
+                yield Progress(STEP, done, len(rows))
+        except StopIteration as end:
+            slide, warnings = end.value
+            found.append(slide)
+            doubts += [f"Patient {row.patient_id}: {warning}" for warning in warnings]
+        except (StoreError, DeviceError):
+            raise
+        except AlnError as error:
+            left_out.append(LeftOut(row.patient_id, row.slide.name if row.slide else "no slide", str(error)))
+        finally:
+            work.close()
+    yield Progress(STEP, len(rows), len(rows))
+    return found, left_out, doubts
+
+
+def _nuclei_of(
+    row: CohortRow, source: NucleiSource
+) -> Generator[Progress, None, tuple[SlideNuclei, list[str]]]:
+    assert row.slide is not None  # see `labelled_rows`
+    with open_slide(row.slide, mpp=row.mpp) as slide:
+        mpp = require_mpp(slide.info)
+        seen = survey(slide)
+        patches = _patches(slide, seen, row, source)
+        slide_hash = slide.info.quick_hash
+        warnings: list[str] = []
+        if slide_hash in source.given:
+            table = _given(source.given[slide_hash], slide)
+        else:
+            path = source.folder / f"{slide_hash}-{_digest(slide, patches, source.nuclei)}.parquet"
+            table, warnings = yield from _kept(path, slide, seen, patches, source.nuclei)
+    share = tissue_share(patches.grid, seen.mask.tissue, seen.downsample)[patches.row, patches.column]
+    features = slide_features(table, patches, mpp, tissue_share=share)
+    lacking = [one.title for one in PAPER_FEATURES if not len(features.values[one.name].value)]
+    if lacking:
+        raise CohortError(
+            f"Its {features.n_patches} patches hold {features.n_nuclei} nuclei: too few for "
+            f"{', '.join(lacking).lower()}.",
+            "Check that it is H&E, in focus and of the right µm/px, or take it out of the table.",
+        )
+    empty = 1 - len(np.unique(features.values["area_um2"].patch)) / features.n_patches
+    if slide_hash in source.given and empty > _MOST_EMPTY:
+        raise CohortError(
+            f"{source.given[slide_hash].name} has no nuclei in {empty:.0%} of its patches.",
+            "Measure the whole slide, or the ROI that the cohort table names.",
+        )
+    return SlideNuclei(row, slide_hash, features), warnings
+
+
+def _patches(slide: Slide, seen: Overview, row: CohortRow, source: NucleiSource) -> PatchTable:
+    """Return the patches of the ROI, or of the tissue where none is named; a seeded draw of too many."""
+    side_um = source.nuclei.patch_um
+    grid = patch_grid(slide.info.size_px, require_mpp(slide.info), PATCH_PX, side_um / PATCH_PX)
+    if row.roi is None:
+        table = candidates(grid, seen.mask, seen.downsample, source.patches)
+        if not len(table):
+            raise TissueError(
+                "No tissue was found on it.", "Check that it is a tissue slide and that its µm/px is right."
+            )
+    else:
+        regions, _ = usable_roi(slide, row.roi)
+        table = inside(grid, regions, source.patches.min_roi_share)
+        table = table.take(~seen.penned(grid)[table.row, table.column])
+        if not len(table):
+            raise RegionError(
+                f"Its ROI holds no patch of {side_um:g} µm.",
+                "Draw a larger region, or ask for smaller patches.",
+            )
+    most = source.settings.patches_per_slide
+    if len(table) <= most:
+        return table
+    words = hashlib.sha256(slide.info.quick_hash.encode()).digest()[:8]
+    rng = np.random.default_rng([source.settings.seed, int.from_bytes(words)])
+    return table.take(np.sort(rng.choice(len(table), most, replace=False)))
+
+
+def _kept(
+    path: Path, slide: Slide, seen: Overview, patches: PatchTable, nuclei: NucleiSettings
+) -> Generator[Progress, None, tuple[pd.DataFrame, list[str]]]:
+    """Return the nuclei of patches, from disk where they were measured before."""
+    beside = path.with_suffix(".json")
+    if path.is_file() and beside.is_file():
+        return read_nuclei(path).table, json.loads(beside.read_text(encoding="utf-8"))["warnings"]
+    measured = yield from measure_nuclei(slide, nuclei, patches=patches, seen=seen)
+    with atomic_file(beside) as temporary:
+        temporary.write_text(json.dumps({"warnings": measured.warnings}), encoding="utf-8")
+    with atomic_file(path) as temporary:
+        write_nuclei(measured.table, temporary, mpp=measured.mpp, slide_hash=measured.slide_hash)
+    return measured.table, list(measured.warnings)
+
+
+def _given(path: Path, slide: Slide) -> pd.DataFrame:
+    read = read_nuclei(path)
+    if not np.allclose(read.mpp, require_mpp(slide.info), rtol=1e-3):
+        raise CohortError(
+            f"{path.name} was measured at {read.mpp.x:g} x {read.mpp.y:g} µm/px, and the slide has "
+            f"{require_mpp(slide.info).x:g} x {require_mpp(slide.info).y:g}.",
+            "Measure it again with the right µm/px.",
+        )
+    return read.table
+
+
+def _digest(slide: Slide, patches: PatchTable, nuclei: NucleiSettings) -> str:
+    """Return what a table of nuclei depends on besides the slide."""
+    method = nuclei.method or DEFAULT_METHOD
+    about = [method, nuclei.min_area_um2, nuclei.max_area_um2, nuclei.patch_um, *require_mpp(slide.info)]
+    digest = hashlib.sha256(json.dumps(about).encode() + patches.cell.tobytes())
+    return digest.hexdigest()[:16]
