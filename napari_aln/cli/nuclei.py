@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from napari_aln.cli import progress
+from napari_aln.cli import nuclei_train, progress
 from napari_aln.cli.flags import takes
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
@@ -141,11 +141,15 @@ def contrast(
     high, low = found.nuclei
     console.print(f"{found.title}, of {found.n_patches}: {high} against {low} nuclei.", markup=False)
     for row in found.rows.to_dict("records"):
-        console.print(
-            f"  {row['feature']}: effect {row['effect_patches']:+.2f}, p {row['p_patches_adjusted']:.3g} "
-            f"between patches; {row['effect']:+.2f}, p {row['p_adjusted']:.3g} between nuclei",
-            markup=False,
-            highlight=False,
-        )
+        tests = [("effect_patches", "p_patches_adjusted", "patches"), ("effect", "p_adjusted", "nuclei")]
+        said = [
+            f"{row[effect]:+.2f}, p {row[p]:.3g} between {units}"
+            for effect, p, units in tests
+            if row[p] == row[p]  # a density has no nuclei to compare
+        ]
+        console.print(f"  {row['feature']}: effect {'; '.join(said)}", markup=False, highlight=False)
     console.print(f"{INDEPENDENCE_NOTICE} {RESEARCH_NOTICE}")
     console.print(f"Written to {out}", markup=False)
+
+
+app.command("train")(nuclei_train.train)

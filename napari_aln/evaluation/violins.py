@@ -20,24 +20,12 @@ if TYPE_CHECKING:
 
     Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-COLUMNS = 4
+COLUMNS = 5
 MOST_DRAWN = 5000
 """Values a violin is drawn of, evenly chosen from the sorted ones; medians and quartiles are of all."""
 
-_WIDTH_IN, _ROW_IN, _MARGIN_IN = 11.0, 2.7, 1.3
+_WIDTH_IN, _ROW_IN, _MARGIN_IN = 12.0, 2.5, 1.3
 _TAIL = 0.5  # percent of the values at each end that are not drawn: one of ten thousand sets no scale
-
-UNITS = {"um2": "µm²", "um": "µm", "rad": "rad", "per_mm2": "per mm²"}
-
-
-def titled(feature: str) -> str:
-    """Return a column's name as a person writes it, with its unit."""
-    for ending, unit in UNITS.items():
-        if feature.endswith(f"_{ending}"):
-            words = feature.removesuffix(f"_{ending}").replace("_", " ")
-            return f"{words[:1].upper()}{words[1:]} ({unit})"
-    words = feature.replace("_", " ")
-    return words[:1].upper() + words[1:]
 
 
 def violin_figure(
@@ -52,7 +40,7 @@ def violin_figure(
     Parameters
     ----------
     values
-        Quantity -> the values of both groups; NaN are left out.
+        Quantity, with its unit -> the values of both groups; NaN are left out.
     names
         Of the groups.
     notes
@@ -72,15 +60,15 @@ def violin_figure(
             (
                 0.055 + column * 0.945 / COLUMNS,
                 above - (row + 1) * tall + 0.3 * tall * 0.45,
-                0.76 * 0.945 / COLUMNS,
+                0.74 * 0.945 / COLUMNS,
                 0.6 * tall,
             )
         )
         _panel(axes, groups, names)
-        axes.set_title(titled(name), fontsize=10, loc="left", pad=17)
+        axes.set_title(name, fontsize=10, loc="left", pad=17)
         axes.text(0, 1.03, notes.get(name, ""), transform=axes.transAxes, fontsize=7.5, color="#44444c")
     figure.text(0.02, 1 - 0.28 / height, title, fontsize=12)
-    lines = textwrap.wrap(remark, 170)
+    lines = textwrap.wrap(remark, 200)
     figure.text(0.02, 0.24 / height, "\n".join(lines), fontsize=8, color="#44444c", va="bottom")
     figure.text(0.02, 0.08 / height, RESEARCH_NOTICE, fontsize=8, color="#7a5000", weight="bold")
     return figure

@@ -13,7 +13,8 @@ from napari_aln.errors import UsageError
 from napari_aln.evaluation.group_differences import adjusted_p, group_difference
 from napari_aln.evaluation.plots import DPI
 from napari_aln.evaluation.violins import violin_figure
-from napari_aln.nuclei.aggregates import AVERAGED, members_of_patches, patch_statistics
+from napari_aln.nuclei.aggregates import members_of_patches, patch_statistics
+from napari_aln.nuclei.slide_features import DENSITY, MIN_NUCLEI, ORIENTATION, SLIDE_FEATURES
 from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei_csv
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
@@ -40,8 +41,10 @@ CONTRAST_CSV, CONTRAST_JSON, CONTRAST_STEM = "contrast.csv", "contrast.json", "c
 COVERED = 0.5
 """A patch takes part if so much of it was measured."""
 
-PATCH_FEATURES = ("density_per_mm2", "orientation_coherence_unbiased", "orientation_disorder")
-"""What a patch has and a nucleus has not."""
+PATCH_COLUMNS = {DENSITY: "density_per_mm2", ORIENTATION: "orientation_coherence_unbiased"}
+"""What a patch has and a nucleus has not. Disorder is left out: it grows with the number of nuclei."""
+
+TITLES = {one.name: f"{one.title} ({one.unit})" if one.unit else one.title for one in SLIDE_FEATURES}
 
 INDEPENDENCE_NOTICE = (
     "Nuclei of one slide are not independent: with thousands of them small differences have tiny p. The test "
@@ -123,8 +126,9 @@ class NucleiContrast:
 
     def figure(self) -> Figure:
         """Draw the values of each feature, high beside low."""
-        notes = {str(row["feature"]): _note(row) for row in self.rows.to_dict("records")}
-        return violin_figure(self.values, ("high", "low"), notes, self.title, INDEPENDENCE_NOTICE)
+        notes = {TITLES[row["feature"]]: _note(row) for row in self.rows.to_dict("records")}
+        values = {TITLES[name]: both for name, both in self.values.items()}
+        return violin_figure(values, ("high", "low"), notes, self.title, INDEPENDENCE_NOTICE)
 
 
 def _note(row: Mapping[Hashable, Any]) -> str:
@@ -175,18 +179,17 @@ def contrast(
             "There are no nuclei in these patches.",
             "Measure the nuclei of the whole slide, or take more patches.",
         )
+    sums.loc[sums["n_measured"] < MIN_NUCLEI, PATCH_COLUMNS[ORIENTATION]] = np.nan
     rows, shown = [], {}
-    for name in (*AVERAGED, *PATCH_FEATURES):
-        of_patch = sums[name if name in PATCH_FEATURES else f"mean_{name}"].to_numpy(float)
+    for name in TITLES:
+        of_patch = sums[PATCH_COLUMNS.get(name, f"mean_{name}")].to_numpy(float)
         by_patch = of_patch[high], of_patch[low]
-        own = (
-            by_patch
-            if name in PATCH_FEATURES
-            else (in_high[name].to_numpy(float), in_low[name].to_numpy(float))
-        )
+        own = by_patch
+        if name not in PATCH_COLUMNS:
+            own = in_high[name].to_numpy(float), in_low[name].to_numpy(float)
         if not any(np.isfinite(part).any() for part in own):
             continue  # haematoxylin of given labels without a picture
-        rows.append(_row(name, None if name in PATCH_FEATURES else own, by_patch))
+        rows.append(_row(name, None if name in PATCH_COLUMNS else own, by_patch))
         shown[name] = own
     found = _with_adjusted(rows)
     counted = tuple(int(sums["n_nuclei"].to_numpy()[chosen].sum()) for chosen in (high, low))
@@ -262,9 +265,8 @@ def contrast_of_result(
     if (path.parent / NUCLEI_JSON).is_file():
         stated = read_statement(path.parent)
         if stated.outline is not None:
-            attention = np.where(
-                _covered(scored.patches, shapely.geometry.shape(stated.outline)), attention, np.nan
-            )
+            covered = _covered(scored.patches, shapely.geometry.shape(stated.outline))
+            attention = np.where(covered, attention, np.nan)
     return contrast(
         table.table,
         table.mpp,

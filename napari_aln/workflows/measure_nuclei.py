@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeasuredNuclei", "NucleiFound", "measure_labels", "measure_nuclei"]
 
-TILE_PX = 1536
+TILE_UM = 512.0
 """A tile takes about a second, after which the work can be ended."""
 
 FINEST_UM = 0.2  # per pixel; what is finer is read at this
@@ -90,7 +90,7 @@ def measure_nuclei(
         work.read_mpp.mean,
         method,
         samples=work.samples,
-        tile_px=TILE_PX,
+        tile_px=round(TILE_UM / work.read_mpp.mean),
         part_of=lambda tile: work.scope.part_of(tile, work.downsample),
     )
     for tile in tiles:

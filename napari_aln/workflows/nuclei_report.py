@@ -15,14 +15,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from napari_aln.annotations import read_annotations
 from napari_aln.errors import AnnotationError, StoreError, UsageError
 from napari_aln.evaluation.group_differences import spread
-from napari_aln.evaluation.violins import titled
-from napari_aln.nuclei.aggregates import AVERAGED
 from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei
 from napari_aln.records import ATTENTION_NOTICE
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.nuclei import FILES, NUCLEI_JSON, PATCHES_CSV, read_statement
 from napari_aln.store.scored_patches import runs_of
-from napari_aln.workflows.attention_nuclei import INDEPENDENCE_NOTICE, contrast_of_result
+from napari_aln.workflows.attention_nuclei import (
+    INDEPENDENCE_NOTICE,
+    PATCH_COLUMNS,
+    TITLES,
+    contrast_of_result,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 BEGIN, END = "<!-- nuclei -->", "<!-- /nuclei -->"
 """Between them the section stands in the report."""
 
+OF_NUCLEI = tuple(name for name in TITLES if name not in PATCH_COLUMNS)
 REGIONS_GEOJSON, REPORT_HTML = "regions.geojson", "report.html"
 
 
@@ -60,7 +64,7 @@ def nuclei_section(folder: Path) -> str:
     return _template().render(
         about=about,
         zones=_zones(folder, about, table),
-        titles={name: titled(name) for name in AVERAGED},
+        titles={name: TITLES[name] for name in OF_NUCLEI},
         contrasts=_contrasts(folder),
         attention_notice=ATTENTION_NOTICE,
         independence=INDEPENDENCE_NOTICE,
@@ -128,7 +132,7 @@ def _roi(folder: Path) -> BaseGeometry | None:
 
 def _zone(name: str, table: pd.DataFrame, density: float | None) -> dict[str, Any]:
     whole = table[~table["on_border"].to_numpy(bool)]
-    features = {feature: spread(whole[feature].to_numpy()) for feature in AVERAGED}
+    features = {feature: spread(whole[feature].to_numpy()) for feature in OF_NUCLEI}
     return {"name": name, "n": len(table), "density": density, "features": features}
 
 
@@ -160,7 +164,7 @@ def _contrasts(folder: Path) -> list[dict[str, Any]]:
 
 def _rows(contrast: NucleiContrast) -> list[dict[str, Any]]:
     rows = contrast.rows.to_dict("records")
-    return [{str(k): v for k, v in row.items()} | {"title": titled(row["feature"])} for row in rows]
+    return [{str(k): v for k, v in row.items()} | {"title": TITLES[row["feature"]]} for row in rows]
 
 
 def _svg(contrast: NucleiContrast) -> str:
@@ -169,10 +173,11 @@ def _svg(contrast: NucleiContrast) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _number(value: float | None, form: str = "{:.3g}") -> str:
-    """Return a number as a person reads it; a dash where there is none."""
+def _number(value: float | None, form: str = "") -> str:
+    """Return a number as a person reads it, by itself with three digits; a dash where there is none."""
     if value is None or not np.isfinite(value):
         return "–"
+    form = form or ("{:.0f}" if abs(value) >= 100 else "{:#.3g}")
     return form.format(value).replace("-", "\N{MINUS SIGN}")
 
 
