@@ -10,13 +10,12 @@ resolution. Constants and weights were chosen on annotated pictures of breast an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
-from skimage import measure
 
+from napari_aln.nuclei.resampling import enlarged, filled, repeated, shrunk, whole
 from napari_aln.nuclei.splitting import DIRECTIONS, Pieces, edge_pixels, split
 from napari_aln.nuclei.stain import MIN_CONTRAST, Stain, fit_stain, haematoxylin
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     Int32 = NDArray[np.int32]
     Float32 = NDArray[np.float32]
     Float64 = NDArray[np.float64]
-
-_Value = TypeVar("_Value", bound=np.generic)
 
 WORKING_UM = 0.5  # per pixel, at the finest that whole pixels make
 LEVELS = (0.2, 0.4, 0.65, 1.0)
@@ -137,7 +134,7 @@ def _excess(density: Float32, stain: Stain, scale: _Scale) -> tuple[Float32, Flo
     share = ndimage.uniform_filter(below, scale.window)
     total = ndimage.uniform_filter(below * coarse, scale.window)
     mean = (total + _BACKGROUND_PRIOR * stain.rest) / (share + _BACKGROUND_PRIOR)
-    background = _enlarged(mean.astype(np.float32), scale.coarse, work.shape)
+    background = enlarged(mean.astype(np.float32), scale.coarse, work.shape)
     return np.minimum((work - background) / np.float32(stain.contrast), np.float32(_MAX_EXCESS)), background
 
 
@@ -159,7 +156,7 @@ def rated_areas_px(rgb: NDArray[np.uint8], mpp: float, stain: Stain) -> tuple[Fl
 
 
 def _pieces(excess: Float32, level: float, scale: _Scale, max_area_um2: float) -> Pieces:
-    mask = _filled(excess > level, _MAX_HOLE_UM2 / scale.um**2)
+    mask = filled(excess > level, _MAX_HOLE_UM2 / scale.um**2)
     return split(mask, _DOME_SMOOTH_UM / scale.um, max_area_um2 / scale.um**2)
 
 
@@ -269,62 +266,8 @@ def _outlined(chosen: _Chosen, density: Float32, background: Float32, stain: Sta
     level = np.where(pixels > 0, OUTLINE_LEVEL * own, stain.contrast * chosen.level).astype(np.float32)
 
     grown = np.where(chosen.labels > 0, chosen.labels, ndimage.maximum_filter(chosen.labels, size=3))
-    labels = _repeated(grown, scale.shrink, shape)
-    limit = _enlarged(background, scale.shrink, shape) + level[labels]
+    labels = repeated(grown, scale.shrink, shape)
+    limit = enlarged(background, scale.shrink, shape) + level[labels]
     smooth = ndimage.gaussian_filter(density, _OUTLINE_SMOOTH_UM / scale.mpp, truncate=3.0)
-    labels[~((smooth > limit) | _repeated(inside, scale.shrink, shape))] = 0
-    return _whole(labels, n)
-
-
-def _whole(labels: Int32, count: int) -> Int32:
-    """Return labels of which each is one piece, the largest it had, numbered 1..n."""
-    parts = measure.label(labels, connectivity=1)  # type: ignore[no-untyped-call]
-    area = np.bincount(parts.ravel())
-    area[0] = 0
-    of = np.zeros(len(area), np.int32)
-    of[parts.ravel()] = labels.ravel()
-    largest = np.zeros(count, np.int64)
-    order = np.argsort(area, kind="stable")
-    largest[of[order]] = order  # the last one written is the largest
-    number = np.zeros(len(area), np.int32)
-    kept = largest[1:][area[largest[1:]] > 0]
-    number[kept] = np.arange(1, len(kept) + 1)
-    whole: Int32 = number[parts]
-    return whole
-
-
-def shrunk(picture: Float32, factor: int) -> Float32:
-    """Return block means; the last row and column are repeated to fill the last blocks."""
-    if factor == 1:
-        return picture
-    height, width = (-(-side // factor) for side in picture.shape)
-    missing = (height * factor - picture.shape[0], width * factor - picture.shape[1])
-    if any(missing):
-        picture = np.pad(picture, ((0, missing[0]), (0, missing[1])), mode="edge")
-    total = np.zeros((height, width), np.float32)
-    for down in range(factor):
-        for right in range(factor):
-            total += picture[down::factor, right::factor]
-    total /= np.float32(factor**2)
-    return total
-
-
-def _enlarged(picture: Float32, factor: int, shape: tuple[int, ...]) -> Float32:
-    """Return a picture `factor` times as large, bilinear, cut to `shape`."""
-    if factor > 1:
-        size = (picture.shape[1] * factor, picture.shape[0] * factor)
-        picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-    return picture[: shape[0], : shape[1]]
-
-
-def _repeated(picture: NDArray[_Value], factor: int, shape: tuple[int, ...]) -> NDArray[_Value]:
-    return np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)[: shape[0], : shape[1]]
-
-
-def _filled(mask: Bool, max_px: float) -> Bool:
-    """Fill the holes that are not larger than `max_px`."""
-    holes, _ = ndimage.label(~mask)
-    small = np.bincount(holes.ravel()) <= max_px
-    small[0] = True  # label 0 is the mask itself
-    filled: Bool = small[holes]
-    return filled
+    labels[~((smooth > limit) | repeated(inside, scale.shrink, shape))] = 0
+    return whole(labels, n)

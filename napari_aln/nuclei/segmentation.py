@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
 from napari_aln.errors import MppError, UsageError
 from napari_aln.geometry import MPP_LIMITS_UM, plausible_mpp
+from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.nuclei.bundle import open_nucleus_bundle
 from napari_aln.nuclei.classical import Classical
 from napari_aln.nuclei.scale import estimate_mpp
+from napari_aln.shipped import sample_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,22 +39,38 @@ class Segmenter(Protocol):
         """Return (H, W) labels of an (H, W, 3) picture, 0 = background."""
 
 
-METHODS: dict[str, Callable[[], Segmenter]] = {"classical": Classical}
+MODEL_NAME = "nuclei.alnmodel"
+"""The nucleus model that comes with the program."""
+
+
+@functools.cache
+def _shipped() -> Segmenter:
+    return open_nucleus_bundle(sample_path(MODEL_NAME)).method()
+
+
+METHODS: dict[str, Callable[[], Segmenter]] = {"classical": Classical, "learned": _shipped}
 """Methods by name. Each is made as it is asked for."""
 
 DEFAULT_METHOD = "classical"
 
 
 def segmenter(method: str) -> Segmenter:
-    """Return a method by its name.
+    """Return a method by its name in `METHODS`, or by the path of a model that `nuclei train` wrote.
 
     Raises
     ------
     UsageError
         There is none of this name.
+    BundleError
+        The model cannot be used.
     """
+    if method.endswith(SUFFIX):
+        return open_nucleus_bundle(Path(method)).method()
     if method not in METHODS:
-        raise UsageError(f"No method {method!r} to segment nuclei.", f"Choose from: {', '.join(METHODS)}.")
+        raise UsageError(
+            f"No method {method!r} to segment nuclei.",
+            f"Choose from: {', '.join(METHODS)}, or a model's {SUFFIX} file.",
+        )
     return METHODS[method]()
 
 
@@ -63,7 +84,7 @@ def segment(rgb: NDArray[np.uint8], mpp: float | None, method: str = DEFAULT_MET
     mpp
         Its µm/px; None: estimated from the sizes of the nuclei themselves.
     method
-        Name in `METHODS`.
+        Name in `METHODS`, or path of a model.
 
     Returns
     -------
@@ -72,7 +93,7 @@ def segment(rgb: NDArray[np.uint8], mpp: float | None, method: str = DEFAULT_MET
 
     Raises
     ------
-    UsageError
+    UsageError, BundleError
         No such method, or not an RGB picture.
     MppError
         µm/px outside 0.05-20.

@@ -33,6 +33,14 @@ _POLYGON_TO_CIRCLE = np.tan(_ANGLE / 2) / (_ANGLE / 2)
 _SQUARE = np.ones((3, 3), dtype=bool)
 
 
+class Joins(NamedTuple):
+    """Which neighbours are one nucleus: see `JOIN_SOLIDITY`."""
+
+    solidity: float = JOIN_SOLIDITY
+    neck: float = JOIN_NECK
+    neck_weight: float = NECK_WEIGHT
+
+
 class Pieces(NamedTuple):
     """What a mask was taken apart into; entry 0 of each table is the background."""
 
@@ -53,6 +61,11 @@ def split(mask: Bool, smooth_px: float, max_area_px: float) -> Pieces:
     """
     surface = ndimage.distance_transform_edt(mask).astype(np.float32)
     surface = ndimage.gaussian_filter(surface, smooth_px, truncate=3.0)
+    return split_by(surface, mask, max_area_px, Joins())
+
+
+def split_by(surface: Float32, mask: Bool, max_area_px: float, joins: Joins) -> Pieces:
+    """Take an (H, W) mask apart between the domes of a surface, 0 or more, of any unit."""
     peak = (surface == ndimage.maximum_filter(surface, size=3)) & mask
     markers, count = ndimage.label(peak, structure=_SQUARE)
     if not count:
@@ -62,7 +75,7 @@ def split(mask: Bool, smooth_px: float, max_area_px: float) -> Pieces:
     labels = _basins(surface, markers, mask)
     area = np.bincount(labels.ravel(), minlength=count + 1).astype(float)
     pieces = Pieces(labels, area, _reach(labels, count))
-    return _compact(pieces, _Joining(pieces, surface, height, max_area_px).root())
+    return _compact(pieces, _Joining(pieces, surface, height, max_area_px, joins).root())
 
 
 def _basins(surface: Float32, markers: Int32, mask: Bool) -> Int32:
@@ -131,9 +144,11 @@ def _compact(pieces: Pieces, root: Int32) -> Pieces:
 class _Joining:
     """Joins neighbours, best pair first, and keeps area and reach of the pieces up to date in place."""
 
-    def __init__(self, pieces: Pieces, surface: Float32, height: Float64, max_area_px: float) -> None:
+    def __init__(
+        self, pieces: Pieces, surface: Float32, height: Float64, max_area_px: float, joins: Joins
+    ) -> None:
         self._area, self._reach, self._height = pieces.area_px, pieces.reach_px, height
-        self._max_area = max_area_px
+        self._max_area, self._joins = max_area_px, joins
         count = len(height)
         self._parent = list(range(count))
         self._version = [0] * count
@@ -166,7 +181,7 @@ class _Joining:
         total = self._area[a] + self._area[b]
         solidity = total / np.maximum(hull_area(np.maximum(self._reach[a], self._reach[b])), 1.0)
         neck = level / np.maximum(np.minimum(self._height[a], self._height[b]), 1e-6)
-        gain = solidity - JOIN_SOLIDITY + NECK_WEIGHT * (neck - JOIN_NECK)
+        gain = solidity - self._joins.solidity + self._joins.neck_weight * (neck - self._joins.neck)
         for i in np.flatnonzero((gain > 0) & (total <= self._max_area)).tolist():
             one, other = int(a[i]), int(b[i])
             item = (-float(gain[i]), one, other, self._version[one], self._version[other])

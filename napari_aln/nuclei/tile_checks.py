@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_aln.nuclei.classical import WORKING_UM, shrunk
+from napari_aln.nuclei.classical import WORKING_UM
+from napari_aln.nuclei.resampling import shrunk
 from napari_aln.patches.quality import MIN_SHARPNESS, sharpness
 from napari_aln.patches.tissue import optical_density
 

@@ -58,7 +58,7 @@ class CompiledNetwork(Protocol):
 
 def compile_network(
     module: torch.nn.Module,
-    input_px: int,
+    input_px: int | tuple[int, int],
     settings: EngineSettings,
     *,
     bf16_safe_on: Collection[tuple[str, str]] = (),
@@ -72,7 +72,7 @@ def compile_network(
     module
         Takes uint8 (n, S, S, 3) and returns a tuple of tensors with n rows. It is left as it is.
     input_px
-        S, the side of its input.
+        S, the side of its input, or height and width.
     settings
         Device, precision, runtime and batch.
     bf16_safe_on

@@ -31,16 +31,16 @@ _CANNOT = (
 )
 
 
-def _converted(module: torch.nn.Module, input_px: int) -> Model:
+def _converted(module: torch.nn.Module, height: int, width: int) -> Model:
     """Convert for batches of one; by the front end itself, since `openvino.convert_model` phones home."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    example = torch.zeros((1, input_px, input_px, 3), dtype=torch.uint8)
+    example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     decoder = TorchScriptPythonDecoder(copy.deepcopy(module).eval(), example_input=(example,))
     front_end = FrontEndManager().load_by_framework("pytorch")
     model = front_end.convert(front_end.load(decoder))
-    model.reshape([1, input_px, input_px, 3])
+    model.reshape([1, height, width, 3])
     return model
 
 
@@ -52,7 +52,7 @@ class OpenvinoNetwork:
     module
         Takes uint8 (n, S, S, 3), returns a tuple of tensors with n rows. Left as it is.
     input_px
-        S.
+        S, or height and width.
     precision
         "fp32" or "bf16".
     threads
@@ -68,7 +68,12 @@ class OpenvinoNetwork:
     device = "cpu"
 
     def __init__(
-        self, module: torch.nn.Module, input_px: int, precision: str, *, threads: int | None = None
+        self,
+        module: torch.nn.Module,
+        input_px: int | tuple[int, int],
+        precision: str,
+        *,
+        threads: int | None = None,
     ) -> None:
         self.precision = precision
         self.version = str(openvino.__version__).split("-", maxsplit=1)[0]
@@ -78,8 +83,9 @@ class OpenvinoNetwork:
         }
         if threads is not None:
             config[props.inference_num_threads] = threads
+        height, width = (input_px, input_px) if isinstance(input_px, int) else input_px
         try:
-            self._compiled = openvino.Core().compile_model(_converted(module, input_px), "CPU", config)
+            self._compiled = openvino.Core().compile_model(_converted(module, height, width), "CPU", config)
             self._queue = openvino.AsyncInferQueue(self._compiled)
         except _CANNOT as error:
             raise DeviceError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.table import find_patient, read_cohort
 from napari_aln.errors import StoreError
 from napari_aln.mil.bundle import open_bundle
+from napari_aln.shipped import sample_path as sample_path
 from napari_aln.slides import open_slide
 from napari_aln.workflows.predict import Request, predict_to_folder
 
@@ -22,13 +22,6 @@ SLIDE, ROI, CLINICAL = "demo-slide.tif", "demo-roi.geojson", "demo-clinical.csv"
 BUNDLES = ("dlcnbc-demo.alnmodel", "dlcnbc-ws-demo.alnmodel")
 THREE_CLASS = "dlcnbc-ws-three-class-demo.alnmodel"
 DEMO_FILES = (SLIDE, ROI, CLINICAL, *BUNDLES, THREE_CLASS)
-
-
-def sample_path(name: str) -> Path:
-    """Return where a demo file lies: inside an installed package, or beside it in a checkout."""
-    package = Path(str(files("napari_aln")))
-    installed = package / "_sample_data" / name
-    return installed if installed.is_file() else package.parent / "sample_data" / name
 
 
 def demo_clinical() -> Clinical:

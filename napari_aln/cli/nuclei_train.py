@@ -1,0 +1,54 @@
+"""``napari-aln nuclei train``: annotated pictures in, a nucleus model out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from napari_aln.cli import progress
+from napari_aln.cli.flags import takes
+from napari_aln.settings import NucleiTrainSettings
+
+if TYPE_CHECKING:
+    from napari_aln.records import Progress
+
+
+@takes(settings=NucleiTrainSettings)
+def train(
+    images: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of <set>/<name>.png and <set>/<name>_labels.png; images.csv (set, name, mpp) says "
+            "their µm/px.",
+            readable=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The bundle to write, for example nuclei.alnmodel.")],
+    *,
+    settings: NucleiTrainSettings,
+) -> None:
+    """Train a model that finds nuclei on annotated pictures."""
+    from napari_aln.workflows.train_nuclei import NucleiLearned, train_nuclei
+
+    def described(step: Progress) -> str:
+        return f"{step.step}, loss {step.loss:.3f}" if isinstance(step, NucleiLearned) else step.step
+
+    trained = progress.run(train_nuclei(images, out, settings), "nuclei train", describe=described)
+    if trained.estimated:
+        Console(stderr=True, soft_wrap=True).print(
+            f"µm/px of {len(trained.estimated)} pictures was estimated from their nuclei; "
+            "state it in images.csv where it is known.",
+            markup=False,
+        )
+    console, card = Console(soft_wrap=True), trained.bundle.card
+    for figures in card.metrics:
+        console.print(
+            f"{figures.source.name or images.name}, held out ({figures.source.pictures} pictures, "
+            f"{figures.source.nuclei} nuclei): F1 {figures.f1:.3f}, AJI {figures.aji:.3f}, "
+            f"PQ {figures.pq:.3f}",
+            markup=False,
+        )
+    console.print(f"Wrote {out}. {card.notice}", markup=False)
