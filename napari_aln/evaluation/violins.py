@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 COLUMNS = 5
 MOST_DRAWN = 5000
 """Values a violin is drawn of, evenly chosen from the sorted ones; medians and quartiles are of all."""
+FEWEST_DRAWN = 5
+"""Fewer values have no shape and are drawn as they are."""
 
 _WIDTH_IN, _ROW_IN, _MARGIN_IN = 12.0, 2.5, 1.3
 _TAIL = 0.5  # percent of the values at each end that are not drawn: one of ten thousand sets no scale
@@ -80,6 +82,9 @@ def _panel(axes: Axes, groups: Pair, names: tuple[str, str]) -> None:
         if not len(own):
             continue
         drawn = _drawn(own)
+        if len(own) < FEWEST_DRAWN:
+            axes.plot(np.full(len(own), place), own, "o", color=COLOURS[(1, 0)[place]], ms=5)
+            continue
         if np.ptp(drawn) > 0:
             parts = axes.violinplot([drawn], positions=[place], widths=0.85, showextrema=False)
             bodies: Any = parts["bodies"]  # matplotlib states less than it returns
