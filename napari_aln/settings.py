@@ -97,7 +97,7 @@ class NucleiSettings(_Settings):
     )
     min_area_um2: float = _setting(5.0, "Smallest area", "Anything smaller is a speck.", "µm²", ge=0.0)
     max_area_um2: float = _setting(
-        400.0, "Largest area", "Anything larger is debris or a clump; it is counted as such.", "µm²", gt=0.0
+        500.0, "Largest area", "Anything larger is debris or a clump; it is counted as such.", "µm²", gt=0.0
     )
     patch_um: float = _setting(
         128.0, "Patch side", "Side of the squares whose nuclei are summed up.", "µm", ge=10.0, le=5000.0
