@@ -116,6 +116,15 @@ def read_nuclei(path: Path) -> NucleusTable:
     )
 
 
+def holds_nuclei(path: Path) -> bool:
+    """Whether a file is one of `write_nuclei`; no more than its head is read."""
+    try:
+        stated = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return b"slide_quick_hash" in stated and b"frame" in stated
+
+
 def write_nuclei_csv(table: pd.DataFrame, path: Path) -> None:
     """Write nuclei as CSV for spreadsheets; what is not known is an empty cell."""
     table.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")  # with the mark they ask for

@@ -98,6 +98,7 @@ class ReviewDock(QWidget):
                     "Top and bottom patches", Qt.DockWidgetArea.BottomDockWidgetArea, self._gallery
                 ),
                 "work_list": SideDock("Work list", Qt.DockWidgetArea.LeftDockWidgetArea, self._work_list),
+                "nuclei": SideDock("Nuclei", Qt.DockWidgetArea.LeftDockWidgetArea, self._nuclei),
                 "training": SideDock("Training", Qt.DockWidgetArea.LeftDockWidgetArea, self._training),
             },
         )
@@ -273,6 +274,31 @@ class ReviewDock(QWidget):
         from napari_aln.widgets.training import Training
 
         return Training(self.review)
+
+    def _nuclei(self) -> QWidget:
+        from napari_aln.widgets.nuclei import Nuclei
+
+        return Nuclei(self.review, self.viewer)
+
+    def open_nuclei(self, path: Path) -> None:
+        """Show the nuclei of a file in their dock."""
+        self.side_docks.show("nuclei")
+        nuclei: Any = self.side_docks.held("nuclei")
+        if nuclei is not None:
+            nuclei.open_file(path)
+
+    def find_nuclei_in_view(self) -> None:
+        """Find the nuclei in view, in their dock."""
+        self.side_docks.show("nuclei")
+        nuclei: Any = self.side_docks.held("nuclei")
+        if nuclei is not None:
+            nuclei.panel.find_buttons["view"].click()
+
+    def toggle_nuclei(self) -> None:
+        """Show the nuclei on the slide, or hide them; their dock stays as it is."""
+        nuclei: Any = self.side_docks.held("nuclei")
+        if nuclei is not None:
+            nuclei.panel.visible_box.toggle()
 
     def show_training(self) -> None:
         """Show the dock in which models are trained."""

@@ -1,4 +1,4 @@
-"""What kind of file was dropped: slide, model bundle, annotations, work list, session or table."""
+"""What kind of file was dropped: slide, model bundle, annotations, work list, session, table or nuclei."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
+NUCLEI_SUFFIX = ".parquet"
 LIST_SUFFIX = ".alnlist"
 SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
 SLIDE_PATH = "napari_aln_slide"
@@ -33,6 +34,7 @@ class Files:
     lists: list[Path] = field(default_factory=list)
     sessions: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+    nuclei: list[Path] = field(default_factory=list)
 
 
 def sort_files(paths: Sequence[Path]) -> Files:
@@ -45,6 +47,8 @@ def sort_files(paths: Sequence[Path]) -> Files:
             files.lists.append(path)
         elif path.suffix.lower() == SESSION_SUFFIX:
             files.sessions.append(path)
+        elif path.suffix.lower() == NUCLEI_SUFFIX and _holds_nuclei(path):
+            files.nuclei.append(path)
         elif path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir():
             files.tables.append(path)
         elif path.suffix.lower() in REGION_SUFFIXES and not path.is_dir():
@@ -57,7 +61,14 @@ def sort_files(paths: Sequence[Path]) -> Files:
 def is_ours(path: Path) -> bool:
     """Whether a file dropped on the canvas is certainly for the review, not for napari."""
     files = sort_files([path])
-    if files.bundles or files.regions or files.lists or files.sessions:
+    if files.bundles or files.regions or files.lists or files.sessions or files.nuclei:
         return True
     name = path.name.lower()
     return name.endswith(SLIDE_SUFFIXES) and not name.endswith((*VIEWER_SUFFIXES, ".tif", ".tiff"))
+
+
+def _holds_nuclei(path: Path) -> bool:
+    """Whether a Parquet file is one of nuclei; patients may be in one too."""
+    from napari_aln.nuclei.table import holds_nuclei  # pyarrow, not needed before the first such file
+
+    return holds_nuclei(path)

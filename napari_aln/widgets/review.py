@@ -63,6 +63,7 @@ class Review(QObject):
     answered = Signal(object)  # SlideResult: a run ended; said before anything of it is shown
     list_asked = Signal(object)  # pathlib.Path: a work list
     session_asked = Signal(object)  # pathlib.Path: a session file
+    nuclei_asked = Signal(object)  # pathlib.Path: a table of nuclei
     table_asked = Signal(object)  # pathlib.Path: a table of patients
     mpp_wanted = Signal()  # the slide does not say its µm/px
     imported = Signal(object)  # RoiFile: it may count from another origin
@@ -126,6 +127,8 @@ class Review(QObject):
             self.list_asked.emit(files.lists[0])
         if files.tables:
             self.table_asked.emit(files.tables[0])
+        if files.nuclei:
+            self.nuclei_asked.emit(files.nuclei[0])
         if files.sessions:
             self.session_asked.emit(files.sessions[0])
         if len(files.slides) > 1:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import ReviewState
 
-SLIDE_RANK, MASK_RANK, MAP_RANK, PATCHES_RANK, REGIONS_RANK = range(5)
-PATCH_RANK = 6  # above the ROI's brush
+SLIDE_RANK, MASK_RANK, MAP_RANK, RASTER_RANK, NUCLEI_RANK, PATCHES_RANK, REGIONS_RANK = range(7)
+PATCH_RANK = REGIONS_RANK + 2  # above the ROI's brush
 SURROUND = "#dcdcdc"  # light as glass is, neutral, and told apart from it: the eye need not adapt
 PATCH_SHARE = 0.5  # of the view's shorter side that a patch takes when it is flown to
 PATCH_SHARES = 0.06, 0.9  # between these a patch can be made out, and the magnification may stay

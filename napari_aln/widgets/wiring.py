@@ -130,6 +130,7 @@ class Wiring:
         review.failed.connect(self._on_failed)
         review.told.connect(dock.log.add)
         review.mpp_wanted.connect(dock.ask_for_mpp)
+        review.nuclei_asked.connect(dock.open_nuclei)
         review.table_asked.connect(dock.clinical_values.open)
         dock.clinical_values.source_changed.connect(dock.clinical.set_source)
         dock.clinical_values.choice_wanted.connect(dock.ask_for_patient)

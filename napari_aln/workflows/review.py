@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from napari_aln.geometry import Mpp, Rect
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
-    from napari_aln.records import PatchTable, SlideInfo, SlideResult
+    from napari_aln.records import PatchTable, Region, SlideInfo, SlideResult
+    from napari_aln.settings import NucleiSettings
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.remembered import Remembered
     from napari_aln.workflows.gallery import RankedPatch, Ranking
+    from napari_aln.workflows.nuclei_work import MeasuredNuclei
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
     from napari_aln.workflows.roi_file import RoiFile
@@ -80,6 +82,23 @@ def extract_for(
 
     with _reopened(info) as slide:
         return (yield from extract_pending(slide, what_if, pending, cache))
+
+
+def find_nuclei(
+    info: SlideInfo,
+    settings: NucleiSettings,
+    seen: Overview | None,
+    regions: Sequence[Region] | None = None,
+    patches: PatchTable | None = None,
+) -> Generator[Progress, None, MeasuredNuclei]:
+    """Yield each tile's nuclei, return what `measure_nuclei` returns; `regions` as a person drew them."""
+    from napari_aln.workflows.measure_nuclei import measure_nuclei
+    from napari_aln.workflows.prepare import usable_roi
+
+    yield Progress("open", 0, 1)
+    with _reopened(info) as slide:
+        usable = None if regions is None else usable_roi(slide, regions)[0]
+        return (yield from measure_nuclei(slide, settings, usable, patches, seen=seen))
 
 
 def load_bundles(paths: Sequence[Path]) -> Generator[Progress, None, tuple[list[Bundle], list[AlnError]]]:

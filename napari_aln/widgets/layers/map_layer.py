@@ -32,18 +32,23 @@ class MapLayer(HeldLayer):
         Where it is shown.
     rank
         Its place among our layers.
+    name
+        In napari's layer list.
+    opacity
+        How much it covers what lies below at first, 0..1.
     """
 
     look_changed = Signal(bool, float)  # visible and opacity, as napari's own controls set them too
 
-    def __init__(self, viewer: ViewerModel, rank: int) -> None:
+    def __init__(self, viewer: ViewerModel, rank: int, name: str = NAME, opacity: float = OPACITY) -> None:
         super().__init__(viewer, rank)
+        self._name = name
         self._picture: NDArray[np.float32] | None = None
         self._pixel_l0 = (1.0, 1.0)
         self._frame = Frame()
         self._place: dict[str, Any] = {}  # of the layer, as it was last laid
         self._visible = True
-        self._opacity = OPACITY
+        self._opacity = opacity
 
     def show(
         self,
@@ -68,13 +73,34 @@ class MapLayer(HeldLayer):
         frame
             The slide's.
         """
-        self._picture = raster(table, values)
-        self._pixel_l0, self._frame = pixel_l0(table), frame
+        self.show_picture(raster(table, values), pixel_l0(table), limits, colour_map, frame)
+
+    def show_picture(
+        self,
+        picture: NDArray[np.float32],
+        pixel_l0: tuple[float, float],
+        limits: tuple[float, float],
+        colour_map: str,
+        frame: Frame,
+    ) -> None:
+        """Lay a picture of values on the slide, from its level-0 corner on.
+
+        Parameters
+        ----------
+        picture
+            (rows, columns) values; NaN is clear.
+        pixel_l0
+            Level-0 pixels that one of its pixels spans along x and y.
+        limits, colour_map, frame
+            As of `show`.
+        """
+        self._picture = picture
+        self._pixel_l0, self._frame = pixel_l0, frame
         place = frame.of_picture(self._pixel_l0)
         if self._layer is None:
             layer = Image(
                 self._picture.copy(),
-                name=NAME,
+                name=self._name,
                 colormap=_colormap(colour_map),
                 contrast_limits=limits,
                 interpolation2d="nearest",

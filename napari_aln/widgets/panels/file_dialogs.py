@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from qtpy.QtWidgets import QWidget
 
@@ -63,6 +63,7 @@ def ask_where_to_write(
     take: Callable[[Path], object],
     *,
     overwrites: bool = True,
+    suffixes: Sequence[str] = (),
 ) -> QFileDialog:
     """Let the user name a file to be written.
 
@@ -78,9 +79,12 @@ def ask_where_to_write(
         Gets the path.
     overwrites
         Whether a file of that name will be overwritten, which the user is then asked about.
+    suffixes
+        Of all kinds of files that can be written; left out: that of `suggested` alone.
     """
     suffix = Path(suggested).suffix
-    dialog = _dialog(parent, "ask_where_to_write", title, f"{name} (*{suffix})")
+    wanted = " ".join(f"*{each}" for each in suffixes or (suffix,))
+    dialog = _dialog(parent, "ask_where_to_write", title, f"{name} ({wanted})")
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     dialog.setDefaultSuffix(suffix.removeprefix("."))
     dialog.selectFile(suggested)

@@ -13,6 +13,7 @@ from napari_aln.widgets.panels.overview_map import OverviewMap
 POWERS = (5, 10, 20, 40)
 SIDE_DOCKS = {
     "gallery": ("Gallery", "Patches of highest and lowest value, at full resolution (Shift+G)"),
+    "nuclei": ("Nuclei", "Find nuclei, colour and measure them (Shift+K)"),
     "work_list": ("Work list", "Slides to be read, one after another (Shift+W)"),
 }
 """Docks that open beside the slide: name -> button and tooltip."""

@@ -1,0 +1,353 @@
+"""Finding a slide's nuclei, their colours on the slide, which of them are shown, and their table."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSlider,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.widgets.jobs import JobState
+from napari_aln.widgets.panels.labels import TextLabel, WarningNote
+from napari_aln.widgets.panels.legend import Legend, Scale
+from napari_aln.widgets.panels.map_panel import COLOUR_MAPS
+from napari_aln.widgets.panels.nucleus_table import NucleusTableView
+from napari_aln.widgets.panels.range_filter import RangeFilter
+from napari_aln.widgets.panels.section import FOCUS_STYLE
+from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
+from napari_aln.workflows.nuclei_view import NUCLEUS_STYLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtpy.QtGui import QResizeEvent
+
+SCOPES = {
+    "view": ("View", "Find the nuclei of the tissue in view (Shift+D)"),
+    "roi": ("ROI", "Find the nuclei inside the tumour ROI"),
+    "top": ("Top patches", "Find the nuclei of the shown map's patches of highest value"),
+    "slide": ("Whole slide", "Find the nuclei of all tissue: on large slides this takes long"),
+}
+"""What nuclei are looked for in: key -> button and tooltip."""
+
+COLOUR_CHOICES = COLOUR_MAPS[:-1]  # the last is for signed maps
+WIDTH_PX = 320
+LEAST_TABLE_PX = 170
+MOST_SHARES = 1000  # of the progress bar
+NO_NUCLEI = "No nuclei yet: find them, or open a nuclei.parquet of this slide."
+
+
+class NucleiPanel(QWidget):
+    """Asks for nuclei, their colours, ranges and files; shows progress, legend and table."""
+
+    find_requested = Signal(str)  # a key of `SCOPES`
+    cancel_requested = Signal()
+    open_requested = Signal()
+    export_requested = Signal()
+    feature_changed = Signal(str)  # a key of `NUCLEUS_STYLES`
+    colour_map_changed = Signal(str)
+    visible_changed = Signal(bool)
+    opacity_changed = Signal(float)  # 0 to 1
+
+    def __init__(self, methods: Sequence[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._running = False
+        self._reasons = dict.fromkeys(SCOPES, "")
+        self._controls = controls = QWidget()
+        controls.setStyleSheet(FOCUS_STYLE)
+        column = QVBoxLayout(controls)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.setSpacing(4)
+        self._build_find(column, methods)
+        self.shown_part = QWidget()
+        column.addWidget(self.shown_part)
+        column.addStretch()
+        shown = QVBoxLayout(self.shown_part)
+        shown.setContentsMargins(0, 0, 0, 0)
+        shown.setSpacing(4)
+        self._build_colours(shown)
+        self.filter = RangeFilter()
+        shown.addWidget(self.filter)
+        scroll_area = QScrollArea()
+        scroll_area.setWidgetResizable(True)
+        scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll_area.setWidget(controls)
+        self.table_part = QWidget()
+        self.table_part.setStyleSheet(FOCUS_STYLE)
+        self._build_table(self.table_part)
+        self.splitter = QSplitter(Qt.Orientation.Vertical)
+        self.splitter.addWidget(scroll_area)
+        self.splitter.addWidget(self.table_part)
+        self.splitter.setStretchFactor(0, 0)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setChildrenCollapsible(False)
+        notice = QLabel(RESEARCH_NOTICE)
+        notice.setObjectName("nuclei_notice")
+        notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.splitter, 1)
+        layout.addWidget(notice)
+        self.setMinimumWidth(WIDTH_PX)
+        self.set_state(JobState.IDLE)
+        self.set_count(None, "")
+
+    def _build_find(self, column: QVBoxLayout, methods: Sequence[str]) -> None:
+        self.method_combo = _combo("nuclei_method", "Method", "How nuclei are found")
+        for method in methods:
+            self.method_combo.addItem(method.capitalize(), method)
+        title_row = QHBoxLayout()
+        title_row.addWidget(QLabel("Find nuclei, method"))
+        title_row.addWidget(self.method_combo, 1)
+        column.addLayout(title_row)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        column.addLayout(buttons)
+        self.find_buttons: dict[str, QPushButton] = {}
+        for key, (title, tip) in SCOPES.items():
+            button = QPushButton(title)
+            button.setObjectName(f"find_nuclei_{key}")
+            button.setAccessibleName(f"Find nuclei: {title}")
+            button.setToolTip(tip)
+            button.setMinimumWidth(20)
+            button.clicked.connect(partial(self._on_find, key))
+            buttons.addWidget(button, len(title) + 2)  # the longer title gets the wider button
+            self.find_buttons[key] = button
+        self.reason = TextLabel()
+        self.reason.setObjectName("find_nuclei_reason")
+        column.addWidget(self.reason)
+        self.bar = QProgressBar()
+        self.bar.setObjectName("nuclei_progress")
+        self.bar.setAccessibleName("Progress of finding nuclei")
+        self.bar.setTextVisible(False)
+        self.bar.setRange(0, MOST_SHARES)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setObjectName("nuclei_cancel")
+        self.cancel_button.setAccessibleName("Cancel finding nuclei")
+        self.cancel_button.clicked.connect(self._on_cancel)
+        progress = QHBoxLayout()
+        progress.addWidget(self.bar, 1)
+        progress.addWidget(self.cancel_button)
+        column.addLayout(progress)
+        self.status = TextLabel()
+        self.status.setObjectName("nuclei_status")
+        column.addWidget(self.status)
+        self.warning = WarningNote()
+        self.warning.setObjectName("nuclei_warning")
+        column.addWidget(self.warning)
+
+    def _build_colours(self, column: QVBoxLayout) -> None:
+        self.quantity = TextLabel(bold=True)
+        self.quantity.setObjectName("nuclei_quantity")
+        self.legend = Legend()
+        self.legend.setObjectName("nuclei_legend")
+        self.cursor_text = QLabel()
+        self.cursor_text.setTextFormat(Qt.TextFormat.PlainText)
+        self.cursor_text.setObjectName("nuclei_cursor_value")
+        for part in (self.quantity, self.legend, self.cursor_text):
+            column.addWidget(part)
+        grid = QGridLayout()
+        grid.setVerticalSpacing(3)
+        grid.setColumnStretch(1, 1)
+        column.addLayout(grid)
+        self.feature_combo = _combo("nuclei_feature", "Colour nuclei by", "What colours show")
+        for name, style in NUCLEUS_STYLES.items():
+            self.feature_combo.addItem(style.quantity.capitalize(), name)
+            tip = f"{style.quantity} ({style.unit})"
+            self.feature_combo.setItemData(self.feature_combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.colour_combo = _combo("nuclei_colours", "Colours of nuclei", "Colour map")
+        self.colour_combo.addItems(COLOUR_CHOICES)
+        self.visible_box = QCheckBox("Show")
+        self.visible_box.setObjectName("nuclei_visible")
+        self.visible_box.setAccessibleName("Show nuclei on the slide")
+        self.visible_box.setToolTip("Show nuclei on the slide (Shift+O)")
+        self.visible_box.setChecked(True)
+        self.opacity_slider = QSlider(Qt.Orientation.Horizontal)
+        self.opacity_slider.setObjectName("nuclei_opacity")
+        self.opacity_slider.setAccessibleName("Opacity of nuclei in per cent")
+        self.opacity_slider.setToolTip("How much nuclei cover the slide")
+        self.opacity_slider.setRange(0, 100)
+        self.opacity_slider.setPageStep(10)
+        self.opacity_slider.setValue(100)
+        guard_wheel(self.opacity_slider)
+        for number, (left, right) in enumerate(
+            (
+                (QLabel("Colour by"), self.feature_combo),
+                (QLabel("Colours"), self.colour_combo),
+                (self.visible_box, self.opacity_slider),
+            )
+        ):
+            grid.addWidget(left, number, 0)
+            grid.addWidget(right, number, 1)
+        self.feature_combo.currentIndexChanged.connect(self._on_feature)
+        self.colour_combo.currentTextChanged.connect(self.colour_map_changed)
+        self.visible_box.toggled.connect(self.visible_changed)
+        self.opacity_slider.valueChanged.connect(self._on_opacity)
+
+    def _build_table(self, part: QWidget) -> None:
+        column = QVBoxLayout(part)
+        column.setContentsMargins(6, 2, 6, 2)
+        column.setSpacing(4)
+        self.count_text = TextLabel(bold=True)
+        self.count_text.setObjectName("nuclei_count")
+        self.source_text = TextLabel()
+        self.source_text.setObjectName("nuclei_source")
+        self.open_button = QPushButton("Open…")
+        self.open_button.setObjectName("nuclei_open")
+        self.open_button.setAccessibleName("Open a nuclei.parquet of this slide")
+        self.open_button.setToolTip("Open a nuclei.parquet of this slide; or drop it on the window")
+        self.export_button = QPushButton("Export…")
+        self.export_button.setObjectName("nuclei_export")
+        self.export_button.setAccessibleName("Export nuclei")
+        self.export_button.setToolTip("Write all nuclei as Parquet, CSV, or GeoJSON for QuPath")
+        row = QHBoxLayout()
+        row.addWidget(self.count_text, 1)
+        row.addWidget(self.open_button)
+        row.addWidget(self.export_button)
+        self.table = NucleusTableView()
+        column.addLayout(row)
+        column.addWidget(self.source_text)
+        column.addWidget(self.table, 1)
+        column.addStretch()
+        self.open_button.clicked.connect(self.open_requested)
+        self.export_button.clicked.connect(self.export_requested)
+
+    # What is shown
+
+    @property
+    def method(self) -> str:
+        """The chosen method's name."""
+        return str(self.method_combo.currentData())
+
+    @property
+    def feature(self) -> str:
+        """What nuclei are coloured by."""
+        return str(self.feature_combo.currentData())
+
+    @property
+    def colour_map(self) -> str:
+        """The colours to use: those chosen, but for features that have colours of their own."""
+        style = NUCLEUS_STYLES[self.feature]
+        return style.colour_map if style.limits else self.colour_combo.currentText()
+
+    def set_method(self, method: str) -> None:
+        """Choose a method where it is offered."""
+        index = self.method_combo.findData(method)
+        if index >= 0:
+            self.method_combo.setCurrentIndex(index)
+
+    def set_ready(self, reasons: dict[str, str]) -> None:
+        """Enable what nuclei can be looked for in, or say why not: a key of `SCOPES` -> a sentence."""
+        self._reasons = reasons
+        alike = set(reasons.values())
+        self.reason.set_text(alike.pop() if len(alike) == 1 else "")
+        for key, button in self.find_buttons.items():
+            button.setToolTip(reasons[key] or SCOPES[key][1])
+        self._enable()
+
+    def set_state(self, state: JobState, text: str = "") -> None:
+        """Show the job's state and a line about it."""
+        self._running = state is JobState.RUNNING
+        self.bar.setVisible(self._running)
+        self.bar.setValue(0)
+        self.cancel_button.setVisible(self._running)
+        self.cancel_button.setEnabled(self._running)
+        self.status.set_text(text)
+        self._enable()
+        self._share_height()
+
+    def show_progress(self, share: float, text: str) -> None:
+        """Show how far a running job is."""
+        if self._running and self.cancel_button.isEnabled():
+            self.bar.setValue(round(share * MOST_SHARES))
+            self.status.set_text(text)
+
+    def set_count(self, n_all: int | None, source: str) -> None:
+        """Say how many nuclei are there, and where they come from; None: there are none yet."""
+        appears = bool(n_all) != self.shown_part.isVisibleTo(self)
+        self.shown_part.setVisible(bool(n_all))
+        self.table.setVisible(bool(n_all))
+        self.export_button.setEnabled(bool(n_all))
+        self.count_text.set_text(NO_NUCLEI if n_all is None else self.table.shown_text(n_all))
+        self.source_text.set_text(source)
+        if appears:
+            self._share_height()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the controls what they need, and the table the rest."""
+        super().resizeEvent(event)
+        self._share_height()
+
+    def _share_height(self) -> None:
+        layout = self._controls.layout()
+        assert layout is not None
+        layout.activate()
+        height = self.splitter.height()
+        wanted = min(self._controls.sizeHint().height() + 4, height - LEAST_TABLE_PX)
+        self.splitter.setSizes([wanted, height - wanted])
+
+    def set_legend(self, limits: tuple[float, float] | None, how: str) -> None:
+        """Say what the colours mean; None: outlines have one colour. `how`: what one colour is of."""
+        style = NUCLEUS_STYLES[self.feature]
+        self.quantity.set_text(f"{style.quantity.capitalize()} ({style.unit}){how}")
+        extend = "neither" if style.limits else "max" if limits and limits[0] == 0 else "both"
+        self.legend.set_scale(None if limits is None else Scale(limits, self.colour_map, extend))
+        self.legend.setVisible(limits is not None)
+        self.colour_combo.setEnabled(style.limits is None)
+
+    def set_cursor(self, value: float | None, text: str) -> None:
+        """Mark the value under the cursor in the legend, and say it in words."""
+        self.legend.set_value(value)
+        self.cursor_text.setText(text)
+
+    def set_visible(self, visible: bool) -> None:
+        """Show whether nuclei are visible. Does not emit."""
+        with QSignalBlocker(self.visible_box):
+            self.visible_box.setChecked(visible)
+
+    def _on_find(self, key: str) -> None:
+        self.find_requested.emit(key)
+
+    def _on_cancel(self) -> None:
+        self.cancel_button.setEnabled(False)  # one click is enough; the state follows
+        self.status.set_text("Cancelling …")
+        self.cancel_requested.emit()
+
+    def _on_feature(self, _index: int) -> None:
+        self.feature_changed.emit(self.feature)
+
+    def _on_opacity(self, value: int) -> None:
+        self.opacity_changed.emit(value / 100)
+
+    def _enable(self) -> None:
+        for key, button in self.find_buttons.items():
+            button.setEnabled(not self._reasons[key] and not self._running)
+        self.open_button.setEnabled(not self._running and not self._reasons["slide"])
+
+
+def _combo(name: str, accessible: str, tip: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setObjectName(name)
+    combo.setAccessibleName(accessible)
+    combo.setToolTip(tip)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    guard_wheel(combo)
+    leave_keys(combo)
+    return combo

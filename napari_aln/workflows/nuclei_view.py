@@ -1,0 +1,190 @@
+"""What a window shows of a slide's nuclei: names and colours of features, files opened and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_aln.annotations.statement import MEMBER, Statement
+from napari_aln.errors import StoreError
+from napari_aln.geometry import Rect
+from napari_aln.nuclei.detections import write_detections
+from napari_aln.nuclei.located import LocatedNuclei
+from napari_aln.nuclei.rasters import density_raster, mean_raster
+from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei, write_nuclei_csv
+from napari_aln.records import Progress
+from napari_aln.store.atomic import atomic_file
+from napari_aln.workflows.maps import MapStyle
+from napari_aln.workflows.prepare import require_mpp
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from napari_aln.nuclei.rasters import Raster
+    from napari_aln.records import SlideInfo
+
+DENSITY = "density"
+ORIENTATION = "orientation_rad"
+SHARE_BEYOND = 0.02  # of the nuclei, at either end of the colour scale
+SHARE_OFF = 0.001  # of the nuclei, beyond either end of a range that is offered
+MPP_SLACK = 1e-3
+SUFFIXES = (".parquet", ".csv", ".geojson")
+
+NUCLEUS_STYLES = {
+    DENSITY: MapStyle("density of nuclei", "per mm²", "viridis"),
+    "area_um2": MapStyle("area", "µm²", "viridis"),
+    "circumference_um": MapStyle("circumference", "µm", "viridis"),
+    "major_axis_um": MapStyle("major axis", "µm", "viridis"),
+    "minor_axis_um": MapStyle("minor axis", "µm", "viridis"),
+    ORIENTATION: MapStyle("orientation", "rad, 0: to the right", "twilight", limits=(-np.pi / 2, np.pi / 2)),
+    "circularity": MapStyle("circularity", "1: disc", "viridis"),
+    "rectangularity": MapStyle("rectangularity", "1: rectangle", "viridis"),
+    "solidity": MapStyle("solidity", "1: convex", "viridis"),
+    "eccentricity": MapStyle("eccentricity", "0: disc", "viridis"),
+    "haematoxylin_mean": MapStyle("haematoxylin", "optical density", "viridis"),
+    "haematoxylin_texture": MapStyle("haematoxylin texture", "SD of optical density", "viridis"),
+    "nearest_um": MapStyle("nearest neighbour", "µm", "viridis"),
+    "second_nearest_um": MapStyle("second nearest", "µm", "viridis"),
+    "third_nearest_um": MapStyle("third nearest", "µm", "viridis"),
+}
+"""What nuclei are coloured by: `DENSITY`, then their features."""
+
+FEATURE_NAMES = tuple(name for name in NUCLEUS_STYLES if name != DENSITY)
+
+
+@dataclass(frozen=True)
+class SlideNuclei:
+    """The nuclei that are shown of a slide.
+
+    Attributes
+    ----------
+    nuclei
+        By place.
+    source
+        How they came: what was measured and by which method, or that a file was opened.
+    warnings
+        What makes the measures doubtful: name, colon, sentence.
+    """
+
+    nuclei: LocatedNuclei
+    source: str
+    warnings: tuple[str, ...] = ()
+
+
+def feature_limits(table: pd.DataFrame, name: str) -> tuple[float, float]:
+    """Return a feature's values at both ends of its colours; `SHARE_BEYOND` of the nuclei lie beyond each."""
+    style = NUCLEUS_STYLES[name]
+    if style.limits:
+        return style.limits
+    values = table[name].to_numpy(np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.quantile(values, (SHARE_BEYOND, 1 - SHARE_BEYOND)))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def feature_extents(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Return each measure's range, without the thousandth at either end: where ranges are chosen."""
+    found = {}
+    for name in FEATURE_NAMES:
+        values = table[name].to_numpy(np.float64)
+        values = values[np.isfinite(values)]
+        if len(values):
+            low, high = (float(v) for v in np.quantile(values, (SHARE_OFF, 1 - SHARE_OFF)))
+            if high > low:
+                found[name] = low, high
+    return found
+
+
+def value_text(name: str, value: float) -> str:
+    """Return a measure with its unit, "unknown" where it is not known."""
+    if not np.isfinite(value):
+        return "unknown"
+    unit = NUCLEUS_STYLES[name].unit
+    number = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return number.replace("-", "\N{MINUS SIGN}") + ("" if ":" in unit else f" {unit}")
+
+
+def nuclei_raster(
+    nuclei: LocatedNuclei,
+    kept: NDArray[np.bool_] | None,
+    name: str,
+    size_l0: tuple[int, int],
+    side_um: float,
+) -> tuple[Raster, tuple[float, float]]:
+    """Return density or a feature's means in squares of `side_um`, and the values at its colours' ends.
+
+    `kept`: (n,) which nuclei count; None: all.
+    """
+    l0_xy = nuclei.l0_xy if kept is None else nuclei.l0_xy[kept]
+    if name == DENSITY:
+        found = density_raster(l0_xy, size_l0, nuclei.mpp, side_um)
+        known = found.picture[np.isfinite(found.picture)]
+        return found, (0.0, float(np.quantile(known, 1 - SHARE_BEYOND / 2)) if len(known) else 1.0)
+    values = nuclei.table[name].to_numpy(np.float64)
+    values = values if kept is None else values[kept]
+    axial = name == ORIENTATION
+    found = mean_raster(l0_xy, values, size_l0, nuclei.mpp, side_um, axial=axial)
+    return found, feature_limits(nuclei.table, name)
+
+
+def open_nuclei(info: SlideInfo, path: Path) -> Generator[Progress, None, SlideNuclei]:
+    """Yield once, return the nuclei in a file of the slide that is open.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be read, is of another slide, or counts on another µm/px.
+    MppError
+        The slide's µm/px is not known.
+    """
+    yield Progress("open nuclei", 0, 1)
+    mpp = require_mpp(info)
+    read = read_nuclei(path)
+    if read.slide_hash != info.quick_hash:
+        raise StoreError(
+            f"{path} holds nuclei of another slide than the one that is open.",
+            "Open that slide first, or measure this slide's nuclei.",
+        )
+    if not np.allclose(read.mpp, mpp, rtol=MPP_SLACK):
+        raise StoreError(
+            f"{path} was measured at {read.mpp.mean:.4g} µm/px; the slide now has {mpp.mean:.4g} µm/px.",
+            "Measure the slide's nuclei again.",
+        )
+    nuclei = LocatedNuclei(read.table, mpp)
+    nuclei.count_near(Rect(0, 0, 1, 1))  # builds the index here, beside the window
+    return SlideNuclei(nuclei, f"from {NUCLEI_PARQUET}; drawn as ellipses: the file holds no outlines")
+
+
+def save_nuclei(info: SlideInfo, nuclei: LocatedNuclei, path: Path) -> Generator[Progress, None, Path]:
+    """Yield once, return the file that nuclei were written to: Parquet, CSV or GeoJSON, by its suffix.
+
+    Raises
+    ------
+    StoreError
+        GeoJSON without outlines, or the file cannot be written.
+    """
+    yield Progress("write nuclei", 0, 1)
+    suffix = path.suffix.lower()
+    if suffix == ".geojson" and nuclei.outlines is None:
+        raise StoreError(
+            "These nuclei have no outlines: they come from a table.",
+            "Measure them again to write GeoJSON, or write CSV.",
+        )
+    with atomic_file(path) as new:
+        if suffix == ".geojson" and nuclei.outlines is not None:
+            bounds = info.bounds.x, info.bounds.y
+            statement = Statement.to_write("level0", bounds, info.mpp, info.quick_hash)
+            write_detections(nuclei.table, nuclei.outlines, new, members={MEMBER: statement.as_json()})
+        elif suffix == ".csv":
+            write_nuclei_csv(nuclei.table, new)
+        else:
+            write_nuclei(nuclei.table, new, mpp=nuclei.mpp, slide_hash=info.quick_hash)
+    return path
