@@ -158,7 +158,7 @@ class NucleiWork:
         l0_rect = self._l0_rect(tile.x, tile.y, *tile.labels.shape[::-1])
         table = measure(tile.labels, self.read_mpp, tile.rgb, stain=self._stain)
         row = table["label"].to_numpy() - 1
-        table[list(PLACE)] += (tile.x, tile.y)  # from the slide's corner
+        table[list(PLACE)] += np.array([tile.x, tile.y])  # from the slide's corner
         table = placed(table, downsample=self.downsample)
         kept = self._counted(table, opaque_shares(tile.labels, tile.rgb, self._glass)[row])
         outlines = outlines_of(tile.labels, simplify_px=SIMPLIFY_PX).placed(l0_rect[:2], self.downsample)
