@@ -100,6 +100,9 @@ class ReviewDock(QWidget):
                 "work_list": SideDock("Work list", Qt.DockWidgetArea.LeftDockWidgetArea, self._work_list),
                 "nuclei": SideDock("Nuclei", Qt.DockWidgetArea.LeftDockWidgetArea, self._nuclei),
                 "training": SideDock("Training", Qt.DockWidgetArea.LeftDockWidgetArea, self._training),
+                "interpretation": SideDock(
+                    "Nucleus features of a cohort", Qt.DockWidgetArea.LeftDockWidgetArea, self._interpretation
+                ),
             },
         )
         self._help: HelpPanel | None = None
@@ -299,6 +302,11 @@ class ReviewDock(QWidget):
         nuclei: Any = self.side_docks.held("nuclei")
         if nuclei is not None:
             nuclei.panel.visible_box.toggle()
+
+    def _interpretation(self) -> QWidget:
+        from napari_aln.widgets.interpretation import InterpretationView
+
+        return InterpretationView(self.review)
 
     def show_training(self) -> None:
         """Show the dock in which models are trained."""

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_aln.cohort.table import SPLITS
 from napari_aln.evaluation import feature_plots, plots
-from napari_aln.evaluation.auc import auc_interval
 from napari_aln.evaluation.curves import roc_curve
-from napari_aln.evaluation.group_differences import adjusted_p, group_difference
-from napari_aln.evaluation.metrics import UNDEFINED
 from napari_aln.evaluation.performance import cohort_name
 from napari_aln.evaluation.published import XU_NUCLEI
 from napari_aln.evaluation.tables import NOT_DEFINED, PaperTable, finite, fraction, p_text, plain
@@ -19,65 +17,28 @@ from napari_aln.nuclei.slide_features import (
     PAPER_FEATURES,
     SLIDE_FEATURES,
 )
-from napari_aln.workflows.interpreted_slides import LABELS
+from napari_aln.workflows.interpreted_slides import LABELS, WEIGHT_NOTE, compared, feature_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from napari_aln.evaluation.group_differences import Difference, Spread
     from napari_aln.settings import InterpretSettings
     from napari_aln.workflows.interpret import Interpretation
-    from napari_aln.workflows.interpreted_slides import InterpretedSlide
+    from napari_aln.workflows.interpreted_slides import Patients
     from napari_aln.workflows.training_run import Fitted
 
 _SIGNIFICANT = 0.05
-_COHORTS = ("train", "val", "test")
-WEIGHT_NOTE = (
-    "Weight: attention of the network over the features of a slide, adding up to 1; it says what the network "
-    "looked at, and means as little as its AUC is low."
-)
-
-
-class _Patients:
-    """Slides as patients: values, weights and probabilities are means over a patient's slides."""
-
-    def __init__(self, slides: Sequence[InterpretedSlide]) -> None:
-        of: dict[str, list[InterpretedSlide]] = {}
-        for slide in slides:
-            of.setdefault(slide.patient_id, []).append(slide)
-        own = list(of.values())
-        self.positive = np.array([slides[0].positive for slides in own])
-        self.split = np.array([slides[0].split for slides in own])
-        self.score = np.array([np.mean([one.probability for one in slides]) for slides in own])
-        self.value = {
-            feature.name: np.array([_mean([one.value[feature.name] for one in slides]) for slides in own])
-            for feature in SLIDE_FEATURES
-        }
-        self.weight = {
-            feature.name: np.array([_mean([one.weight[feature.name] for one in slides]) for slides in own])
-            for feature in PAPER_FEATURES
-        }
 
 
 def describe(found: Interpretation, fitted: Fitted, settings: InterpretSettings) -> None:
     """Add tables and figures to an interpretation whose slides are known."""
-    patients = _Patients(found.slides)
-    differences = feature_differences(patients.value, patients.positive)
-    adjusted = adjusted_p([one.p for one in differences.values()])
-    corrected = dict(zip(differences, adjusted, strict=True))
-    found.tables.append(_features_table(differences, corrected))
+    cohort = compared(found.slides)
+    patients, differences = cohort.patients, cohort.differences
+    found.tables.append(_features_table(differences, cohort.adjusted))
     found.tables.append(_performance_table(patients, fitted))
     found.tables.append(_weights_table(patients))
     _draw(found, patients, differences, settings)
-
-
-def feature_differences(
-    values: Mapping[str, NDArray[np.float64]], positive: NDArray[np.bool_]
-) -> dict[str, Difference]:
-    """Compare (n,) values of each feature between N0 and N(+)."""
-    return {name: group_difference(own[~positive], own[positive]) for name, own in values.items()}
 
 
 def _features_table(differences: Mapping[str, Difference], corrected: Mapping[str, float]) -> PaperTable:
@@ -128,15 +89,13 @@ def _features_table(differences: Mapping[str, Difference], corrected: Mapping[st
     return PaperTable("features", title, head, tuple(rows), notes, tuple(numbers))
 
 
-def _performance_table(patients: _Patients, fitted: Fitted) -> PaperTable:
+def _performance_table(patients: Patients, fitted: Fitted) -> PaperTable:
     rows, numbers = [], []
-    for cohort in _COHORTS:
+    for cohort in SPLITS:
         here = patients.split == cohort
         if not here.any():
             continue
-        positive = patients.positive[here]
-        known = positive.any() and not positive.all()
-        area = auc_interval(positive, patients.score[here]) if known else UNDEFINED
+        positive, area = patients.positive[here], patients.auc(cohort)
         rows.append((cohort_name(cohort), str(here.sum()), str(positive.sum()), fraction(area)))
         numbers.append(
             {"cohort": cohort, "n": int(here.sum()), "n_positive": int(positive.sum()), "auc": plain(area)}
@@ -152,7 +111,7 @@ def _performance_table(patients: _Patients, fitted: Fitted) -> PaperTable:
     return PaperTable("performance", title, head, tuple(rows), notes, tuple(numbers))
 
 
-def _weights_table(patients: _Patients) -> PaperTable:
+def _weights_table(patients: Patients) -> PaperTable:
     differences = feature_differences(patients.weight, patients.positive)
     everybody = {name: own.mean() for name, own in patients.weight.items()}
     order = sorted(PAPER_FEATURES, key=lambda feature: -everybody[feature.name])
@@ -187,7 +146,7 @@ def _weights_table(patients: _Patients) -> PaperTable:
 
 def _draw(
     found: Interpretation,
-    patients: _Patients,
+    patients: Patients,
     differences: Mapping[str, Difference],
     settings: InterpretSettings,
 ) -> None:
@@ -211,13 +170,12 @@ def _draw(
             )
     found.figures["features"] = feature_plots.box_plots(boxes, patients.positive, LABELS, n)
     curves = {}
-    for cohort in _COHORTS:
-        here = patients.split == cohort
-        positive, score = patients.positive[here], patients.score[here]
-        if positive.any() and not positive.all():
+    for cohort in SPLITS:
+        area, here = patients.auc(cohort), patients.split == cohort
+        if np.isfinite(area.value):
             rng = np.random.default_rng(settings.seed)
-            name = f"{cohort_name(cohort)}: AUC {fraction(auc_interval(positive, score))}"
-            curves[name] = roc_curve(positive, score, settings.bootstraps, rng)
+            name = f"{cohort_name(cohort)}: AUC {fraction(area)}"
+            curves[name] = roc_curve(patients.positive[here], patients.score[here], settings.bootstraps, rng)
     found.figures["roc"] = plots.roc_figure(curves, "nucleus features")
 
 
@@ -226,11 +184,6 @@ def direction(difference: Difference) -> str:
     if not difference.p < _SIGNIFICANT:
         return NOT_DEFINED
     return "higher" if difference.superiority > 0.5 else "lower"
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
 
 
 def _number(value: float) -> str:

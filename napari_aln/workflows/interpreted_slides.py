@@ -1,4 +1,4 @@
-"""A line a slide of an interpretation: written as a table of scores, read back for the window."""
+"""A line a slide of an interpretation: written as a table of scores, read back, compared by patient."""
 
 from __future__ import annotations
 
@@ -7,16 +7,31 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_aln.cohort.writing import as_meant, write_table
 from napari_aln.errors import StoreError
+from napari_aln.evaluation.auc import auc_interval
+from napari_aln.evaluation.group_differences import adjusted_p, group_difference
+from napari_aln.evaluation.metrics import UNDEFINED
 from napari_aln.nuclei.slide_features import PAPER_FEATURES, SLIDE_FEATURES
+from napari_aln.records import Progress
 from napari_aln.store.atomic import atomic_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from napari_aln.evaluation.group_differences import Difference
+    from napari_aln.evaluation.metrics import Estimate
+
 SLIDES_NAME = "interpretation.csv"
+WEIGHT_NOTE = (
+    "Weight: attention of the network over the features of a slide, adding up to 1; it says what the network "
+    "looked at, and means as little as its AUC is low."
+)
 LABELS = ("N0", "N(+)")
 _VALUE, _WEIGHT = "value_", "weight_"
 
@@ -50,6 +65,83 @@ class InterpretedSlide:
     n_nuclei: int
     value: Mapping[str, float]
     weight: Mapping[str, float]
+
+
+class Patients:
+    """Slides as patients: values, weights and probabilities are means over a patient's slides.
+
+    Attributes
+    ----------
+    positive, split, score
+        (n,) whether N(+), split, and probability of N(+).
+    value, weight
+        Name of the feature -> (n,); NaN: not known.
+    """
+
+    def __init__(self, slides: Sequence[InterpretedSlide]) -> None:
+        of: dict[str, list[InterpretedSlide]] = {}
+        for slide in slides:
+            of.setdefault(slide.patient_id, []).append(slide)
+        own = list(of.values())
+        self.positive = np.array([slides[0].positive for slides in own], bool)
+        self.split = np.array([slides[0].split for slides in own], str)
+        self.score = np.array([np.mean([one.probability for one in slides]) for slides in own])
+        self.value = {
+            feature.name: np.array([_mean([one.value[feature.name] for one in slides]) for slides in own])
+            for feature in SLIDE_FEATURES
+        }
+        self.weight = {
+            feature.name: np.array([_mean([one.weight[feature.name] for one in slides]) for slides in own])
+            for feature in PAPER_FEATURES
+        }
+
+    def auc(self, split: str) -> Estimate:
+        """Return the AUC of a split with its interval; undefined without patients of both labels."""
+        here = self.split == split
+        positive = self.positive[here]
+        if not positive.any() or positive.all():
+            return UNDEFINED
+        return auc_interval(positive, self.score[here])
+
+
+@dataclass(frozen=True)
+class InterpretedCohort:
+    """The slides of a cohort and how N0 and N(+) differ.
+
+    Attributes
+    ----------
+    slides, patients
+        One by one, and as patients.
+    differences, adjusted
+        By name of `SLIDE_FEATURES`: N0 against N(+), and p corrected over all of them.
+    """
+
+    slides: tuple[InterpretedSlide, ...]
+    patients: Patients
+    differences: Mapping[str, Difference]
+    adjusted: Mapping[str, float]
+
+
+def compared(slides: Sequence[InterpretedSlide]) -> InterpretedCohort:
+    """Compare the features of N0 and N(+) patients."""
+    patients = Patients(slides)
+    differences = feature_differences(patients.value, patients.positive)
+    adjusted = adjusted_p([one.p for one in differences.values()])
+    return InterpretedCohort(
+        tuple(slides), patients, differences, dict(zip(differences, adjusted, strict=True))
+    )
+
+
+def feature_differences(
+    values: Mapping[str, NDArray[np.float64]], positive: NDArray[np.bool_]
+) -> dict[str, Difference]:
+    """Compare (n,) values of each feature between N0 and N(+)."""
+    return {name: group_difference(own[~positive], own[positive]) for name, own in values.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def write_slides(slides: Sequence[InterpretedSlide], path: Path) -> None:
@@ -115,3 +207,15 @@ def _slide(line: Mapping[str, str]) -> InterpretedSlide:
         {one.name: float(line[_VALUE + one.name] or "nan") for one in SLIDE_FEATURES},
         {one.name: float(line[_WEIGHT + one.name]) for one in PAPER_FEATURES},
     )
+
+
+def read_interpretation(path: Path) -> Generator[Progress, None, InterpretedCohort]:
+    """Read an interpretation and compare its patients.
+
+    Raises
+    ------
+    StoreError
+        See `read_slides`.
+    """
+    yield Progress("read interpretation", 0, 1)
+    return compared(read_slides(path))
