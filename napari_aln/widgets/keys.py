@@ -38,6 +38,10 @@ def _change_opacity(dock: ReviewDock, by: float) -> None:
     dock.map.opacity_slider.setValue(dock.map.opacity_slider.value() + round(by * 100))
 
 
+def _toggle_interpretation(dock: ReviewDock) -> None:
+    dock.side_docks.toggle("interpretation")
+
+
 KEYS = (
     Key("Alt-1", "Alt+1", "5x: 2 µm on a pixel", lambda dock: dock.review.scene.magnify(5)),
     Key("Alt-2", "Alt+2", "10x: 1 µm on a pixel", lambda dock: dock.review.scene.magnify(10)),
@@ -56,6 +60,7 @@ KEYS = (
     Key("Shift-D", "Shift+D", "Find the nuclei in view", lambda dock: dock.find_nuclei_in_view()),
     Key("Shift-O", "Shift+O", "Nuclei on the slide on or off", lambda dock: dock.toggle_nuclei()),
     Key("Shift-T", "Shift+T", "Train a model", lambda dock: dock.side_docks.toggle("training")),
+    Key("Shift-I", "Shift+I", "Nucleus features of a cohort", _toggle_interpretation),
     Key("Shift-U", "Shift+U", "Next slide without your call", lambda dock: dock.step_in_list(1, unread=True)),
     Key("Alt-PageDown", "Alt+Page down", "Next slide of the list", lambda dock: dock.step_in_list(1)),
     Key("Alt-PageUp", "Alt+Page up", "The slide before it", lambda dock: dock.step_in_list(-1)),
