@@ -28,7 +28,7 @@ CELL_UM = 64.0
 """Side of the index's cells: dense tissue has about twenty nuclei in one."""
 
 MOST_CELLS = 4_000_000
-ELLIPSE_POINTS = 20
+ELLIPSE_POINTS = 8, 32  # fewest and most of an ellipse
 
 
 class Rings(NamedTuple):
@@ -141,7 +141,7 @@ class LocatedNuclei:
             How far a line may leave the outline, in level-0 pixels, to have fewer points.
         """
         if self.outlines is None:
-            return self._ellipses(rows)
+            return self._ellipses(rows, tolerance_l0 * self.mpp.mean)
         geometry = self.outlines.geometry[rows]
         if tolerance_l0 > 0:
             geometry = shapely.simplify(geometry, tolerance_l0, preserve_topology=False)
@@ -155,14 +155,18 @@ class LocatedNuclei:
         first = np.concatenate([[0], last + 1 - np.arange(1, len(last) + 1)])
         return Rings(l0_xy[keep], first.astype(np.intp), rows[of_part])
 
-    def _ellipses(self, rows: NDArray[np.intp]) -> Rings:
-        turn = np.linspace(0, 2 * np.pi, ELLIPSE_POINTS, endpoint=False)
+    def _ellipses(self, rows: NDArray[np.intp], tolerance_um: float) -> Rings:
+        fewest, most = ELLIPSE_POINTS
+        share = tolerance_um / max(self.typical_um / 2, 1e-6)  # of the radius that a chord may leave out
+        n = int(np.ceil(np.pi / np.arccos(1 - share))) if 0 < share < 1 else most if share <= 0 else fewest
+        n = min(max(n, fewest), most)
+        turn = np.linspace(0, 2 * np.pi, n, endpoint=False)
         half = self._half_axes_um(rows)
         along, across = half[:, :1] * np.cos(turn), half[:, 1:] * np.sin(turn)
         cosine, sine = (part[:, None] for part in self._direction(rows))
         xy_um = np.stack([along * cosine - across * sine, along * sine + across * cosine], axis=2)
         l0_xy = xy_um / self.mpp + self.l0_xy[rows][:, None]
-        return Rings(l0_xy.reshape(-1, 2), np.arange(len(rows) + 1) * ELLIPSE_POINTS, rows)
+        return Rings(l0_xy.reshape(-1, 2), np.arange(len(rows) + 1) * n, rows)
 
     def _half_axes_um(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         axes = self.table["major_axis_um"].to_numpy()[rows], self.table["minor_axis_um"].to_numpy()[rows]

@@ -82,7 +82,6 @@ class Nuclei(QWidget):
         self.finding.state_changed.connect(self._on_state)
         self.opening = review.new_job("open nuclei", self._on_opened)
         self.saving = review.new_job("save nuclei", self._on_saved)
-        self._path: Path | None = None  # asked for last
         self._scope = "view"
         self._parts: list[NucleiFound] = []  # of the work that is under way
         self._n_shown = 0  # nuclei of it
@@ -225,7 +224,7 @@ class Nuclei(QWidget):
 
     def open_file(self, path: Path) -> None:
         """Show the nuclei of a file, which must be of the slide that is open."""
-        self._path = path
+        self.review.nuclei_path = path
         slide = self.state.slide
         if self.review.opening.is_running or slide is None:
             self.review.failed.emit(f"{self._shown(path)} holds nuclei.", "Open its slide first.")
@@ -259,7 +258,7 @@ class Nuclei(QWidget):
         """Write all nuclei; the name's suffix says as what."""
         slide = self.state.slide
         if slide is not None and self.shown is not None:
-            self._path = path
+            self.review.nuclei_path = path
             self.saving.start(partial(nuclei_view.save_nuclei, slide.info, self.shown.nuclei, path))
 
     def _on_saved(self, path: Path) -> None:

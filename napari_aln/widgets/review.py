@@ -104,6 +104,7 @@ class Review(QObject):
         self.work_list: Path | None = None  # that is open beside the review
         self._slide_path: Path | None = None  # asked for last, and so of what messages name
         self._regions_path: Path | None = None
+        self.nuclei_path: Path | None = None  # asked for last
         self._regions_to_come: Path | None = None  # of the slide that is being opened
         self._clinical_to_come: Clinical | None = None
         self._runs_to_come: list[Kind] = []
@@ -357,7 +358,7 @@ class Review(QObject):
         """Name files without their folders, and slides and ROI not at all where names are hidden."""
         for path in self.models.asked_paths:
             text = text.replace(str(path), shown_name(path))
-        for own in (self._slide_path, self._regions_path):
+        for own in (self._slide_path, self._regions_path, self.nuclei_path):
             if own is not None:
                 name = "this file" if self.state.hide_names else shown_name(own)
                 text = text.replace(str(own), name)

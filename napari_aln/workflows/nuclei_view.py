@@ -42,7 +42,7 @@ NUCLEUS_STYLES = {
     "circumference_um": MapStyle("circumference", "µm", "viridis"),
     "major_axis_um": MapStyle("major axis", "µm", "viridis"),
     "minor_axis_um": MapStyle("minor axis", "µm", "viridis"),
-    ORIENTATION: MapStyle("orientation", "rad, 0: to the right", "twilight", limits=(-np.pi / 2, np.pi / 2)),
+    ORIENTATION: MapStyle("orientation", "rad", "twilight", limits=(-np.pi / 2, np.pi / 2)),
     "circularity": MapStyle("circularity", "1: disc", "viridis"),
     "rectangularity": MapStyle("rectangularity", "1: rectangle", "viridis"),
     "solidity": MapStyle("solidity", "1: convex", "viridis"),

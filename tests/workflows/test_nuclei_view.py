@@ -1,0 +1,130 @@
+"""Nuclei files opened for the slide they are of and no other; colours, texts and files of what is shown."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests_shared import MPP, draw_tissue, write_slide
+
+from napari_aln import open_slide
+from napari_aln.errors import MppError, StoreError
+from napari_aln.geometry import Mpp
+from napari_aln.nuclei import FEATURES, measure, outlines_of, placed, read_nuclei, write_nuclei
+from napari_aln.nuclei.located import LocatedNuclei
+from napari_aln.workflows import nuclei_view
+from napari_aln.workflows.nuclei_view import DENSITY, NUCLEUS_STYLES
+
+
+@pytest.fixture(scope="module")
+def info(tmp_path_factory):
+    path = tmp_path_factory.mktemp("viewed") / "S2026-1 Jane Doe.tif"
+    with open_slide(write_slide(path, draw_tissue(np.random.default_rng(4)))) as slide:
+        return slide.info
+
+
+@pytest.fixture(scope="module")
+def labels():
+    drawn = np.zeros((200, 300), int)
+    for number, (y, x) in enumerate(np.argwhere(np.ones((4, 6))) * 48 + 10, 1):
+        drawn[y : y + 10 + number, x : x + 12] = number
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def nuclei(labels, info):
+    return LocatedNuclei(placed(measure(labels, MPP)), info.mpp, outlines_of(labels))
+
+
+def last(work):
+    """Return what a generator returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def test_every_measure_has_a_name_a_unit_and_colours():
+    assert set(NUCLEUS_STYLES) == {DENSITY, *FEATURES}
+    assert all(style.quantity and style.unit for style in NUCLEUS_STYLES.values())
+
+
+def test_a_file_is_opened_for_its_slide_alone(nuclei, info, tmp_path):
+    path = last(nuclei_view.save_nuclei(info, nuclei, tmp_path / "nuclei.parquet"))
+    opened = last(nuclei_view.open_nuclei(info, path))
+    assert opened.nuclei.l0_xy == pytest.approx(nuclei.l0_xy)
+    assert opened.nuclei.outlines is None
+    assert "ellipses" in opened.source
+    with pytest.raises(StoreError, match="another slide"):
+        last(nuclei_view.open_nuclei(replace(info, quick_hash="0" * 16), path))
+    with pytest.raises(StoreError, match=r"measured at 0\.\d+ µm/px; the slide now has 1 µm/px"):
+        last(nuclei_view.open_nuclei(replace(info, mpp=Mpp(1.0, 1.0)), path))
+    with pytest.raises(MppError):
+        last(nuclei_view.open_nuclei(replace(info, mpp=None), path))
+    path.write_text("no table")
+    with pytest.raises(StoreError, match="cannot be read"):
+        last(nuclei_view.open_nuclei(info, path))
+
+
+def test_nuclei_are_written_as_their_names_suffix_says(nuclei, info, tmp_path):
+    for name in ("a.parquet", "a.csv", "a.geojson"):
+        last(nuclei_view.save_nuclei(info, nuclei, tmp_path / name))
+    assert len(read_nuclei(tmp_path / "a.parquet").table) == len(nuclei)
+    assert len((tmp_path / "a.csv").read_text("utf-8-sig").splitlines()) == len(nuclei) + 1
+    document = json.loads((tmp_path / "a.geojson").read_text())
+    assert len(document["features"]) == len(nuclei)
+    assert document["napari_aln"]["slide_hash"] == info.quick_hash
+    assert "Doe" not in (tmp_path / "a.geojson").read_text()
+    bare = LocatedNuclei(nuclei.table, nuclei.mpp)
+    with pytest.raises(StoreError, match="no outlines"):
+        last(nuclei_view.save_nuclei(info, bare, tmp_path / "b.geojson"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "a.geojson", "a.parquet"]
+
+
+def test_colours_span_the_nuclei_but_for_the_outermost(nuclei):
+    table = nuclei.table
+    low, high = nuclei_view.feature_limits(table, "area_um2")
+    assert table.area_um2.min() < low < high < table.area_um2.max()
+    assert nuclei_view.feature_limits(table, "orientation_rad") == (-np.pi / 2, np.pi / 2)
+    assert nuclei_view.feature_limits(table, "haematoxylin_mean") == (0.0, 1.0)  # nobody knows it
+    same = nuclei_view.feature_limits(table.assign(circularity=0.5), "circularity")
+    assert same == (0.0, 1.0)
+    assert "haematoxylin_mean" not in nuclei_view.feature_extents(table)
+
+
+def test_the_raster_shows_only_what_is_kept(nuclei, info):
+    kept = nuclei.table.area_um2.to_numpy() > nuclei.table.area_um2.median()
+    every, _ = nuclei_view.nuclei_raster(nuclei, None, DENSITY, info.size_px, 1024.0)
+    some, limits = nuclei_view.nuclei_raster(nuclei, kept, DENSITY, info.size_px, 1024.0)
+    assert np.nansum(some.picture) == pytest.approx(np.nansum(every.picture) * kept.mean())
+    assert limits[0] == 0
+    means, _ = nuclei_view.nuclei_raster(nuclei, kept, "area_um2", info.size_px, 1024.0)
+    assert means.picture[0, 0] == pytest.approx(nuclei.table.area_um2[kept].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("area_um2", 41.239, "41.2 µm²"),
+        ("circularity", 0.7777, "0.778"),
+        ("orientation_rad", -0.5, "−0.5 rad"),
+        ("nearest_um", float("nan"), "unknown"),
+        (DENSITY, 4321.4, "4321 per mm²"),
+    ],
+)
+def test_values_are_said_with_their_unit(name, value, text):
+    assert nuclei_view.value_text(name, value) == text
+
+
+def test_a_file_of_nuclei_is_told_from_other_tables(nuclei, info, tmp_path):
+    from napari_aln.nuclei.table import holds_nuclei
+    from napari_aln.widgets.dropped import sort_files
+
+    ours, other, broken = tmp_path / "nuclei.parquet", tmp_path / "patients.parquet", tmp_path / "x.parquet"
+    write_nuclei(nuclei.table, ours, mpp=info.mpp, slide_hash=info.quick_hash)
+    nuclei.table.to_parquet(other)
+    broken.write_bytes(b"PAR1")
+    assert [holds_nuclei(path) for path in (ours, other, broken)] == [True, False, False]
+    files = sort_files([ours, other])
+    assert (files.nuclei, files.tables) == ([ours], [other])
