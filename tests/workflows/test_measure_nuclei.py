@@ -102,7 +102,7 @@ def test_area_and_density_are_of_the_tissue(whole):
 
 def test_glass_is_not_read(whole):
     tiles = [step.l0_rect for step in whole[0] if isinstance(step, NucleiFound)]
-    x, y, width, height = TISSUE_L0
+    x, y, _, height = TISSUE_L0
     reach = 50 / MPP + 150  # what bears on a nucleus, and the tissue's soft edge
     assert min(tile.x for tile in tiles) > x - reach
     assert max(tile.y + tile.height for tile in tiles) < y + height + reach < SLIDE_SIZE_PX[1]
