@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TRIED_AGAIN = "It is tried again when the ROI or a value changes."
 PAUSE_MS = 400  # without a change, before missing patches are read
+AT_ONCE = 20_000  # patches: of more the answer waits, so that what is dragged goes on following the mouse
+REST_MS = 300
 
 
 class Live(QObject):
@@ -57,22 +59,34 @@ class Live(QObject):
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
         self._pause.timeout.connect(self._extract_next)
+        self._asking = QTimer(self)
+        self._asking.setSingleShot(True)
+        self._asking.setInterval(REST_MS)
+        self._asking.timeout.connect(self._ask_all)
         state.case_changed.connect(self.ask_again)
         state.answers_changed.connect(self._on_answers)
 
     def ask_again(self) -> None:
-        """Answer for the present regions and clinical values; what could not be read is tried once more."""
+        """Answer for the present regions and clinical values; what could not be read is tried once more.
+
+        At once, or soon where there are many patches.
+        """
         self._failed.clear()
-        self._ask_all()
+        if max((len(what_if) for _, what_if in self._asked.values()), default=0) <= AT_ONCE:
+            self._ask_all()
+        elif not self._asking.isActive():
+            self._asking.start()
 
     def close(self) -> None:
         """Stop the work and stop listening."""
         self._pause.stop()
+        self._asking.stop()
         self._state.case_changed.disconnect(self.ask_again)
         self._state.answers_changed.disconnect(self._on_answers)
         self.job.close()
 
     def _ask_all(self) -> None:
+        self._asking.stop()
         self._state.set_live({run: self._ask(run) for run in self._state.answers})
         if self._still_to_read():
             self._pause.start()
@@ -110,7 +124,8 @@ class Live(QObject):
         self._asked = {run: known for run, known in self._asked.items() if answers.get(run) is known[0]}
         if self._extracting not in self._asked:
             self.job.reset()
-        self.ask_again()
+        self._failed.clear()
+        self._ask_all()
 
     def _extract_next(self) -> None:
         slide = self._state.slide

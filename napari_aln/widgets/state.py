@@ -342,7 +342,7 @@ class ReviewState:
             return None
         inside, whole = ((self.record_of(run), self.scores_of(run)) for run in pair)
         live, answer = self.live.get(pair[0]), self.answers[pair[0]]
-        regions = self.roi if live and live.run else answer.result.regions
+        regions = live.regions if live and live.run else answer.result.regions
         what = (*inside, *whole, regions, map_name)
         if self._compared is None or any(a is not b for a, b in zip(self._compared[0], what, strict=True)):
             self._compared = what, compare(inside, whole, regions, map_name=map_name)

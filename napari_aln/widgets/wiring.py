@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import shapely
-from qtpy.QtCore import QTimer
 
 from napari_aln.settings import PredictSettings
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.changes import changes, why_stale
 from napari_aln.widgets.jobs import JobState
+from napari_aln.widgets.later import Later
 from napari_aln.widgets.panels.labels import show_if
 from napari_aln.widgets.panels.region_list import RegionRow
 from napari_aln.widgets.state import SHOWN_MAPS, in_use
@@ -44,9 +44,7 @@ class Wiring:
         self.state = dock.review.state
         self._roi_file: RoiFile | None = None  # the one imported last
         dock.map.set_opacity(self.review.scene.map.opacity)
-        self._comparing = QTimer(dock)  # once both runs were asked again, not after each
-        self._comparing.setSingleShot(True)
-        self._comparing.timeout.connect(self._show_comparison)
+        self._comparing = Later(self._show_comparison, dock)  # answers, map and regions ask for it
         self._area_of: tuple[tuple[Region, ...], float] | None = None  # regions, in level-0 pixels
         self._panels_to_review()
         self._review_to_panels()
@@ -245,7 +243,7 @@ class Wiring:
             pending = len(live.pending) if live else 0
             self.dock.results.set_live(run, record, pending, self.state.live_problems.get(run, ""))
         self._show_regions()
-        self._comparing.start(0)
+        self._comparing.ask()
 
     def _on_shown(self) -> None:
         shown = self.review.scene.shown
@@ -264,7 +262,7 @@ class Wiring:
             style = shown.style
             what = (style.quantity, style.unit, shown.limits, shown.colour_map, shown.source, extent)
             self.dock.map.set_legend(*what, how=shown.how)
-        self._comparing.start(0)
+        self._comparing.ask()
 
     def _show_comparison(self) -> None:
         state, pair = self.state, self.state.pair()
@@ -305,7 +303,7 @@ class Wiring:
             self.dock.run.set_ready(kind, self.state.why_not(kind))
 
     def _show_stale(self) -> None:
-        self._comparing.start(0)
+        self._comparing.ask()
         self.dock.results.set_stale({run: why_stale(self.state, run) for run in self.state.answers})
 
     def _on_show_map(self, run: str) -> None:

@@ -178,6 +178,22 @@ def test_a_point_is_dragged_and_each_place_of_it_is_answered(answered):
     assert now(hands) == ""
 
 
+def test_with_many_patches_the_answer_follows_the_outline(answered, monkeypatch):
+    hands = answered
+    monkeypatch.setattr("napari_aln.widgets.live.AT_ONCE", 0)
+    hands.click(hands.dock.roi.tools["vertices"])
+    corner = tuple(shapely.get_coordinates(hands.state.roi[0].geometry)[0])
+    told = []
+    hands.state.live_changed.connect(lambda: told.append(hands.state.roi))
+    for _ in hands.dragging(corner, (corner[0] + 200, corner[1] + 150), steps=8):
+        pass
+    dragged = hands.state.roi
+    hands.until(lambda: told and told[-1] is dragged)
+    assert len(told) < 8
+    assert_as_a_new_run(hands, "roi")
+    assert hands.errors() == []
+
+
 @pytest.mark.parametrize("why", ["bag", "reference"])
 def test_where_nothing_can_be_kept_the_card_says_why(prepared, make_bundle, roi_bundle, why):
     hands = prepared

@@ -279,13 +279,30 @@ def test_a_dragged_point_changes_the_region_while_it_is_dragged(drawn, hands):
     drawn.drag_to(corner, (200, 200))
     midway = hands.state.regions
     assert overlap(midway[0].geometry, before[0].geometry) < 0.95
+    stayed = set(before[0].geometry.exterior.coords[1:-1])
+    assert stayed <= set(map(tuple, shapely.get_coordinates(midway[0].geometry)))  # to the last bit
+    moving, resting = (hands.viewer.layers[f"tumour ROI, {part}"] for part in ("moving", "resting"))
+    assert moving.visible
+    assert resting.visible
+    assert (len(moving.faces), len(resting.faces)) == (2 * 2, 2 * (len(stayed) - 1))  # of two triangles each
     assert drawn.summary.startswith(f"1 region, {midway[0].geometry.area * MPP**2 * 1e-6:.2f} mm²")
     drawn.drag_to((200, 200), (2400, 1900))  # across: the outline crosses itself
     assert shapely.is_valid(drawn.area)
     drawn.release((2400, 1900))
+    assert not moving.visible
+    assert not resting.visible
+    assert hands.viewer.layers["tumour ROI"].edge_color[:, -1].min() == 1.0
     assert all(region.geometry.is_valid for region in hands.state.regions)
     assert hands.state.regions != before
     drawn.key(Qt.Key.Key_Z, CTRL)  # the whole drag is one step
+    assert hands.state.regions == before
+    drawn.press(corner)
+    drawn.drag_to(corner, (200, 200))
+    drawn.key(Qt.Key.Key_Z, CTRL)  # with the button still down: the region goes, and its point with it
+    drawn.drag_to((200, 200), (300, 300))
+    drawn.release((300, 300))
+    assert hands.state.regions == ()
+    hands.click(drawn.panel.redo_button)
     assert hands.state.regions == before
     assert hands.errors() == []
     hands.click(drawn.panel.tools["vertices"])  # put away: no shape is chosen any more

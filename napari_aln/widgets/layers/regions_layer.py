@@ -7,7 +7,7 @@ regions are read back only after the user changed a shape: what was imported sta
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -18,6 +18,8 @@ from shapely.geometry import Point, Polygon
 from napari_aln.annotations.mend import mended
 from napari_aln.records import Region
 from napari_aln.widgets.layers.held import HeldLayer
+from napari_aln.widgets.layers.lines_layer import LinesLayer, Look
+from napari_aln.widgets.layers.placement import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from napari_aln.widgets.layers.placement import Frame
-
 NAME = "tumour ROI"
 OUTLINE, HOLE = "outline", "hole"
 ASIDE_COLOUR = "#909090"  # of regions that are set aside
@@ -35,7 +35,7 @@ COLOUR = "#000000"  # stands out on H&E, on glass and on every map; no hue does
 EDGE_WIDTH_PX = 2.5  # on the screen, at every zoom
 LEAST_CHANGE = 0.05  # of the zoom, before outlines are drawn anew
 FINISHED = ("added", "removed", "changed")
-DRAGGING_MODES = ("direct", "select")  # in which a drag changes shapes that are there
+VERTEX_MODE, DRAGGING_MODE = "direct", "select"  # in which a drag moves a vertex, or whole shapes
 DRAWING_MODES = ("add_polygon", "add_polygon_lasso")
 ELLIPSE_SEGMENTS = 32  # a quarter
 
@@ -46,6 +46,30 @@ class _Ring:
     role: str
     region: int  # which region it belongs to; 0: drawn by the user
     colour: str
+
+
+class _Shape(NamedTuple):
+    area: BaseGeometry | None  # in level-0 pixels (x, y)
+    role: str
+    region: int
+
+
+@dataclass
+class _Dragged:
+    rings: list[_Ring]  # as they were
+    place: int  # of the ring
+    vertex: int
+    l0_yx: NDArray[np.float64]  # of the ring, as it is now
+
+    @property
+    def moving(self) -> list[int]:
+        """The lines that meet at the vertex."""
+        return [self.vertex - 1, self.vertex]
+
+    def lines_l0_xy(self) -> NDArray[np.float64]:
+        """Return (m, 2, 2) start and end of each line; line i starts at vertex i."""
+        start = self.l0_yx[:, ::-1]
+        return np.stack([start, np.roll(start, -1, axis=0)], axis=1)
 
 
 class RegionsLayer(HeldLayer):
@@ -71,10 +95,16 @@ class RegionsLayer(HeldLayer):
         self._zoom = 1.0  # screen pixels on a unit of the world, as drawn last
         self._mean_mpp = 1.0
         self._n_shown = 0  # shapes, without one that is being drawn
+        self._rings: list[_Ring] = []
+        self._frame = Frame()
+        # While a vertex is dragged: napari would triangulate the whole of its shape at every move.
+        self._moving, self._resting = (
+            LinesLayer(viewer, rank, f"{NAME}, {part}", Look(EDGE_WIDTH_PX)) for part in ("moving", "resting")
+        )
 
     def show(self, regions: Sequence[Region], frame: Frame) -> None:
         """Show regions in place of those before."""
-        self._regions = tuple(regions)
+        self._regions, self._frame = tuple(regions), frame
         rings = [ring for number, region in enumerate(regions, 1) for ring in _rings(region, number)]
         layer = self._layer
         mode = str(layer.mode) if layer is not None else ""
@@ -87,8 +117,21 @@ class RegionsLayer(HeldLayer):
                 layer.mode = mode
         finally:
             self._quiet = False
-        self._n_shown = len(rings)
+        self._rings, self._n_shown = rings, len(rings)
+        self._show_lines(shown=False)
         self._show_points()
+
+    def clear(self) -> None:
+        """Take the layers out of the viewer."""
+        self._moving.clear()
+        self._resting.clear()
+        super().clear()
+
+    def close(self) -> None:
+        """Take the layers out and stop listening."""
+        self._moving.close()
+        self._resting.close()
+        super().close()
 
     def use(self, mode: str, frame: Frame) -> None:
         """Give the user one of napari's tools for shapes, such as ``add_polygon_lasso`` or ``direct``."""
@@ -97,7 +140,6 @@ class RegionsLayer(HeldLayer):
         self._viewer.layers.selection.active = self._layer
         if self._layer is not None:
             self._layer.mode = mode
-            self._follow(self._layer)
             self._show_points()
 
     def rest(self) -> None:
@@ -162,6 +204,7 @@ class RegionsLayer(HeldLayer):
         layer.current_edge_color = COLOUR
         layer.current_face_color = "transparent"
         layer.events.data.connect(self._on_data)
+        layer.events.mode.connect(self._on_mode)
         self._follow(layer)
         active = self._viewer.layers.selection.active
         self._put(layer)
@@ -187,7 +230,7 @@ class RegionsLayer(HeldLayer):
 
     def _show_points(self) -> None:
         """Let all points be seen and dragged at once: napari has those of selected shapes alone."""
-        if self._layer is not None and str(self._layer.mode) == "direct":
+        if self._layer is not None and str(self._layer.mode) == VERTEX_MODE:
             self._layer.selected_data = set(range(self._layer.nshapes))
 
     def _follow(self, layer: Shapes) -> None:
@@ -199,11 +242,63 @@ class RegionsLayer(HeldLayer):
             if ours in callbacks:
                 callbacks.remove(ours)
             callbacks.append(ours)
+        if self._drag_vertex in layer.mouse_drag_callbacks:
+            layer.mouse_drag_callbacks.remove(self._drag_vertex)
+        if str(layer.mode) == VERTEX_MODE:
+            layer.mouse_drag_callbacks[:] = [self._drag_vertex]  # and not napari's
+
+    def _on_mode(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        self._follow(event.source)
+
+    def _drag_vertex(self, layer: Shapes, event: Any) -> Iterator[None]:  # noqa: ANN401 - napari's event
+        place, vertex = layer.get_value(event.position, world=True) or (None, None)
+        dragged = None
+        yield
+        while event.type == "mouse_move":
+            if place is not None and vertex is not None:
+                if layer not in self._viewer.layers or (dragged and dragged.rings is not self._rings):
+                    return  # removed, or undone, with the button still down
+                dragged = dragged or self._lift(layer, place, vertex)
+                dragged.l0_yx[vertex] = layer.world_to_data(event.position)
+                self._moving.show(dragged.lines_l0_xy()[dragged.moving], self._frame)
+                self.moving.emit(self._with(dragged))
+            yield
+        if dragged is not None:
+            self.show(self._with(dragged), self._frame)
+            self.drawn.emit(self._regions)
+        elif place is not None and vertex is None:
+            layer.selected_data = {place}
+        else:
+            self._show_points()
+
+    def _lift(self, layer: Shapes, place: int, vertex: int) -> _Dragged:
+        """Draw a ring with lines, and no longer as a shape."""
+        colours = layer.edge_color
+        colours[place, -1] = 0.0
+        layer.edge_color = colours
+        layer.selected_data = set()
+        dragged = _Dragged(self._rings, place, vertex, self._rings[place].l0_yx.copy())
+        for lines in (self._moving, self._resting):
+            lines.set_zoom(self._zoom)
+        self._resting.show(np.delete(dragged.lines_l0_xy(), dragged.moving, axis=0), self._frame)
+        self._show_lines(shown=True)
+        return dragged
+
+    def _show_lines(self, *, shown: bool) -> None:
+        for lines in (self._moving, self._resting):
+            lines.set_visible(shown)
+
+    def _with(self, dragged: _Dragged) -> tuple[Region, ...]:
+        """Return the regions with a ring as it has been dragged."""
+        rings = [ring.l0_yx for ring in self._rings]
+        rings[dragged.place] = dragged.l0_yx
+        shapes = zip(rings, self._rings, strict=True)
+        return self._joined([_Shape(_area(yx, "polygon"), was.role, was.region) for yx, was in shapes])
 
     def _follow_drag(self, layer: Shapes, event: Any) -> Iterator[None]:  # noqa: ANN401 - napari's event
         yield
         while event.type == "mouse_move":
-            if str(layer.mode) in DRAGGING_MODES:
+            if str(layer.mode) == DRAGGING_MODE:
                 self.moving.emit(self._read())
             else:
                 self._follow_move(layer, event)
@@ -225,15 +320,18 @@ class RegionsLayer(HeldLayer):
         return True
 
     def _read(self) -> tuple[Region, ...]:
-        """Return the regions as the shapes now say: parts joined, holes cut out of the part they lie in."""
+        """Return the regions as the shapes now say."""
         layer = self._layer
         if layer is None:
             return ()
         roles, numbers = layer.features["role"], layer.features["region"]
-        kinds = zip(layer.data, layer.shape_type, roles, numbers, strict=True)
-        rings = [(_area(yx, kind), role, int(number)) for yx, kind, role, number in kinds]
-        outlines = [(area, number) for area, role, number in rings if area is not None and role != HOLE]
-        holes = [(area, number) for area, role, number in rings if area is not None and role == HOLE]
+        shapes = zip(layer.data, layer.shape_type, roles, numbers, strict=True)
+        return self._joined([_Shape(_area(yx, kind), role, int(number)) for yx, kind, role, number in shapes])
+
+    def _joined(self, shapes: list[_Shape]) -> tuple[Region, ...]:
+        """Return the regions: parts joined, holes cut out of the part they lie in."""
+        outlines = [(s.area, s.region) for s in shapes if s.area is not None and s.role != HOLE]
+        holes = [(s.area, s.region) for s in shapes if s.area is not None and s.role == HOLE]
         parts: dict[int, list[BaseGeometry]] = {}
         for place, (outline, number) in enumerate(outlines):
             own = [h for h, n in holes if n == number and h.area < outline.area and _lies_in(h, outline)]
