@@ -230,7 +230,7 @@ def _top_overlap(
     a: PatchScores, b: PatchScores, map_name: str, top_k: int, reasons: dict[str, str]
 ) -> tuple[int | None, float | None]:
     """Return how many top patches were compared, and their Jaccard index."""
-    top_a, top_b = (from_the_top(getattr(scores, map_name)) for scores in (a, b))
+    top_a, top_b = (from_the_top(getattr(scores, map_name), top_k) for scores in (a, b))
     k = min(top_k, len(top_a), len(top_b))
     if not k:
         reasons |= dict.fromkeys(("top_k", "top_overlap"), _no_map(map_name))

@@ -123,8 +123,8 @@ def ranked(
         return RankedPatch(end, rank, Rect(*corner, *step_l0), float(values[at]), weights)
 
     n = max(n, 0)
-    highest = tuple(patch("highest", i, at) for i, at in enumerate(from_the_top(values)[:n], 1))
-    lowest = tuple(patch("lowest", i, at) for i, at in enumerate(from_the_bottom(values)[:n], 1))
+    highest = tuple(patch("highest", i, at) for i, at in enumerate(from_the_top(values, n), 1))
+    lowest = tuple(patch("lowest", i, at) for i, at in enumerate(from_the_bottom(values, n), 1))
     return highest, lowest
 
 

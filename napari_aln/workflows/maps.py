@@ -204,16 +204,22 @@ def at_least(values: Values, threshold: float, *, signed: bool = False) -> NDArr
     return kept
 
 
-def from_the_top(values: Values) -> NDArray[np.int64]:
-    """Return patch indices by falling value; equal ones in the table's order, those not finite left out."""
-    finite = np.flatnonzero(np.isfinite(values))
-    order: NDArray[np.int64] = finite[np.argsort(-np.asarray(values)[finite], kind="stable")]
-    return order
+def from_the_top(values: Values, n: int | None = None) -> NDArray[np.int64]:
+    """Return patch indices by falling value; equal ones in the table's order, those not finite left out.
+
+    Of the first n alone they are found without sorting the rest; None: of all.
+    """
+    values = np.asarray(values)
+    among = np.flatnonzero(np.isfinite(values))
+    if n is not None and 0 < n < len(among):
+        among = among[values[among] >= np.partition(values[among], -n)[-n]]
+    order: NDArray[np.int64] = among[np.argsort(-values[among], kind="stable")]
+    return order[:n]
 
 
-def from_the_bottom(values: Values) -> NDArray[np.int64]:
-    """Return patch indices by rising value; equal ones in the table's order, those not finite left out."""
-    return from_the_top(-np.asarray(values))
+def from_the_bottom(values: Values, n: int | None = None) -> NDArray[np.int64]:
+    """Return patch indices by rising value; see `from_the_top`."""
+    return from_the_top(-np.asarray(values), n)
 
 
 def hotspots(scores: PatchScores, map_name: str, n: int) -> NDArray[np.int64]:
@@ -238,4 +244,4 @@ def hotspots(scores: PatchScores, map_name: str, n: int) -> NDArray[np.int64]:
 
 def hotspots_of(values: Values, n: int, *, signed: bool = False) -> NDArray[np.int64]:
     """Return the hotspots among (n_patches,) values, such as those of a difference; see `hotspots`."""
-    return from_the_top(np.abs(values) if signed else values)[: max(n, 0)]
+    return from_the_top(np.abs(values) if signed else values, max(n, 0))

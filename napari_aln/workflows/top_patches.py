@@ -124,7 +124,7 @@ def top_patches(
     """
     values = getattr(scores, map_name)
     step_l0 = scores.table.grid.step_l0
-    at_top = from_the_top(values)[:n]
+    at_top = from_the_top(values, n)
     rects = [Rect(float(x), float(y), *step_l0) for x, y in scores.table.l0_xy[at_top]]
     found = []
     for at, read in zip(at_top, read_patches(slide, rects), strict=True):

@@ -104,3 +104,7 @@ def test_hotspots_fall_in_value_and_keep_the_tables_order_where_equal():
     assert hotspots(scores, "attention_slide", 0).tolist() == []
     assert from_the_top(np.array([1.0, np.inf, 2.0])).tolist() == [2, 0]
     np.testing.assert_array_equal(from_the_top(np.arange(1000) % 2), [*range(1, 1000, 2), *range(0, 1000, 2)])
+    tied = np.random.default_rng(0).integers(0, 9, 200).astype(float)
+    tied[::7] = np.nan
+    for n in (0, 1, 30, 171, 172, 500):
+        np.testing.assert_array_equal(from_the_top(tied, n), from_the_top(tied)[:n])
