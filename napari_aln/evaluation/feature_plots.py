@@ -50,8 +50,8 @@ def weight_bars(
     where
         In the title.
     """
-    figure = _sheet(7.0, 0.5 * len(features) + 1.9)
-    axes = _axes(figure, (0.25, 0.22, 0.72, 0.68), f"Attention weights of nucleus features ({where})")
+    figure = _sheet(7.5, 0.5 * len(features) + 1.9)
+    axes = _axes(figure, (0.3, 0.25, 0.67, 0.67), f"Attention weights of nucleus features ({where})")
     order = np.argsort(weights.mean(axis=0))
     at = np.arange(len(order))
     for group, (label, members) in enumerate(zip(labels, (~positive, positive), strict=True)):
@@ -72,7 +72,7 @@ def weight_bars(
     axes.set_yticks(at, [features[i] for i in order], fontsize=10)
     axes.set_xlabel("Weight, mean and standard deviation", fontsize=10)
     axes.set_xlim(0, None)
-    axes.legend(loc="lower right", fontsize=9, framealpha=0.85, edgecolor="none")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, fontsize=9, frameon=False)
     return _noted(figure, _WEIGHT_NOTE)
 
 
@@ -91,7 +91,7 @@ def weight_heatmap(
         As in `weight_bars`, in the order of the rows.
     """
     figure = _sheet(7.0, 8.0)
-    axes = _axes(figure, (0.12, 0.235, 0.72, 0.695), f"Weights, a row a patient ({where})", grid=False)
+    axes = _axes(figure, (0.12, 0.21, 0.72, 0.74), f"Weights, a row a patient ({where})", grid=False)
     top = max(float(np.quantile(weights, 0.99)), 1 / len(features))
     shown = axes.imshow(weights, cmap="viridis", vmin=0.0, vmax=top, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(len(features)), features, rotation=35, ha="right", fontsize=10)
@@ -108,7 +108,7 @@ def weight_heatmap(
         fontsize=11,
     )
     axes.tick_params(length=0)
-    bar = figure.colorbar(shown, cax=figure.add_axes((0.87, 0.235, 0.03, 0.695)), extend="max")
+    bar = figure.colorbar(shown, cax=figure.add_axes((0.87, 0.21, 0.03, 0.74)), extend="max")
     bar.set_label("Weight", fontsize=10)
     note = f"{_WEIGHT_NOTE} Within a group: rising probability of {labels[1]} downwards."
     return _noted(figure, note)

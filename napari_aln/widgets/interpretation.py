@@ -44,6 +44,7 @@ class InterpretationView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
         self.cohort: InterpretedCohort | None = None
+        self._here = -1  # index of the slide under review
         self.job = review.new_job("interpretation", self._on_read)
         self.panel.file_chosen.connect(self._on_file)
         self.panel.slide_chosen.connect(self._show)
@@ -77,6 +78,7 @@ class InterpretationView(QWidget):
         names = [
             f"Slide {number}" if hide else one.patient_id for number, one in enumerate(self.cohort.slides, 1)
         ]
+        self._here = here
         self.panel.set_slides(names, here)
         self._show(here)
 
@@ -86,7 +88,7 @@ class InterpretationView(QWidget):
             self.panel.set_features((), ASK, "")
             return
         slide = cohort.slides[index] if index >= 0 else None
-        told = NOT_AMONG if self.review.state.slide is not None else ""
+        told = NOT_AMONG if self.review.state.slide is not None and self._here < 0 else ""
         if slide is not None:
             label = "N(+)" if slide.positive else "N0"
             told = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MARGIN = 6
 BAR_SHARE = 0.36  # of the width that is left to the weights
-LINES = 2.5  # of text, that a feature takes
+LINES = 2.9  # of text, that a feature takes
 GAP = 14
 
 
@@ -135,7 +135,7 @@ class FeaturePlot(QWidget):
                 self._paint_row(painter, ink, row, top, heaviest)
 
     def _head(self) -> float:
-        return 2.2 * self.fontMetrics().height()
+        return 2.7 * self.fontMetrics().height()
 
     def _row_height(self) -> float:
         return LINES * self.fontMetrics().height() + GAP / 2
@@ -155,16 +155,16 @@ class FeaturePlot(QWidget):
         painter.drawText(QPointF(self._bars()[0], line), "Weight")
         painter.drawText(QPointF(self._bars()[1] + GAP, line), "Values of the cohort")
         # The legend of the marks, on the line below.
-        x, y = self._bars()[0], 1.62 * line
+        x, y = self._bars()[0], 1.9 * line
         painter.setPen(QPen(ink, 1.4, Qt.PenStyle.DotLine))
-        painter.drawLine(QPointF(x + 3, y - 6), QPointF(x + 3, y + 6))
+        painter.drawLine(QPointF(x + 3, y - 5), QPointF(x + 3, y + 6))
         faint = QColor(ink)
         faint.setAlpha(190)
         painter.setPen(faint)
         painter.drawText(QPointF(x + 10, y + line * 0.3), "cohort's mean")
         if self._rows[0].value is not None:
             x = self._bars()[1] + GAP
-            _marker(painter, ink, x + 4, y)
+            _marker(painter, ink, x + 4, y, 5.0)
             painter.setPen(faint)
             painter.drawText(QPointF(x + 14, y + line * 0.3), "this slide")
 
@@ -200,18 +200,17 @@ class FeaturePlot(QWidget):
         left, right = self._bars()
         room = right - left - painter.fontMetrics().horizontalAdvance("0.000 ")
         height = 0.55 * line
-        if row.weight is not None:
-            bar = QColor(ink)
-            bar.setAlpha(150)
-            painter.fillRect(QRectF(left, top + 0.22 * line, room * row.weight / heaviest, height), bar)
         shown_weight = row.mean_weight if row.weight is None else row.weight
+        bar = QColor(ink)
+        bar.setAlpha(FAINT if row.weight is None else 150)
+        painter.fillRect(QRectF(left, top + 0.37 * line, room * shown_weight / heaviest, height), bar)
         painter.setPen(ink)
-        box = QRectF(left, top, right - left, line)
+        box = QRectF(left, top + 0.15 * line, right - left, line)
         align = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         painter.drawText(box, align, f"{shown_weight:.3f}")
         x = left + room * row.mean_weight / heaviest
         painter.setPen(QPen(ink, 1.4, Qt.PenStyle.DotLine))
-        painter.drawLine(QPointF(x, top), QPointF(x, top + line))
+        painter.drawLine(QPointF(x, top + 0.15 * line), QPointF(x, top + 1.15 * line))
 
     def _paint_groups(self, painter: QPainter, ink: QColor, row: FeatureRow, top: float) -> None:
         known = [v for group in row.groups for v in (group.least, group.most) if math.isfinite(v)]
@@ -229,7 +228,7 @@ class FeaturePlot(QWidget):
         def x_of(value: float) -> float:
             return left + (value - low) / (high - low) * (right - left)
 
-        half = 0.58 * line
+        half = 0.76 * line
         for number, (label, group) in enumerate(zip(self._labels, row.groups, strict=True)):
             y = top + (number + 0.5) * half
             colour = QColor(COLOURS[number])
@@ -247,17 +246,17 @@ class FeaturePlot(QWidget):
             painter.setPen(QPen(colour, 1.2))
             painter.drawLine(QPointF(x_of(group.least), y), QPointF(x_of(group.most), y))
             painter.fillRect(
-                QRectF(x_of(group.low), y - 0.36 * half, x_of(group.high) - x_of(group.low), 0.72 * half),
+                QRectF(x_of(group.low), y - 0.32 * half, x_of(group.high) - x_of(group.low), 0.64 * half),
                 colour,
             )
             painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Window), 2.0))
             middle = x_of(group.median)
-            painter.drawLine(QPointF(middle, y - 0.36 * half), QPointF(middle, y + 0.36 * half))
+            painter.drawLine(QPointF(middle, y - 0.32 * half), QPointF(middle, y + 0.32 * half))
         if slide is not None:
-            _marker(painter, ink, x_of(slide), top + half, 1.05 * half)
+            _marker(painter, ink, x_of(slide), top + half, 0.95 * half)
 
 
-def _marker(painter: QPainter, ink: QColor, x: float, y: float, reach: float = 6.0) -> None:
+def _marker(painter: QPainter, ink: QColor, x: float, y: float, reach: float) -> None:
     """Draw the slide's value: a line across both groups with a wedge at its top."""
     painter.setPen(QPen(ink, 1.6))
     painter.drawLine(QPointF(x, y - reach), QPointF(x, y + reach))
