@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_aln.widgets.later import Later
 from napari_aln.widgets.panels.feature_plot import FeatureRow, Group
 from napari_aln.widgets.panels.interpretation_panel import InterpretationPanel
 from napari_aln.widgets.panels.labels import count
@@ -48,7 +49,10 @@ class InterpretationView(QWidget):
         self.job = review.new_job("interpretation", self._on_read)
         self.panel.file_chosen.connect(self._on_file)
         self.panel.slide_chosen.connect(self._show)
-        review.state.slide_changed.connect(self._on_slide)
+        # Once a work list knows the slide too: it may keep numbers of it back, or let them pass.
+        self._later = Later(self._on_slide, self)
+        review.state.slide_changed.connect(self._later.ask)
+        review.state.answers_changed.connect(self._later.ask)
         self._show(-1)
 
     def _on_file(self) -> None:
@@ -68,8 +72,13 @@ class InterpretationView(QWidget):
         self._on_slide()
 
     def _on_slide(self) -> None:
-        """Offer the slides, and choose the one under review if it is among them."""
+        """Offer the slides, and choose the one under review if it is among them and may be shown."""
         if self.cohort is None:
+            return
+        withheld = self.review.state.gate(False)
+        if withheld:
+            self.panel.set_slides((), -1)
+            self.panel.set_features(self._rows(self.cohort, -1), _cohort_text(self.cohort), withheld)
             return
         slide = self.review.state.slide
         hashes = [one.slide_hash for one in self.cohort.slides]
@@ -79,6 +88,8 @@ class InterpretationView(QWidget):
             f"Slide {number}" if hide else one.patient_id for number, one in enumerate(self.cohort.slides, 1)
         ]
         self._here = here
+        if here >= 0:
+            self.review.state.gate(True)  # notes what a reader saw before calling
         self.panel.set_slides(names, here)
         self._show(here)
 

@@ -201,14 +201,14 @@ def _kept(
 ) -> Generator[Progress, None, tuple[pd.DataFrame, list[str]]]:
     """Return the nuclei of patches, from disk where they were measured before."""
     beside = path.with_suffix(".json")
-    if path.is_file() and beside.is_file():
-        return read_nuclei(path).table, json.loads(beside.read_text(encoding="utf-8"))["warnings"]
-    measured = yield from measure_nuclei(slide, nuclei, patches=patches, seen=seen)
-    with atomic_file(beside) as temporary:
-        temporary.write_text(json.dumps({"warnings": measured.warnings}), encoding="utf-8")
-    with atomic_file(path) as temporary:
-        write_nuclei(measured.table, temporary, mpp=measured.mpp, slide_hash=measured.slide_hash)
-    return measured.table, list(measured.warnings)
+    if not (path.is_file() and beside.is_file()):
+        measured = yield from measure_nuclei(slide, nuclei, patches=patches, seen=seen)
+        with atomic_file(beside) as temporary:
+            temporary.write_text(json.dumps({"warnings": measured.warnings}), encoding="utf-8")
+        with atomic_file(path) as temporary:
+            write_nuclei(measured.table, temporary, mpp=measured.mpp, slide_hash=measured.slide_hash)
+    # Always from disk, where measures have fewer digits: a second run gives the same numbers.
+    return read_nuclei(path).table, json.loads(beside.read_text(encoding="utf-8"))["warnings"]
 
 
 def _given(path: Path, slide: Slide) -> pd.DataFrame:

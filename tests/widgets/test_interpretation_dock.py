@@ -42,10 +42,16 @@ def written(folder, slide_hash="abc"):
 
 class State(QObject):
     slide_changed = Signal()
+    answers_changed = Signal()
 
     def __init__(self):
         super().__init__()
         self.slide, self.hide_names = None, False
+        self.reason, self.noted = "", 0
+
+    def gate(self, showing):
+        self.noted += showing
+        return self.reason
 
 
 class Opened:
@@ -129,7 +135,22 @@ def test_keys_choose_another_slide_and_the_cohort_alone(view, qtbot, tmp_path):
     assert "labelled N0 (training)" in told(view, "interpretation_found")
     view.review.state.slide = Opened("of another cohort")
     view.review.state.slide_changed.emit()
-    assert told(view, "interpretation_found") == NOT_AMONG
+    qtbot.waitUntil(lambda: told(view, "interpretation_found") == NOT_AMONG)
+
+
+def test_a_blinded_list_keeps_the_slide_back_until_the_call(view, qtbot, tmp_path):
+    state = view.review.state
+    state.slide, state.reason = Opened("abc"), "Withheld until your call: this list is read blinded."
+    type_path(view, qtbot, written(tmp_path))
+    qtbot.waitUntil(view.panel.plot.isVisible)
+    assert told(view, "interpretation_found") == state.reason
+    assert "This slide" not in view.panel.plot.accessibleName()
+    assert view.panel.slide_box.count() == 1  # nor can it be chosen
+    assert state.noted == 0
+    state.reason = ""
+    state.answers_changed.emit()
+    qtbot.waitUntil(lambda: view.panel.slide_box.currentText() == "Jane Doe 3")
+    assert state.noted == 1
 
 
 def test_hidden_names_show_no_patient(view, qtbot, tmp_path):
