@@ -277,9 +277,12 @@ def test_slides_are_measured_once_and_a_cancelled_run_goes_on(tmp_path, monkeypa
     again = drain(interpret(tmp_path / "four.csv", tmp_path / "out", few, NucleiSettings()))
     assert len(measured) == 4
     assert again.slides == first.slides
-    for other in (few.model_copy(update={"seed": 1}), few.model_copy(update={"patches_per_slide": 3})):
-        drain(interpret(tmp_path / "four.csv", tmp_path / "out", other, NucleiSettings()))
-    assert len(measured) > 4  # other patches
+    other = few.model_copy(update={"seed": 1})
+    next(
+        step
+        for step in interpret(tmp_path / "four.csv", tmp_path / "out", other, NucleiSettings())
+        if len(measured) > 4  # other patches
+    )
 
 
 def test_the_table_of_slides_is_one_of_scores(done):
