@@ -104,7 +104,7 @@ def tables_by_slide(folder: Path) -> dict[str, Path]:
 def cohort_nuclei(
     patients: Mapping[str, Sequence[CohortRow]], source: NucleiSource
 ) -> Generator[Progress, None, tuple[list[SlideNuclei], list[LeftOut], list[str]]]:
-    """Measure all slides; yield progress, return the slides, those that failed, and what is doubtful.
+    """Measure all slides; yield progress, return the slides, those that failed, and warnings of the others.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def cohort_nuclei(
         except StopIteration as end:
             slide, warnings = end.value
             found.append(slide)
-            doubts += [f"Patient {row.patient_id}: {warning}" for warning in warnings]
+            doubts += warnings
         except (StoreError, DeviceError):
             raise
         except AlnError as error:

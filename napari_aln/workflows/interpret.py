@@ -12,6 +12,7 @@ and ``nuclei`` with the tables that a second run need not measure again.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,13 @@ if TYPE_CHECKING:
     from napari_aln.workflows.feature_bags import SlideNuclei
     from napari_aln.workflows.training_patients import LeftOut
     from napari_aln.workflows.training_run import Fitted
+
+_DOUBTS = {
+    "not_he": "are not H&E as far as colour tells: other stains were taken for haematoxylin",
+    "coarse": "are too coarse to show small nuclei and shapes",
+    "blurred": "are partly out of focus: nuclei are missed or too large there",
+}
+"""Warnings of `measure_nuclei` that bear on a whole slide, in words."""
 
 REPORT_NAME, TRAINING_NAME, NUCLEI_NAME = "report", "training", "nuclei"
 
@@ -118,7 +126,7 @@ def interpret(
     bags = [FeatureBag(_label(slide.row), quantisation.bag(slide.features)) for slide in measured]
     head, fitted = yield from _trained(measured, bags, out / TRAINING_NAME, settings)
     found.slides = _interpreted(head, measured, bags)
-    found.notes += _notes(found.left_out, doubts)
+    found.notes += _notes(found.left_out, len(measured), doubts)
     yield Progress("write", 0, 1)
     describe(found, fitted, settings)
     write_slides(found.slides, out / SLIDES_NAME)
@@ -208,13 +216,10 @@ def _interpreted(
     return found
 
 
-def _notes(left_out: Sequence[LeftOut], doubts: Sequence[str]) -> list[str]:
-    notes = []
-    if left_out:
-        notes.append(f"{len(left_out)} slides could not be used.")
-    serious = [line for line in doubts if ": debris:" not in line and ": blank:" not in line]
-    if serious:
-        shown = " ".join(serious[:3])
-        more = f" And {len(serious) - 3} more." if len(serious) > 3 else ""
-        notes.append(f"Doubtful: {shown}{more}")
-    return notes
+def _notes(left_out: Sequence[LeftOut], n_slides: int, doubts: Sequence[str]) -> list[str]:
+    """Return what a reader of the report has to know; it names no patient and no slide."""
+    notes = [f"{len(left_out)} slides could not be used."] if left_out else []
+    counts = Counter(line.partition(":")[0] for line in doubts)
+    return notes + [
+        f"{counts[name]} of {n_slides} slides {what}." for name, what in _DOUBTS.items() if counts[name]
+    ]

@@ -78,8 +78,8 @@ def _features_table(differences: Mapping[str, Difference], corrected: Mapping[st
             }
         )
     notes = (
-        "One value a patient: of density all nuclei over the area of the patches, of orientation the mean of "
-        "the patches, of all others the median of the nuclei.",
+        "One value a patient: of density all nuclei over the tissue of the patches, of orientation the mean "
+        "of the patches, of all others the median of the nuclei.",
         ORIENTATION_NOTE,
         "p: Mann-Whitney U, two-sided. Adjusted: Benjamini-Hochberg over all rows. N(+) is: – where p is not "
         "below 0.05.",
