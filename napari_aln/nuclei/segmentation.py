@@ -74,6 +74,21 @@ def segmenter(method: str) -> Segmenter:
     return METHODS[method]()
 
 
+def stated(method: str) -> tuple[str, str]:
+    """Return what to say of a method: its name, and the SHA-256 of its model's weights, empty without a model.
+
+    Raises
+    ------
+    BundleError
+        The model cannot be used.
+    """
+    if method == "learned" or method.endswith(SUFFIX):
+        path = Path(method) if method.endswith(SUFFIX) else sample_path(MODEL_NAME)
+        card = open_nucleus_bundle(path).card
+        return f"learned: {card.name}", card.weights_sha256
+    return method, ""
+
+
 def segment(rgb: NDArray[np.uint8], mpp: float | None, method: str = DEFAULT_METHOD) -> NDArray[np.int32]:
     """Label the nuclei of a picture.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_aln.errors import UsageError
 from napari_aln.nuclei.runs import checked_labels
-from napari_aln.nuclei.segmentation import DEFAULT_METHOD, segmenter
+from napari_aln.nuclei.segmentation import DEFAULT_METHOD, segmenter, stated
 from napari_aln.nuclei.tiling import Box, NucleiTile, segment_tiles
 from napari_aln.records import Progress
 from napari_aln.workflows.nuclei_scope import Scope
@@ -71,14 +71,15 @@ def measure_nuclei(
     ------
     MppError
         The slide's µm/px is not known: nothing is measured.
-    UsageError
-        No such method.
+    UsageError, BundleError
+        No such method, or its model cannot be used.
     SlideError
         The slide cannot be read.
     """
     mpp = require_mpp(slide.info)
     method = settings.method or DEFAULT_METHOD
-    segmenter(method)  # refused before anything is read
+    name, model_sha256 = stated(method)
+    chosen = segmenter(method)  # refused before anything is read
     yield Progress(STEP, 0, 1)
     work = NucleiWork(
         slide, settings, Scope(seen or survey(slide), mpp, regions, patches), _read_downsample(mpp)
@@ -88,14 +89,14 @@ def measure_nuclei(
         work.read,
         Box(0, 0, width, height),
         work.read_mpp.mean,
-        method,
+        chosen,
         samples=work.samples,
         tile_px=round(TILE_UM / work.read_mpp.mean),
         part_of=lambda tile: work.scope.part_of(tile, work.downsample),
     )
     for tile in tiles:
         yield work.take(tile)
-    return work.finish(method)
+    return work.finish(name, model_sha256)
 
 
 def measure_labels(
