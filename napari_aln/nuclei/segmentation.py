@@ -75,7 +75,7 @@ def segmenter(method: str) -> Segmenter:
 
 
 def stated(method: str) -> tuple[str, str]:
-    """Return what to say of a method: its name, and the SHA-256 of its model's weights, empty without a model.
+    """Return what is said of a method: its name, and the SHA-256 of its model's weights, if it has one.
 
     Raises
     ------
