@@ -22,7 +22,7 @@ def test_only_planted_traits_differ_between_the_labels(planted):
         if trait in planted:
             lower, higher = (positive, negative) if trait == "size" else (negative, positive)
             assert np.median(lower[trait]) < np.median(higher[trait])
-            assert not (lower[trait] == higher[trait]).any()
+            assert (lower[trait] < higher[trait]).mean() > 0.9  # the rest lie at a bound
         else:
             assert (negative[trait] == positive[trait]).all()
 
