@@ -274,9 +274,12 @@ def test_slides_are_measured_once_and_a_cancelled_run_goes_on(tmp_path, monkeypa
     assert [one.n_patches for one in first.slides] == [2] * 4
     assert all(20 < one.n_nuclei < 300 for one in first.slides)
     assert all(20 < one.value["area_um2"] < 120 for one in first.slides)
+    kept = sorted((tmp_path / "out" / "nuclei").glob("*.json"))
+    kept[0].write_text(json.dumps({"warnings": ["not_he: Not H&E as far as colour tells."]}))
     again = drain(interpret(tmp_path / "four.csv", tmp_path / "out", few, NucleiSettings()))
     assert len(measured) == 4
     assert again.slides == first.slides
+    assert again.notes[0].startswith("1 of 4 slides are not H&E as far as colour tells")
     other = few.model_copy(update={"seed": 1})
     next(
         step
