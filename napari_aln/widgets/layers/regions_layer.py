@@ -66,11 +66,6 @@ class _Dragged:
         """The lines that meet at the vertex."""
         return [self.vertex - 1, self.vertex]
 
-    def lines_l0_xy(self) -> NDArray[np.float64]:
-        """Return (m, 2, 2) start and end of each line; line i starts at vertex i."""
-        start = self.l0_yx[:, ::-1]
-        return np.stack([start, np.roll(start, -1, axis=0)], axis=1)
-
 
 class RegionsLayer(HeldLayer):
     """The regions' view.
@@ -141,6 +136,11 @@ class RegionsLayer(HeldLayer):
         if self._layer is not None:
             self._layer.mode = mode
             self._show_points()
+            if (
+                mode == VERTEX_MODE and self._rings
+            ):  # now: a layer takes a while to be made, and the mouse waits
+                for lines in (self._moving, self._resting):
+                    lines.show(_lines_l0_xy(self._rings[0].l0_yx), self._frame)
 
     def rest(self) -> None:
         """Take the tool out of the user's hand."""
@@ -260,7 +260,7 @@ class RegionsLayer(HeldLayer):
                     return  # removed, or undone, with the button still down
                 dragged = dragged or self._lift(layer, place, vertex)
                 dragged.l0_yx[vertex] = layer.world_to_data(event.position)
-                self._moving.show(dragged.lines_l0_xy()[dragged.moving], self._frame)
+                self._moving.show(_lines_l0_xy(dragged.l0_yx)[dragged.moving], self._frame)
                 self.moving.emit(self._with(dragged))
             yield
         if dragged is not None:
@@ -280,7 +280,7 @@ class RegionsLayer(HeldLayer):
         dragged = _Dragged(self._rings, place, vertex, self._rings[place].l0_yx.copy())
         for lines in (self._moving, self._resting):
             lines.set_zoom(self._zoom)
-        self._resting.show(np.delete(dragged.lines_l0_xy(), dragged.moving, axis=0), self._frame)
+        self._resting.show(np.delete(_lines_l0_xy(dragged.l0_yx), dragged.moving, axis=0), self._frame)
         self._show_lines(shown=True)
         return dragged
 
@@ -363,6 +363,12 @@ def _rings(region: Region, number: int) -> list[_Ring]:
 def _yx(ring: shapely.LinearRing) -> NDArray[np.float64]:
     closed: NDArray[np.float64] = shapely.get_coordinates(ring)[:-1, ::-1]
     return closed
+
+
+def _lines_l0_xy(l0_yx: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (m, 2, 2) start and end of a ring's lines; line i starts at vertex i."""
+    start = l0_yx[:, ::-1]
+    return np.stack([start, np.roll(start, -1, axis=0)], axis=1)
 
 
 def _lies_in(hole: BaseGeometry, outline: BaseGeometry) -> bool:
