@@ -47,7 +47,7 @@ def run(
         try:
             while True:
                 step = next(work)
-                rate = f"{step.per_second:.0f}/s" if step.per_second else ""
+                rate = _rate(step.per_second)
                 description = f"{title}: {describe(step) if describe else step.step}"
                 bars.update(bar, description=description, completed=step.done, total=step.total, rate=rate)
         except StopIteration as end:
@@ -60,3 +60,9 @@ def run(
             raise typer.Exit(INTERRUPTED) from None
         finally:
             work.close()
+
+
+def _rate(per_second: float | None) -> str:
+    if not per_second:
+        return ""
+    return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
