@@ -275,8 +275,7 @@ class Nuclei(QWidget):
         table = None if nuclei is None else nuclei.table
         slide = self.state.slide
         self.panel.table.set_table(table)
-        extents = {} if table is None or not len(table) else nuclei_view.feature_extents(table)
-        self.panel.filter.set_extents(extents, keep=same_work)
+        self.panel.filter.set_extents({} if shown is None else shown.extents, keep=same_work)
         self.panel.set_count(None if nuclei is None else len(nuclei), "" if shown is None else shown.source)
         warnings = () if shown is None else shown.warnings
         self.panel.warning.set_text("\n".join(text.partition(": ")[2] for text in warnings))

@@ -15,7 +15,7 @@ from napari_aln.nuclei.rasters import cell_um
 from napari_aln.widgets.layers.map_layer import MapLayer
 from napari_aln.widgets.layers.rings_layer import Band, RingsLayer
 from napari_aln.widgets.scene import NUCLEI_RANK, RASTER_RANK, REGIONS_RANK
-from napari_aln.workflows.nuclei_view import DENSITY, feature_limits, nuclei_raster
+from napari_aln.workflows.nuclei_view import DENSITY, density_limits, feature_limits, nuclei_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,7 @@ class NucleiScene(QObject):
         self._mark.colour(np.array([[1, 1, 1, 1], [0, 0, 0, 1]]), "light and dark")
         self.nuclei: LocatedNuclei | None = None
         self._size_l0 = 1, 1  # of the slide
+        self._limits_of: dict[str, tuple[float, float]] = {}  # feature -> as they were worked out
         self.kept: NDArray[np.bool_] | None = None  # None: all
         self.near = False  # outlines are shown, not the raster
         self.limits = (0.0, 1.0)  # values at both ends of the colours
@@ -92,6 +93,7 @@ class NucleiScene(QObject):
     def show(self, nuclei: LocatedNuclei | None, size_l0: tuple[int, int]) -> None:
         """Show nuclei of a slide of this size in place of those before; None: show none."""
         self.nuclei, self.kept, self._size_l0 = nuclei, None, size_l0
+        self._limits_of = {}
         self._chosen = np.zeros(0, np.intp)
         self._hover(None)
         if nuclei is None:
@@ -206,7 +208,7 @@ class NucleiScene(QObject):
         if feature == DENSITY:  # of one nucleus there is none
             places = np.ones(len(rings.row))
         else:
-            low, high = self.limits = feature_limits(nuclei.table, feature)
+            low, high = self.limits = self._feature_limits(feature)
             places = (nuclei.table[feature].to_numpy()[rings.row] - low) / (high - low)
         bands = CASED if nuclei.typical_um * zoom >= LEAST_CASED_PX else THIN
         self.outlines.show(rings, places, bands, self._scene.frame, zoom)
@@ -219,10 +221,18 @@ class NucleiScene(QObject):
         if side_um == self.cell_um:
             return
         self.cell_um, self._drawn = side_um, None
-        raster, self.limits = nuclei_raster(self.nuclei, self.kept, self._feature, self._size_l0, side_um)
+        feature = self._feature
+        raster = nuclei_raster(self.nuclei, self.kept, feature, self._size_l0, side_um)
+        self.limits = density_limits(raster) if feature == DENSITY else self._feature_limits(feature)
         shown = raster.picture, raster.pixel_l0, self.limits, self._colour_map, self._scene.frame
         self.raster.show_picture(*shown)
         self.drawn.emit()
+
+    def _feature_limits(self, feature: str) -> tuple[float, float]:
+        assert self.nuclei is not None
+        if feature not in self._limits_of:
+            self._limits_of[feature] = feature_limits(self.nuclei.table, feature)
+        return self._limits_of[feature]
 
     def _draw_chosen(self) -> None:
         if self.nuclei is None or not len(self._chosen):

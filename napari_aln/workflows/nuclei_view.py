@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +77,11 @@ class SlideNuclei:
     source: str
     warnings: tuple[str, ...] = ()
 
+    @cached_property
+    def extents(self) -> dict[str, tuple[float, float]]:
+        """See `feature_extents`."""
+        return feature_extents(self.nuclei.table)
+
 
 def feature_limits(table: pd.DataFrame, name: str) -> tuple[float, float]:
     """Return a feature's values at both ends of its colours; `SHARE_BEYOND` of the nuclei lie beyond each."""
@@ -118,21 +124,23 @@ def nuclei_raster(
     name: str,
     size_l0: tuple[int, int],
     side_um: float,
-) -> tuple[Raster, tuple[float, float]]:
-    """Return density or a feature's means in squares of `side_um`, and the values at its colours' ends.
+) -> Raster:
+    """Return density or a feature's means in squares of `side_um`.
 
     `kept`: (n,) which nuclei count; None: all.
     """
     l0_xy = nuclei.l0_xy if kept is None else nuclei.l0_xy[kept]
     if name == DENSITY:
-        found = density_raster(l0_xy, size_l0, nuclei.mpp, side_um)
-        known = found.picture[np.isfinite(found.picture)]
-        return found, (0.0, float(np.quantile(known, 1 - SHARE_BEYOND / 2)) if len(known) else 1.0)
+        return density_raster(l0_xy, size_l0, nuclei.mpp, side_um)
     values = nuclei.table[name].to_numpy(np.float64)
     values = values if kept is None else values[kept]
-    axial = name == ORIENTATION
-    found = mean_raster(l0_xy, values, size_l0, nuclei.mpp, side_um, axial=axial)
-    return found, feature_limits(nuclei.table, name)
+    return mean_raster(l0_xy, values, size_l0, nuclei.mpp, side_um, axial=name == ORIENTATION)
+
+
+def density_limits(raster: Raster) -> tuple[float, float]:
+    """Return the densities at both ends of its colours; a hundredth of the squares lies beyond."""
+    known = raster.picture[np.isfinite(raster.picture)]
+    return 0.0, float(np.quantile(known, 1 - SHARE_BEYOND / 2)) if len(known) else 1.0
 
 
 def open_nuclei(info: SlideInfo, path: Path) -> Generator[Progress, None, SlideNuclei]:
@@ -160,7 +168,9 @@ def open_nuclei(info: SlideInfo, path: Path) -> Generator[Progress, None, SlideN
         )
     nuclei = LocatedNuclei(read.table, mpp)
     nuclei.count_near(Rect(0, 0, 1, 1))  # builds the index here, beside the window
-    return SlideNuclei(nuclei, f"from {NUCLEI_PARQUET}; drawn as ellipses: the file holds no outlines")
+    found = SlideNuclei(nuclei, f"From {NUCLEI_PARQUET}; drawn as ellipses, as it holds no outlines")
+    assert found.extents is not None  # worked out here, too
+    return found
 
 
 def save_nuclei(info: SlideInfo, nuclei: LocatedNuclei, path: Path) -> Generator[Progress, None, Path]:

@@ -95,11 +95,12 @@ def test_colours_span_the_nuclei_but_for_the_outermost(nuclei):
 
 def test_the_raster_shows_only_what_is_kept(nuclei, info):
     kept = nuclei.table.area_um2.to_numpy() > nuclei.table.area_um2.median()
-    every, _ = nuclei_view.nuclei_raster(nuclei, None, DENSITY, info.size_px, 1024.0)
-    some, limits = nuclei_view.nuclei_raster(nuclei, kept, DENSITY, info.size_px, 1024.0)
+    every = nuclei_view.nuclei_raster(nuclei, None, DENSITY, info.size_px, 1024.0)
+    some = nuclei_view.nuclei_raster(nuclei, kept, DENSITY, info.size_px, 1024.0)
     assert np.nansum(some.picture) == pytest.approx(np.nansum(every.picture) * kept.mean())
-    assert limits[0] == 0
-    means, _ = nuclei_view.nuclei_raster(nuclei, kept, "area_um2", info.size_px, 1024.0)
+    low, high = nuclei_view.density_limits(some)
+    assert low == 0 < high <= np.nanmax(some.picture)
+    means = nuclei_view.nuclei_raster(nuclei, kept, "area_um2", info.size_px, 1024.0)
     assert means.picture[0, 0] == pytest.approx(nuclei.table.area_um2[kept].mean(), rel=1e-5)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from napari.layers import Surface
 from napari.utils import Colormap
+from numpy.typing import NDArray
 
 from napari_aln.widgets.layers.held import HeldLayer
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from numpy.typing import NDArray
 
     from napari_aln.nuclei.located import Rings
     from napari_aln.widgets.layers.placement import Frame
@@ -30,6 +30,12 @@ UNKNOWN: Colour = (0.9, 0.9, 0.9, 1.0)
 
 COLOURS_FROM = 0.1
 """Where the scale's colours begin on the layer's own scale; below lies the colour of what is not known."""
+
+
+Mesh = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+"""Vertices (n, 2) as (y, x), faces (m, 3), values (n,)."""
+
+NOTHING: Mesh = (np.zeros((3, 2)), np.array([[0, 1, 2]]), np.zeros(3))  # napari has no empty meshes
 
 
 class Band(NamedTuple):
@@ -84,12 +90,12 @@ class RingsLayer(HeldLayer):
         """
         mesh = ring_mesh(rings, frame.world_yx(rings.l0_xy), places, bands, zoom)
         if self._layer is not None:
-            self._layer.data = mesh
+            self._draw(self._layer, mesh)
             return
         if not len(rings.row):
             return
         layer = Surface(
-            mesh,
+            _with_room(mesh),
             name=self._name,
             colormap=self._colours,
             contrast_limits=(0.0, 1.0),
@@ -107,7 +113,21 @@ class RingsLayer(HeldLayer):
     def hide(self) -> None:
         """Show no lines. The layer stays: the next ones are there sooner."""
         if self._layer is not None:
-            self._layer.data = NOTHING
+            self._draw(self._layer, NOTHING)
+
+    def _draw(self, layer: Surface, mesh: Mesh) -> None:
+        """Put another mesh in the place of the one before, where there is room for it.
+
+        Other arrays would make napari work out the extent of all layers, which takes as long as all else.
+        """
+        n_vertices, n_faces = len(mesh[0]), len(mesh[1])
+        if n_vertices > len(layer.vertices) or n_faces > len(layer.faces):
+            layer.data = _with_room(mesh)
+            return
+        for place, part in zip(layer.data, mesh, strict=True):
+            place[: len(part)] = part
+        layer.faces[n_faces:] = 0  # of no area: not drawn
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def colour(self, colours: NDArray[np.floating], name: str) -> None:
         """Colour lines by an (n, 4) scale from 0 to 1."""
@@ -129,16 +149,13 @@ class RingsLayer(HeldLayer):
             self._layer.opacity = opacity
 
 
-NOTHING = (np.zeros((3, 2)), np.array([[0, 1, 2]]), np.zeros(3))  # napari has no empty meshes
-
-
 def ring_mesh(
     rings: Rings,
     world_yx: NDArray[np.float64],
     places: NDArray[np.floating],
     bands: Sequence[Band],
     zoom: float,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+) -> Mesh:
     """Return vertices, faces, and each vertex's place on the layer's scale: two vertices a point and band."""
     if not len(rings.row):
         return NOTHING
@@ -168,6 +185,17 @@ def ring_mesh(
         value = own if band.place is None else _on_scale(np.full(len(at), band.place))
         values += [value, value]
     return np.concatenate(vertices), np.concatenate(faces), np.concatenate(values)
+
+
+def _with_room(mesh: Mesh) -> Mesh:
+    """Return a mesh in arrays half as large again; what is added is not drawn."""
+    vertices, faces, values = mesh
+    more = len(vertices) // 2
+    return (
+        np.concatenate([vertices, np.repeat(vertices[:1], more, axis=0)]),
+        np.concatenate([faces, np.zeros((len(faces) // 2, 3), faces.dtype)]),
+        np.concatenate([values, np.zeros(more)]),
+    )
 
 
 def _on_scale(places: NDArray[np.floating]) -> NDArray[np.floating]:
