@@ -203,3 +203,21 @@ def test_the_folder_adds_up_and_names_nothing_in_private_mode(tissue_slide, tmp_
     document = json.loads((tmp_path / "nuclei.geojson").read_text(encoding="utf-8"))
     assert len(document["features"]) == about.n_nuclei
     assert document["napari_aln"]["origin"] == "level0"
+
+
+def test_nuclei_of_a_private_result_name_nothing_unasked(tissue_slide, ws_bundle, tmp_path):
+    with open_slide(tissue_slide) as slide:
+        request = Request([open_bundle(ws_bundle)], clinical=PATIENT, case_id="patient 7")
+        _, place = drain(predict_to_folder(slide, request, tmp_path, private=True))
+        regions = [Region(box(600, 500, 900, 800), name="Mrs Smith")]
+        drain(nuclei_to_folder(slide, NucleiRequest(NucleiSettings(method="classical"), regions), place))
+        measured = read_statement(place)
+        text = (place / "result.json").read_text(encoding="utf-8")
+        other = text.replace(slide.info.quick_hash, "0" * 64)
+        (place / "result.json").write_text(other, encoding="utf-8")
+        with pytest.raises(UsageError, match="another slide"):
+            drain(nuclei_to_folder(slide, NucleiRequest(), place))
+    assert (measured.slide.file, measured.alias) == (None, "patient_7")
+    for path in place.iterdir():
+        assert b"case 1" not in path.read_bytes()
+        assert b"Smith" not in path.read_bytes()
