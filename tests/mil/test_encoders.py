@@ -29,7 +29,13 @@ def test_table_holds_exactly_the_45_encoders():
     assert set(ENCODERS) == set(SIZES)
 
 
-@pytest.mark.parametrize("name", SIZES)
+QUICK = {"alexnet", "vgg13_bn", "googlenet", "resnet18", "resnet50", "squeezenet1_1", "densenet121",
+         "resnext50_32x4d", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in SIZES]
+)
 def test_encoder_gives_as_many_features_as_the_table_says(name):
     features = encoder_skeleton(name)(torch.zeros(1, 3, 96, 96, device="meta"))
     assert features.shape == (1, SIZES[name])
