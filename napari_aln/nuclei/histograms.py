@@ -117,7 +117,8 @@ def histogram_matrix(values: Values, edges: NDArray[np.float64], rows: int) -> N
     size = counts.sum(axis=1)
     mean = np.bincount(patch, weights=values.value, minlength=n) / size
     shares = (counts / size[:, None])[np.argsort(mean, kind="stable")]
-    return _parts(n, rows) @ shares
+    matrix: NDArray[np.float64] = _parts(n, rows) @ shares
+    return matrix
 
 
 def _parts(n: int, rows: int) -> NDArray[np.float64]:

@@ -44,7 +44,7 @@ def describe(found: Interpretation, fitted: Fitted, settings: InterpretSettings)
 def _features_table(differences: Mapping[str, Difference], corrected: Mapping[str, float]) -> PaperTable:
     first = next(iter(differences.values()))
     groups = [f"{label} (n = {n})" for label, n in zip(LABELS, (first.first.n, first.second.n), strict=True)]
-    head = ("Feature", "Unit")
+    head: tuple[str, ...] = ("Feature", "Unit")
     head += tuple(f"{group}, mean ± SD" for group in groups)
     head += tuple(f"{group}, median (quartiles)" for group in groups)
     head += ("N(+) is", "P(N(+) > N0)", "p", "p, adjusted", "Xu et al. 2021")
