@@ -93,7 +93,9 @@ class NucleiSettings(_Settings):
     """How the nuclei of a slide are found and which of them count."""
 
     method: str | None = _setting(
-        None, "Method", "How nuclei are found, by name. Left out: the best of those that ship."
+        None,
+        "Method",
+        "How nuclei are found: by name, or a nucleus model's file. Left out: the best of those that ship.",
     )
     min_area_um2: float = _setting(5.0, "Smallest area", "Anything smaller is a speck.", "µm²", ge=0.0)
     max_area_um2: float = _setting(

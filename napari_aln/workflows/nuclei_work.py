@@ -241,7 +241,10 @@ class NucleiWork:
                 "known."
             )
         if not self.scope.tissue_mm2:
-            found.append("no_tissue: No tissue was found in what was to be measured.")
+            found.append(
+                "no_tissue: No tissue was found in what was to be measured. Where there is some, correct the "
+                "tissue mask in the window."
+            )
         elif not self._nuclei:
             pale = " Hardly anything is stained like nuclei." if self._stain.contrast < MIN_CONTRAST else ""
             found.append(f"no_nuclei: No nucleus was found.{pale}")
