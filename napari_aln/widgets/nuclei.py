@@ -19,6 +19,7 @@ from napari_aln.settings import NucleiSettings
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import NUCLEI_SUFFIX
 from napari_aln.widgets.jobs import JobState
+from napari_aln.widgets.nuclei_contrast import ByAttention
 from napari_aln.widgets.nuclei_scene import NucleiScene
 from napari_aln.widgets.panels.canvas_label import CanvasLabel
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_where_to_write, kinds
@@ -53,6 +54,7 @@ SCOPE_NAMES = {
     "slide": "the whole slide",
 }
 BUSY = "A model runs on the slide: wait, or cancel it."
+PARTLY_MEASURED = "Only a part was measured: find the nuclei again, to the end."
 PARTLY = "Cancelled. Shown are the nuclei found so far; distances to neighbours end at each tile's edge."
 
 
@@ -82,6 +84,7 @@ class Nuclei(QWidget):
         self.finding.state_changed.connect(self._on_state)
         self.opening = review.new_job("open nuclei", self._on_opened)
         self.saving = review.new_job("save nuclei", self._on_saved)
+        self.by_attention = ByAttention(review, self)
         self._scope = "view"
         self._parts: list[NucleiFound] = []  # of the work that is under way
         self._n_shown = 0  # nuclei of it
@@ -91,6 +94,7 @@ class Nuclei(QWidget):
         panel.cancel_requested.connect(self.finding.cancel)
         panel.open_requested.connect(self._ask_for_file)
         panel.export_requested.connect(self._ask_where)
+        panel.contrast_requested.connect(self._on_contrast)
         panel.feature_changed.connect(self._on_colouring)
         panel.colour_map_changed.connect(self._on_colouring)
         panel.visible_changed.connect(self.view.set_visible)
@@ -104,6 +108,7 @@ class Nuclei(QWidget):
         for changed in (
             self.state.slide_changed,
             self.state.case_changed,
+            self.state.answers_changed,
             self.state.shown_changed,
             self.state.blocked_changed,
         ):
@@ -129,6 +134,9 @@ class Nuclei(QWidget):
             reasons["roi"] = "" if self.state.roi else "Draw or import a tumour ROI first."
             reasons["top"] = "" if isinstance(self.scene.shown, ShownMap) else "Run a model first."
         self.panel.set_ready(reasons)
+        partly = self.shown is not None and not self.shown.complete
+        why_not = PARTLY_MEASURED if partly else "" if self.state.answers else "Run a model first."
+        self.panel.set_contrast_ready(why_not)
 
     def _on_run_state(self, _state: JobState) -> None:
         self._show_ready()
@@ -209,7 +217,7 @@ class Nuclei(QWidget):
         table = pd.concat([part.table for part in filled], ignore_index=True)
         nuclei = LocatedNuclei(table, slide.info.mpp, outlines)
         source = f"In {SCOPE_NAMES[self._scope]}, {self.panel.method}, {how}"
-        self.show_nuclei(SlideNuclei(nuclei, source), same_work=self._n_shown > 0)
+        self.show_nuclei(SlideNuclei(nuclei, source, complete=False), same_work=self._n_shown > 0)
         self._n_shown = len(nuclei)
 
     def _on_found(self, measured: MeasuredNuclei) -> None:
@@ -217,7 +225,7 @@ class Nuclei(QWidget):
         nuclei = LocatedNuclei(measured.table, measured.mpp, measured.outlines)
         density = f", {count(round(measured.density_per_mm2))} per mm²" if measured.area_mm2 else ""
         source = f"In {SCOPE_NAMES[self._scope]}: {measured.area_mm2:.3g} mm²{density}; {measured.method}"
-        shown = SlideNuclei(nuclei, source, measured.warnings)
+        shown = SlideNuclei(nuclei, source, measured.warnings, measured.scope.outline)
         self.show_nuclei(shown, same_work=self._n_shown > 0)
 
     # Files
@@ -266,11 +274,16 @@ class Nuclei(QWidget):
         self.panel.status.set_text(text)
         self.review.told.emit("info", text)
 
+    def _on_contrast(self) -> None:
+        if self.shown is not None:
+            self.by_attention.compare(self.shown)
+
     # What is shown
 
     def show_nuclei(self, shown: SlideNuclei | None, *, same_work: bool = False) -> None:
         """Show nuclei in place of those before; None: none. `same_work`: they are more of those before."""
         self.shown = shown
+        self._show_ready()
         nuclei = None if shown is None else shown.nuclei
         table = None if nuclei is None else nuclei.table
         slide = self.state.slide

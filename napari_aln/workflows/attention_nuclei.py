@@ -265,7 +265,7 @@ def contrast_of_result(
     if (path.parent / NUCLEI_JSON).is_file():
         stated = read_statement(path.parent)
         if stated.outline is not None:
-            covered = _covered(scored.patches, shapely.geometry.shape(stated.outline))
+            covered = covered_patches(scored.patches, shapely.geometry.shape(stated.outline))
             attention = np.where(covered, attention, np.nan)
     return contrast(
         table.table,
@@ -278,8 +278,8 @@ def contrast_of_result(
     )
 
 
-def _covered(patches: PatchTable, outline: BaseGeometry) -> NDArray[np.bool_]:
-    """Return which patches were measured by enough."""
+def covered_patches(patches: PatchTable, outline: BaseGeometry) -> NDArray[np.bool_]:
+    """Return which patches lie by enough (`COVERED`) in what was measured, an outline in level-0 pixels."""
     step_x, step_y = patches.grid.step_l0
     x, y = patches.l0_xy.T
     boxes = shapely.box(x, y, x + step_x, y + step_y)

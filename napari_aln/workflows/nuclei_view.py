@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from shapely.geometry import shape
 
 from napari_aln.annotations.statement import MEMBER, Statement
 from napari_aln.errors import StoreError
@@ -16,7 +17,8 @@ from napari_aln.nuclei.located import LocatedNuclei
 from napari_aln.nuclei.rasters import density_raster, mean_raster
 from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei, write_nuclei_csv
 from napari_aln.records import Progress
-from napari_aln.store.atomic import atomic_file
+from napari_aln.store.atomic import atomic_file, storing
+from napari_aln.store.nuclei import NUCLEI_JSON, read_statement
 from napari_aln.workflows.maps import MapStyle
 from napari_aln.workflows.prepare import require_mpp
 
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+    from shapely.geometry.base import BaseGeometry
 
     from napari_aln.nuclei.rasters import Raster
-    from napari_aln.records import SlideInfo
+    from napari_aln.records import PatchScores, SlideInfo
+    from napari_aln.workflows.attention_nuclei import NucleiContrast
 
 DENSITY = "density"
 ORIENTATION = "orientation_rad"
@@ -71,11 +75,17 @@ class SlideNuclei:
         How they came: what was measured and by which method, or that a file was opened.
     warnings
         What makes the measures doubtful: name, colon, sentence.
+    outline
+        Of what was measured, in level-0 pixels; None: all tissue, or nobody knows.
+    complete
+        Whether all of it was; else the work goes on, or was cancelled.
     """
 
     nuclei: LocatedNuclei
     source: str
     warnings: tuple[str, ...] = ()
+    outline: BaseGeometry | None = None
+    complete: bool = True
 
     @cached_property
     def extents(self) -> dict[str, tuple[float, float]]:
@@ -168,9 +178,53 @@ def open_nuclei(info: SlideInfo, path: Path) -> Generator[Progress, None, SlideN
         )
     nuclei = LocatedNuclei(read.table, mpp)
     nuclei.count_near(Rect(0, 0, 1, 1))  # builds the index here, beside the window
-    found = SlideNuclei(nuclei, f"From {NUCLEI_PARQUET}; drawn as ellipses, as it holds no outlines")
+    outline: BaseGeometry | None = None
+    warnings: tuple[str, ...] = ()
+    if (path.parent / NUCLEI_JSON).is_file():
+        stated = read_statement(path.parent)
+        outline = None if stated.outline is None else shape(stated.outline)
+        warnings = stated.warnings
+    about = f"From {NUCLEI_PARQUET}; drawn as ellipses, as it holds no outlines"
+    found = SlideNuclei(nuclei, about, warnings, outline)
     assert found.extents is not None  # worked out here, too
     return found
+
+
+def contrast_by_attention(
+    shown: SlideNuclei, scores: PatchScores, run: str
+) -> Generator[Progress, None, NucleiContrast]:
+    """Yield once, return the nuclei of patches of highest against lowest attention; see `contrast`.
+
+    Parameters
+    ----------
+    shown
+        Only patches that were measured take part.
+    scores
+        Of the run, by whose attention over the slide patches are ranked; where there is none, within bags.
+    run
+        What it is called.
+    """
+    from napari_aln.workflows.attention_nuclei import contrast, covered_patches
+
+    yield Progress("compare nuclei", 0, 1)
+    name = "attention_slide" if np.isfinite(scores.attention_slide).any() else "attention_bag"
+    attention = np.asarray(getattr(scores, name), np.float64)
+    if shown.outline is not None:
+        attention = np.where(covered_patches(scores.table, shown.outline), attention, np.nan)
+    nuclei = shown.nuclei
+    return contrast(nuclei.table, nuclei.mpp, scores.table, attention, run=run, map_name=name)
+
+
+def save_contrast(found: NucleiContrast, folder: Path, alias: str) -> Generator[Progress, None, Path]:
+    """Yield once, return the folder that table and plots were written to; see `write_contrast`."""
+    from napari_aln.workflows.attention_nuclei import write_contrast
+
+    yield Progress("write", 0, 1)
+    folder = folder / f"{alias}-{found.run}-contrast"
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_contrast(found, folder, alias)
+    return folder
 
 
 def save_nuclei(info: SlideInfo, nuclei: LocatedNuclei, path: Path) -> Generator[Progress, None, Path]:

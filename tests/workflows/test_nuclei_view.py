@@ -104,6 +104,45 @@ def test_the_raster_shows_only_what_is_kept(nuclei, info):
     assert means.picture[0, 0] == pytest.approx(nuclei.table.area_um2[kept].mean(), rel=1e-5)
 
 
+@pytest.fixture
+def scored(info):
+    """Return scores of a grid of 48 px squares over the drawn nuclei: attention rises to the right."""
+    from napari_aln.records import PatchGrid, PatchScores, PatchTable
+
+    row, column = (part.ravel().astype(np.int32) for part in np.mgrid[:4, :6])
+    table = PatchTable(PatchGrid(48, 1.0, (48.0, 48.0), 6, 4), column, row)
+    rising = column + row / 10
+    unknown = np.full(24, np.nan)
+    rest = dict.fromkeys(("entropy", "attention_logit", "contribution", "probability"), unknown)
+    return PatchScores(table, np.ones(24, bool), attention_slide=unknown, attention_bag=rising, **rest)
+
+
+def test_nuclei_are_compared_by_attention_where_they_were_measured(nuclei, scored, qtbot, tmp_path):
+    import shapely
+    from qtpy.QtCore import Qt
+
+    from napari_aln.widgets.panels.contrast_dialog import ContrastDialog
+    from napari_aln.workflows.nuclei_view import SlideNuclei, contrast_by_attention, save_contrast
+
+    every = last(contrast_by_attention(SlideNuclei(nuclei, ""), scored, "dlcnbc"))
+    assert (every.n_patches, every.map_name) == (24, "attention_bag")
+    left = SlideNuclei(nuclei, "", outline=shapely.box(0, 0, 3.4 * 48, 200))
+    assert last(contrast_by_attention(left, scored, "dlcnbc")).n_patches == 12
+    dialog = ContrastDialog(every)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    asked = []
+    dialog.save_requested.connect(asked.append)
+    qtbot.mouseClick(dialog.save_button, Qt.MouseButton.LeftButton)
+    assert asked == [every]
+    assert dialog.picture.pixmap().width() > 600
+    assert "24 measured patches" in dialog.about.shown_text()
+    assert "Research use only" in dialog.about.shown_text()
+    folder = last(save_contrast(every, tmp_path, "slide-1"))
+    assert folder.name == "slide-1-dlcnbc-contrast"
+    assert {"contrast.csv", "contrast.json", "contrast.svg"} <= {file.name for file in folder.iterdir()}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [

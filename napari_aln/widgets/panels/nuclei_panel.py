@@ -59,6 +59,7 @@ class NucleiPanel(QWidget):
     cancel_requested = Signal()
     open_requested = Signal()
     export_requested = Signal()
+    contrast_requested = Signal()
     feature_changed = Signal(str)  # a key of `NUCLEUS_STYLES`
     colour_map_changed = Signal(str)
     visible_changed = Signal(bool)
@@ -67,6 +68,8 @@ class NucleiPanel(QWidget):
     def __init__(self, methods: Sequence[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._running = False
+        self._no_contrast = "Run a model first."
+        self._n_all: int | None = None
         self._reasons = dict.fromkeys(SCOPES, "")
         self._controls = controls = QWidget()
         controls.setStyleSheet(FOCUS_STYLE)
@@ -216,11 +219,16 @@ class NucleiPanel(QWidget):
         self.export_button.setObjectName("nuclei_export")
         self.export_button.setAccessibleName("Export nuclei")
         self.export_button.setToolTip("Write all nuclei as Parquet, CSV, or GeoJSON for QuPath")
+        self.contrast_button = QPushButton("By attention…")
+        self.contrast_button.setObjectName("nuclei_contrast")
+        self.contrast_button.setAccessibleName("Nuclei of high- against low-attention patches")
+        self.contrast_button.clicked.connect(self.contrast_requested)
         row = QHBoxLayout()
-        row.addWidget(self.count_text, 1)
-        row.addWidget(self.open_button)
-        row.addWidget(self.export_button)
+        for button in (self.open_button, self.export_button, self.contrast_button):
+            row.addWidget(button, len(button.text()))  # the longer title gets the wider button
+            button.setMinimumWidth(20)
         self.table = NucleusTableView()
+        column.addWidget(self.count_text)
         column.addLayout(row)
         column.addWidget(self.source_text)
         column.addWidget(self.table, 1)
@@ -261,6 +269,13 @@ class NucleiPanel(QWidget):
             button.setToolTip(reasons[key] or SCOPES[key][1])
         self._enable()
 
+    def set_contrast_ready(self, why_not: str) -> None:
+        """Say whether nuclei can be compared by attention."""
+        self._no_contrast = why_not
+        tip = "Compare nuclei where the model looked most with those where it looked least"
+        self.contrast_button.setToolTip(why_not or tip)
+        self._enable()
+
     def set_state(self, state: JobState, text: str = "") -> None:
         """Show the job's state and a line about it."""
         self._running = state is JobState.RUNNING
@@ -283,7 +298,9 @@ class NucleiPanel(QWidget):
         appears = bool(n_all) != self.shown_part.isVisibleTo(self)
         self.shown_part.setVisible(bool(n_all))
         self.table.setVisible(bool(n_all))
+        self._n_all = n_all
         self.export_button.setEnabled(bool(n_all))
+        self._enable()
         self.count_text.set_text(NO_NUCLEI if n_all is None else self.table.shown_text(n_all))
         self.source_text.set_text(source)
         if appears:
@@ -338,6 +355,7 @@ class NucleiPanel(QWidget):
     def _enable(self) -> None:
         for key, button in self.find_buttons.items():
             button.setEnabled(not self._reasons[key] and not self._running)
+        self.contrast_button.setEnabled(bool(self._n_all) and not self._no_contrast)
         self.open_button.setEnabled(not self._running and not self._reasons["slide"])
 
 
