@@ -5,6 +5,9 @@ alignment) in the direction that Xu et al. report for N(+), and weakly through t
 else of a slide (stain, scanner, core, tumour share, growth pattern) is drawn without knowing the label. Among
 N(+) patients those with more marked traits tend to have more than two metastatic nodes, so that three classes
 can be told apart as well.
+
+Shape is the ratio of the axes and how wavy the contour is: where it is planted, circularity is lower in N(+),
+and so are rectangularity and solidity, of what is segmented as of what was drawn.
 """
 
 from __future__ import annotations
