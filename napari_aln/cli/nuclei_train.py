@@ -52,3 +52,24 @@ def train(
             markup=False,
         )
     console.print(f"Wrote {out}. {card.notice}", markup=False)
+
+
+def examples(
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    pictures: Annotated[int, typer.Option(min=0, help="Squares of synthetic tissue to draw.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Draws them.")] = 0,
+    slide: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Add squares of this slide, labelled by --method; may be repeated.", readable=False
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="What labels slides: a method's name, or a model.")
+    ] = "classical",
+) -> None:
+    """Make pictures with labelled nuclei to train on: drawn tissue, and slides labelled by a method."""
+    from napari_aln.workflows.nucleus_examples import nucleus_examples
+
+    made = progress.run(nucleus_examples(out, pictures, seed, slide or [], method), "nuclei examples")
+    Console(soft_wrap=True).print(f"Wrote {made} pictures to {out}.", markup=False)

@@ -80,6 +80,15 @@ def make_bodies(
     )
 
 
+def contours_px(bodies: Bodies) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x and y, (n, 48) each, of the contours about their centres, in px, before they are turned."""
+    t = np.linspace(0.0, 2.0 * np.pi, _CONTOUR_POINTS, endpoint=False)
+    w = np.ones((len(bodies), 1))
+    for k in (0, 1):
+        w = w + bodies.waves[:, k, None] * np.cos((k + 3) * t + bodies.phases_rad[:, k, None])
+    return w * bodies.half_axes_px[:, :1] * np.cos(t), w * bodies.half_axes_px[:, 1:] * np.sin(t)
+
+
 def morphometry(bodies: Bodies) -> dict[str, NDArray[np.float64]]:
     """Measure the contours themselves, as polygons of 48 points.
 
@@ -88,12 +97,7 @@ def morphometry(bodies: Bodies) -> dict[str, NDArray[np.float64]]:
     dict
         `area_um2`, `circumference_um` and `circularity` (4 pi A / P^2), each of shape (n,).
     """
-    t = np.linspace(0.0, 2.0 * np.pi, _CONTOUR_POINTS, endpoint=False)
-    w = np.ones((len(bodies), 1))
-    for k in (0, 1):
-        w = w + bodies.waves[:, k, None] * np.cos((k + 3) * t + bodies.phases_rad[:, k, None])
-    x = w * bodies.half_axes_px[:, :1] * np.cos(t) * MPP_UM
-    y = w * bodies.half_axes_px[:, 1:] * np.sin(t) * MPP_UM
+    x, y = (along * MPP_UM for along in contours_px(bodies))
     next_x, next_y = np.roll(x, -1, axis=1), np.roll(y, -1, axis=1)
     area = np.abs((x * next_y - next_x * y).sum(axis=1)) / 2.0
     circumference = np.hypot(next_x - x, next_y - y).sum(axis=1)

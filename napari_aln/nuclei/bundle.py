@@ -93,6 +93,8 @@ class NucleusBundle:
     def method(self, engine: EngineSettings | None = None) -> Learned:
         """Return the method to segment with, on the runtime and device of the settings.
 
+        None: on torch, which takes pictures of any size; OpenVINO builds a network for each size.
+
         Raises
         ------
         BundleError
@@ -104,7 +106,7 @@ class NucleusBundle:
         from napari_aln.runtimes.base import compile_network
 
         network, card = self.network(), self.card
-        wanted = engine or EngineSettings()
+        wanted = engine or EngineSettings(runtime="torch")
 
         @functools.lru_cache(maxsize=_KEPT_SHAPES)
         def compiled(shape: tuple[int, int]) -> Run:

@@ -34,12 +34,12 @@ class Rule(NamedTuple):
     """How labels are made of what the network says; chosen on held-out annotated pictures."""
 
     foreground: float = 0.5
-    smooth_um: float = 0.5  # of the depth
+    smooth_um: float = 1.1  # of the depth
     joins: Joins = Joins()
     max_hole_um2: float = 20.0
     min_area_um2: float = 6.0
     max_area_um2: float = 500.0
-    min_certainty: float = 0.6  # mean probability inside a nucleus
+    min_certainty: float = 0.7  # mean probability inside a nucleus
 
 
 RULE = Rule()
