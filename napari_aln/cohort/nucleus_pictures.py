@@ -40,7 +40,7 @@ def nucleus_labels(bodies: Bodies, x: int, y: int, side_px: int) -> NDArray[np.i
     nuclei = bodies.take(bodies.kind != KINDS.index("erythrocyte"))
     middle = np.array([x, y]) + side_px / 2
     reach = side_px / 2 + 1.4 * nuclei.half_axes_px[:, :1]  # a wave may reach out of its ellipse
-    nuclei = nuclei.take((np.abs(nuclei.xy_px - middle) < reach).all(axis=1))
+    nuclei = nuclei.take(np.flatnonzero((np.abs(nuclei.xy_px - middle) < reach).all(axis=1)))
     nuclei = nuclei.take(np.argsort(-nuclei.half_axes_px[:, 0], kind="stable"))
     along, across = contours_px(nuclei)
     c, s = np.cos(nuclei.angle_rad)[:, None], np.sin(nuclei.angle_rad)[:, None]
@@ -48,7 +48,7 @@ def nucleus_labels(bodies: Bodies, x: int, y: int, side_px: int) -> NDArray[np.i
     rows = along * s + across * c + nuclei.xy_px[:, 1:] - y - 0.5
     labels = np.zeros((side_px, side_px), np.int32)
     for number, (row, column) in enumerate(zip(rows, columns, strict=True), start=1):
-        labels[polygon(row, column, labels.shape)] = number
+        labels[polygon(row, column, labels.shape)] = number  # type: ignore[no-untyped-call]
     return labels
 
 

@@ -32,8 +32,8 @@ def reach_px(widths: Sequence[int]) -> int:
     """Return how far from a pixel others may bear on its answer, rounded up to whole strides."""
     levels = len(widths)
     convolutions = [4 if level < levels - 1 else 2 for level in range(levels)]
-    reach = sum(n * FOLD * 2**level for level, n in enumerate(convolutions))
-    reach += sum(FOLD * 2**level for level in range(1, levels))  # bilinear enlargement looks at a neighbour
+    reach = sum(n * (FOLD << level) for level, n in enumerate(convolutions))
+    reach += sum(FOLD << level for level in range(1, levels))  # bilinear enlargement looks at a neighbour
     stride = stride_px(widths)
     return -(-(reach + FOLD) // stride) * stride
 
