@@ -245,6 +245,7 @@ class Nuclei(QWidget):
 
     def _on_opened(self, opened: SlideNuclei) -> None:
         self.show_nuclei(opened)
+        self.review.nuclei_file = self.review.nuclei_path
 
     def _ask_for_file(self) -> None:
         wanted = kinds("Nuclei", (NUCLEI_SUFFIX,))
@@ -270,6 +271,8 @@ class Nuclei(QWidget):
             self.saving.start(partial(nuclei_view.save_nuclei, slide.info, self.shown.nuclei, path))
 
     def _on_saved(self, path: Path) -> None:
+        if path.suffix.lower() == NUCLEI_SUFFIX and self.shown is not None and self.shown.complete:
+            self.review.nuclei_file = path
         text = f"Nuclei written to {path.name}."
         self.panel.status.set_text(text)
         self.review.told.emit("info", text)
@@ -282,7 +285,7 @@ class Nuclei(QWidget):
 
     def show_nuclei(self, shown: SlideNuclei | None, *, same_work: bool = False) -> None:
         """Show nuclei in place of those before; None: none. `same_work`: they are more of those before."""
-        self.shown = shown
+        self.shown, self.review.nuclei_file = shown, None
         self._show_ready()
         nuclei = None if shown is None else shown.nuclei
         table = None if nuclei is None else nuclei.table

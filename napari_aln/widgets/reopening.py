@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_aln.workflows.maps import MAP_STYLES, SCALING_NAMES
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from napari_aln.widgets.state import ReviewState
     from napari_aln.workflows.session import Answered, Reopened
     from napari_aln.workflows.session import Review as ReviewRecord
+
+NUCLEI = "nuclei"
+"""Where the window's record holds the file of the nuclei that are shown."""
 
 DIFFERENCE = "difference"
 """What of the shown map a session's own record of maps has no place for."""
@@ -48,7 +52,7 @@ def record_of(review: Review, window: Mapping[str, JsonValue]) -> ReviewRecord:
         camera=_camera(review),
         hide_names=state.hide_names,
         work_list=review.work_list,
-        window={**window, DIFFERENCE: state.difference},
+        window={**window, DIFFERENCE: state.difference, NUCLEI: _nuclei(review)},
     )
 
 
@@ -90,6 +94,11 @@ def _camera(review: Review) -> SavedCamera:
     return SavedCamera(centre_l0_xy=centre_l0_xy, zoom=zoom)
 
 
+def _nuclei(review: Review) -> str | None:
+    path = review.nuclei_file
+    return None if path is None else str(path.absolute())
+
+
 def show_reopened(review: Review, reopened: Reopened) -> None:
     """Put a reopened review in place of the present one. Names that are hidden stay hidden."""
     state, scene, again = review.state, review.scene, reopened.review
@@ -118,3 +127,8 @@ def show_reopened(review: Review, reopened: Reopened) -> None:
             state.show_difference(True)
     if again.camera is not None:
         scene.set_camera(again.camera.centre_l0_xy, again.camera.zoom)
+    nuclei = again.window.get(NUCLEI)
+    if isinstance(nuclei, str) and Path(nuclei).exists():
+        review.nuclei_asked.emit(Path(nuclei))
+    elif isinstance(nuclei, str):
+        review.told.emit("warning", "The nuclei are no longer where they were: open them where they are now.")

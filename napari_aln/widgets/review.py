@@ -105,6 +105,7 @@ class Review(QObject):
         self._slide_path: Path | None = None  # asked for last, and so of what messages name
         self._regions_path: Path | None = None
         self.nuclei_path: Path | None = None  # asked for last
+        self.nuclei_file: Path | None = None  # that holds the nuclei which are shown
         self._regions_to_come: Path | None = None  # of the slide that is being opened
         self._clinical_to_come: Clinical | None = None
         self._runs_to_come: list[Kind] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from qtpy import compat
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
@@ -77,7 +78,8 @@ class SideDocks(QObject):
     def toggle(self, name: str) -> None:
         """Show a dock that is hidden, hide one that is shown."""
         dock = self._made.get(name)
-        self.show(name, dock is None or not dock.isVisible())
+        # Behind another one's tab it lies, as Qt sees it, visible outside the window.
+        self.show(name, dock is None or dock.isHidden() or dock.visibleRegion().isEmpty())
 
     def held(self, name: str) -> QWidget | None:
         """Return what a dock holds, or None while it was never shown."""
@@ -87,8 +89,9 @@ class SideDocks(QObject):
     def close(self) -> None:
         """Take all docks out of the window."""
         for dock in self._made.values():
-            dock.close()
-            dock.deleteLater()
+            if compat.isalive(dock):  # type: ignore[no-untyped-call]  # a window that goes takes its tabs first
+                dock.close()
+                dock.deleteLater()
         self._made.clear()
 
     def _make(self, name: str, window: QMainWindow) -> QDockWidget:
@@ -98,8 +101,12 @@ class SideDocks(QObject):
         dock.setWidget(make())
         # The panels at the right keep their whole height: what lies below lies below the slide alone.
         window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        beside = [other for other in self._made.values() if window.dockWidgetArea(other) == area]
         window.addDockWidget(area, dock)
         if area in SIDES:  # else it is as narrow as it may be
+            for other in beside[-1:]:  # one above the other, neither would have room
+                if not other.isFloating():
+                    window.tabifyDockWidget(other, dock)
             window.resizeDocks([dock], [dock.sizeHint().width()], Qt.Orientation.Horizontal)
         dock.visibilityChanged.connect(partial(self.shown.emit, name))
         return dock

@@ -135,6 +135,9 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     hands.drop(tmp_path / "nuclei.parquet")
     hands.until(lambda: nuclei.dock.shown is not None and len(nuclei.dock.shown.nuclei) == n)
     assert "ellipses" in nuclei.panel.source_text.shown_text()
+    hands.click(hands.dock.slide_card.save_session_button)
+    hands.answer_file_dialog(tmp_path / "review.alnsession")
+    hands.until(lambda: (tmp_path / "review.alnsession").exists())
     other = write_slide(tmp_path / "other.tif", draw_tissue(np.random.default_rng(6)))
     hands.open(other)
     assert nuclei.dock.shown is None
@@ -148,3 +151,10 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     hands.drop(tmp_path / "damaged.parquet")
     hands.until(lambda: "lacks the columns area_um2" in hands.banner())
     assert nuclei.dock.shown is None
+    # The session brings slide and nuclei again; the work list's dock and theirs share a place.
+    hands.drop(tmp_path / "review.alnsession")
+    hands.until(lambda: nuclei.dock.shown is not None and len(nuclei.dock.shown.nuclei) == n)
+    hands.key(Qt.Key.Key_W, SHIFT)
+    hands.until(lambda: nuclei.panel.visibleRegion().isEmpty())
+    hands.key(Qt.Key.Key_K, SHIFT)
+    hands.until(lambda: not nuclei.panel.visibleRegion().isEmpty())
