@@ -21,12 +21,18 @@ def train(
     images: Annotated[
         Path,
         typer.Argument(
-            help="Folder of <set>/<name>.png and <set>/<name>_labels.png; images.csv (set, name, mpp) says "
-            "their µm/px.",
+            help="Folder of <set>/<name>.png and <set>/<name>_labels.png (0 = background, 1.. = nuclei).",
             readable=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="The bundle to write, for example nuclei.alnmodel.")],
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with columns set, name and mpp (µm/px). Left out: images.csv in the folder.",
+            readable=False,
+        ),
+    ] = None,
     *,
     settings: NucleiTrainSettings,
 ) -> None:
@@ -36,7 +42,7 @@ def train(
     def described(step: Progress) -> str:
         return f"{step.step}, loss {step.loss:.3f}" if isinstance(step, NucleiLearned) else step.step
 
-    trained = progress.run(train_nuclei(images, out, settings), "nuclei train", describe=described)
+    trained = progress.run(train_nuclei(images, out, settings, table), "nuclei train", describe=described)
     if trained.estimated:
         Console(stderr=True, soft_wrap=True).print(
             f"µm/px of {len(trained.estimated)} pictures was estimated from their nuclei; "

@@ -30,11 +30,11 @@ class LabelledFolder(NamedTuple):
     estimated: list[str]  # names of pictures whose µm/px nobody stated
 
 
-def read_labelled(folder: Path) -> LabelledFolder:
+def read_labelled(folder: Path, table: Path | None = None) -> LabelledFolder:
     """Read all annotated pictures of a folder, by name.
 
-    ``images.csv`` (columns ``set``, ``name``, ``mpp``) says their µm/px; where it, or its value, is missing
-    they are estimated from the nuclei's sizes.
+    A table with the columns ``set``, ``name`` and ``mpp`` says their µm/px: the one that is given, or
+    ``images.csv`` in the folder. Where it, or its value, is missing it is estimated from sizes of nuclei.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_labelled(folder: Path) -> LabelledFolder:
     orphans = labels - {_labels_path(image) for image in images}
     if orphans:
         raise UsageError(f"{min(orphans)} has no picture beside it.", _EXPECTED)
-    stated = _stated(folder)
+    stated = _stated(folder / TABLE_NAME if table is None else table, needed=table is not None)
     pictures, estimated = [], []
     for image in images:
         group = image.parent.name if image.parent != folder else ""
@@ -80,9 +80,8 @@ def _labels_path(image: Path) -> Path:
     return image.with_name(f"{image.stem}{LABELS_SUFFIX}.png")
 
 
-def _stated(folder: Path) -> dict[tuple[str, str], float]:
-    path = folder / TABLE_NAME
-    if not path.is_file():
+def _stated(path: Path, *, needed: bool) -> dict[tuple[str, str], float]:
+    if not needed and not path.is_file():
         return {}
     try:
         table = pd.read_csv(path, dtype={"set": str, "name": str}, keep_default_na=False)

@@ -42,13 +42,13 @@ class TrainedNuclei(NamedTuple):
 
 
 def train_nuclei(
-    images: Path, out: Path, settings: NucleiTrainSettings
+    images: Path, out: Path, settings: NucleiTrainSettings, table: Path | None = None
 ) -> Generator[Progress, None, TrainedNuclei]:
     """Train a nucleus model; yield progress, return the saved bundle. Closing the generator cancels.
 
     Parameters
     ----------
-    images
+    images, table
         See `labelled_folder.read_labelled`.
     out
         A new ``.alnmodel`` file, or a folder.
@@ -73,7 +73,7 @@ def train_nuclei(
     choice = choose(wanted, bf16_safe_on=(("torch", "cpu"), ("torch", "cuda")))
     check_writable(out.parent)
     yield Progress(READ, 0, 1, 0.0)
-    read = read_labelled(images)
+    read = read_labelled(images, table)
     learned, held_out = _parted(read.pictures, settings)
     if not any(picture.labels.any() for picture in learned):
         raise UsageError("No nucleus is left to learn from.", "Hold fewer pictures out.")

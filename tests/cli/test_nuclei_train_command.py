@@ -126,6 +126,16 @@ def test_folders_that_cannot_be_learned_from(call, folder, tmp_path, how, fact):
     assert not (tmp_path / "m.alnmodel").exists()
 
 
+def test_another_table_says_the_scale(call, folder, tmp_path):
+    (tmp_path / "t.csv").write_text("set,name,mpp\nbreast,a,0.25\nbreast,b,0.25\nbreast,c,0.25\n,alone,0.5\n")
+    read = read_labelled(folder, tmp_path / "t.csv")
+    assert [p.mpp for p in read.pictures] == [0.5, 0.25, 0.25, 0.25]
+    assert not read.estimated
+    code, _, err = call("train", folder, "--out", tmp_path / "m", *QUICK, "--table", tmp_path / "no.csv")
+    assert code == 2
+    assert "no.csv is no table of pictures" in err
+
+
 def test_no_folder_and_all_held_out(call, folder, tmp_path):
     code, _, err = call("train", tmp_path / "nowhere", "--out", tmp_path / "m", *QUICK)
     assert code == 2
