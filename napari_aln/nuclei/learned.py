@@ -27,6 +27,7 @@ MAX_ENLARGEMENT = 4  # nuclei of coarser pictures are specks whatever is done
 MOST_SIDE_PX = 1344
 """Of a window that goes through the network at once: 1 GB at the most."""
 
+_COARSEST = 1.5  # a working pixel over the learned one, at the most, where pictures are fine enough
 _CLUMP_UM = 24.0  # how long a clump may be for tiles to take it apart alike
 
 
@@ -70,7 +71,7 @@ class Learned:
     @property
     def halo_um(self) -> float:
         """How far around a nucleus pixels may bear on it."""
-        return self.reach_px * self.um * math.sqrt(2) + _CLUMP_UM
+        return self.reach_px * self.um * _COARSEST + _CLUMP_UM
 
     def grain_px(self, mpp: float) -> int:
         """Return the px that corners of tiles must be multiples of."""
