@@ -113,6 +113,28 @@ class NucleiSettings(_Settings):
         return self
 
 
+class CohortRunSettings(_Settings):
+    """How many slides are predicted side by side, and what becomes of those that fail."""
+
+    workers: int = _setting(
+        1, "Workers", "Processes that predict a cohort's slides, sharing cores and GPUs.", ge=1, le=256
+    )
+    scheduler: str | None = _setting(
+        None,
+        "Scheduler",
+        "Address of a Dask scheduler, such as tcp://host:8786, whose workers predict instead. Dask speaks "
+        "pickle: name only a cluster that you trust.",
+    )
+    retries: int = _setting(1, "Retries", "How often a slide that fails is tried again.", ge=0, le=20)
+    stall_minutes: float = _setting(
+        30.0,
+        "Stalled after",
+        "A worker process that gets no further for this long is ended, and its slide counts as failed.",
+        "minutes",
+        gt=0.0,
+    )
+
+
 TRAITS = ("size", "shape", "density", "alignment")
 """Of the tumour nuclei of a synthetic patient."""
 

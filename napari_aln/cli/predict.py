@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,20 +14,26 @@ from rich.table import Table
 
 from napari_aln.cli import SOME_FAILED, progress
 from napari_aln.cli.flags import takes
-from napari_aln.errors import AlnError, RegionError, UsageError
+from napari_aln.cli.predict_cohort import predict_cohort
+from napari_aln.errors import AlnError, UsageError
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
-from napari_aln.settings import BagSettings, CacheSettings, EngineSettings, PatchSettings, PredictSettings
+from napari_aln.settings import (
+    BagSettings,
+    CacheSettings,
+    CohortRunSettings,
+    EngineSettings,
+    PatchSettings,
+    PredictSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_aln.cohort.table import CohortRow
-    from napari_aln.mil.bundle import Bundle
     from napari_aln.records import SlideResult
-    from napari_aln.workflows.networks import ReadyNetworks
+    from napari_aln.workflows.cohort_tasks import Listed
+    from napari_aln.workflows.slide_tasks import Predictor
 
 BUNDLE_SUFFIX = ".alnmodel"
-REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 
 
 class Receptor(StrEnum):
@@ -44,23 +49,6 @@ class Receptor(StrEnum):
         return {"+": True, "-": False}.get(self.value)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What is the same for every slide of a call."""
-
-    bundles: Sequence[Bundle]
-    roi: Path | None
-    clinical_table: Path | None
-    clinical: Clinical | None
-    mpp: float | None
-    settings: PredictSettings
-    cache_dir: Path | None
-    out: Path
-    private: bool
-    origin: Literal["level0", "bounds"] | None
-    networks: ReadyNetworks
-
-
 @takes(
     {"enabled": "--cache/--no-cache", "limit_gb": "--cache-limit-gb", "fill_clinical": "--fill-clinical"},
     patches=PatchSettings,
@@ -68,11 +56,17 @@ class _Job:
     engine=EngineSettings,
     cache=CacheSettings,
     predict_settings=PredictSettings,
+    cohort_run=CohortRunSettings,
 )
 def predict(
     slides: Annotated[
         list[Path],
-        typer.Argument(help="Slides: files, or DICOM folders.", show_default=False, readable=False),
+        typer.Argument(
+            help="Slides: files, DICOM folders. Or cohorts: tables (CSV, XLSX, Parquet) that name slides, or "
+            "folders to search.",
+            show_default=False,
+            readable=False,
+        ),
     ],
     model: Annotated[
         list[Path], typer.Option(help="A model bundle; give it once for each mode.", readable=False)
@@ -112,32 +106,40 @@ def predict(
     bags: BagSettings,
     engine: EngineSettings,
     cache: CacheSettings,
+    cohort_run: CohortRunSettings,
 ) -> None:
-    """Estimate lymph node status of slides with one bundle a mode, and write what the model looked at."""
-    from napari_aln.mil.bundle import open_bundle
+    """Estimate lymph node status of slides with one bundle a mode, and write what the model looked at.
+
+    A cohort goes on where it was cut off, and leaves cohort.csv and cohort.html.
+    """
     from napari_aln.store.atomic import check_writable
-    from napari_aln.workflows.networks import ReadyNetworks
+    from napari_aln.workflows.cohort_tasks import TaskMaker, check_names, list_slides
+    from napari_aln.workflows.slide_tasks import Asked, Predictor
 
     slides, model = _bundles_apart(slides, model)
     settings = predict_settings.model_copy(
         update={"patches": patches, "bags": bags, "engine": engine, "cache": cache}
     )
-    job = _Job(
-        bundles=[open_bundle(path) for path in model],
-        roi=roi,
-        clinical_table=clinical,
-        clinical=_clinical_of_flags(clinical, age, tumor_size, er, pr, her2),
-        mpp=mpp,
-        settings=settings,
-        cache_dir=cache_dir,
-        out=out,
-        private=private,
+    values = _clinical_of_flags(clinical, age, tumor_size, er, pr, her2)
+    asked = Asked(
+        tuple(path.absolute() for path in model),
+        out.absolute(),
+        settings,
         origin=origin,
-        networks=ReadyNetworks(),
+        private=private,
+        cache_dir=cache_dir.absolute() if cache_dir else None,
     )
+    predictor = Predictor(asked)
+    needs_roi = any(bundle.card.mode != "dlcnbc-ws" for bundle in predictor.bundles)
+    maker = TaskMaker(roi, needs_roi=needs_roi, clinical_table=clinical, clinical=values, mpp=mpp)
     check_writable(out)
-    _check_names(slides, private=private)
-    _run_all(slides, job)
+    listed, is_cohort = list_slides(slides, maker, asked.out)
+    check_names(listed, private=private)
+    if is_cohort or cohort_run != CohortRunSettings():
+        del predictor  # the workers have their own
+        predict_cohort(listed, asked, cohort_run)
+    else:
+        _run_all(listed, predictor)
 
 
 def _bundles_apart(slides: list[Path], models: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -174,90 +176,31 @@ def _clinical_of_flags(
     return clinical
 
 
-def _check_names(slides: list[Path], *, private: bool) -> None:
-    """Refuse slides whose result folders would overwrite each other."""
-    from napari_aln.store.result import public_name
-
-    if not slides:
-        raise UsageError("No slide was given.", "Name at least one slide before --model.")
-    names = [public_name(slide).casefold() for slide in slides]  # some systems do not tell A from a
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice and not private:
-        raise UsageError(
-            f"The results of several slides would be named {twice[0]} and overwrite each other.",
-            "Run them into different --out folders, or use --private, which names results by content.",
-        )
-
-
-def _run_all(slides: list[Path], job: _Job) -> None:
+def _run_all(listed: Sequence[Listed], predictor: Predictor) -> None:
     failed: list[Path] = []
-    for slide in slides:
+    for one in listed:
         try:
-            _run_one(slide, job)
+            _run_one(one, predictor)
         except AlnError as error:
-            if len(slides) == 1:
+            if len(listed) == 1:
                 raise
-            failed.append(slide)
-            print(f"{slide}: {error}", file=sys.stderr)  # noqa: T201
+            failed.append(one.path)
+            print(f"{one.path}: {error}", file=sys.stderr)  # noqa: T201
     if failed:
         names = ", ".join(str(slide) for slide in failed)
-        print(f"{len(failed)} of {len(slides)} slides failed: {names}", file=sys.stderr)  # noqa: T201
+        print(f"{len(failed)} of {len(listed)} slides failed: {names}", file=sys.stderr)  # noqa: T201
         raise typer.Exit(SOME_FAILED)
 
 
-def _run_one(path: Path, job: _Job) -> None:
-    from napari_aln.slides import open_slide
-    from napari_aln.store.features import FeatureCache
+def _run_one(listed: Listed, predictor: Predictor) -> None:
     from napari_aln.store.result import shown_name
-    from napari_aln.workflows.predict import Request, needs_whole_bags, predict_to_folder
 
-    row = _row_of(path, job.clinical_table)
-    mpp = row.mpp if row and job.mpp is None else job.mpp
-    with open_slide(path, mpp=mpp) as slide:
-        request = Request(
-            job.bundles,
-            regions=_regions_for(path, job) or (row.roi if row else None),
-            origin=job.origin,
-            clinical=row.clinical if row else job.clinical,
-            settings=job.settings,
-            cache=FeatureCache(job.cache_dir) if job.settings.cache.enabled else None,
-            case_id=row.patient_id if row else None,
-            networks=job.networks,
-        )
-        work = predict_to_folder(slide, request, job.out, private=job.private)
-        title = "slide" if job.private else shown_name(path)
-        by_patch = not any(needs_whole_bags(bundle.card, job.settings) for bundle in job.bundles)
-        result, place = progress.run(work, title, resumable=job.settings.cache.enabled and by_patch)
-    show_result(result, place, result.alias if job.private else shown_name(path))
-
-
-def _regions_for(slide: Path, job: _Job) -> Path | None:
-    """Return the ROI file of a slide: the file given, or the one of its name in the folder given."""
-    roi = job.roi
-    if roi is None or not roi.is_dir():
-        return roi
-    stems = (slide.stem, slide.name)  # NDP.view names its files slide.ndpi.ndpa
-    found = [p for p in roi.iterdir() if p.stem in stems and p.suffix.lower() in REGION_SUFFIXES]
-    if len(found) > 1:
-        raise RegionError(
-            f"{roi} holds several region files for {slide.name}: {', '.join(sorted(p.name for p in found))}.",
-            "Keep one of them.",
-        )
-    if not found and any(bundle.card.mode != "dlcnbc-ws" for bundle in job.bundles):
-        raise RegionError(
-            f"{roi} holds no region file for {slide.name}.",
-            f"Put {slide.stem}.geojson there.",
-        )
-    return found[0] if found else None
-
-
-def _row_of(slide: Path, table: Path | None) -> CohortRow | None:
-    """Return the slide's row of the clinical table, where one was given."""
-    if table is None:
-        return None
-    from napari_aln.cohort.table import find_patient, read_cohort
-
-    return find_patient(read_cohort(table), slide.stem)
+    if isinstance(listed.task, AlnError):
+        raise listed.task
+    private = predictor.asked.private
+    title = "slide" if private else shown_name(listed.path)
+    result, place = progress.run(predictor.run(listed.task), title, resumable=predictor.resumes)
+    show_result(result, place, result.alias if private else title)
 
 
 def show_result(result: SlideResult, place: Path, title: str) -> None:

@@ -15,7 +15,7 @@ import psutil
 from napari_aln.errors import AlnError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ASIDE_SUFFIX = ".replaced"
@@ -64,7 +64,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(folder: Path, *, known_by: str) -> Iterator[Path]:
+def atomic_folder(
+    folder: Path, *, known_by: str, keep: Callable[[Path], bool] | None = None
+) -> Iterator[Path]:
     """Yield an empty folder to fill; moved to `folder` when the block ends well, removed otherwise.
 
     Parameters
@@ -73,6 +75,9 @@ def atomic_folder(folder: Path, *, known_by: str) -> Iterator[Path]:
         Where the finished folder goes. An earlier one is replaced.
     known_by
         Name of a file that marks a folder as ours. One without it is never touched.
+    keep
+        Whether the finished folder that stands there when the block ends stays, and the new one is dropped:
+        another process may have been quicker. Left out: the new one takes its place.
 
     Raises
     ------
@@ -85,11 +90,11 @@ def atomic_folder(folder: Path, *, known_by: str) -> Iterator[Path]:
     unfinished = folder.with_name(f"{own}{INCOMPLETE_SUFFIX}")
     with storing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_leftovers(folder)
+        sweep_leftovers(folder.parent, folder.name)
         unfinished.mkdir()
         try:
             yield unfinished
-            _swap(unfinished, folder)
+            _swap(unfinished, folder, keep)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -108,25 +113,41 @@ def refuse_foreign(folder: Path, *, known_by: str) -> None:
         )
 
 
-def _sweep_leftovers(folder: Path) -> None:
-    """Remove what runs that were killed left beside a folder; bring an earlier result back that one moved."""
+def sweep_leftovers(parent: Path, name: str | None = None) -> None:
+    """Remove what runs that were killed left in a folder; bring earlier results back that they moved.
+
+    Parameters
+    ----------
+    parent
+        Where results lie.
+    name
+        Of the one result whose leftovers are meant; left out: all.
+    """
     leftover = re.compile(
-        rf"{re.escape(folder.name)}\.(\d+)-[0-9a-f]{{8}}({re.escape(INCOMPLETE_SUFFIX)}|{re.escape(ASIDE_SUFFIX)})"
+        rf"({'.+' if name is None else re.escape(name)})\.(\d+)-[0-9a-f]{{8}}"
+        rf"({re.escape(INCOMPLETE_SUFFIX)}|{re.escape(ASIDE_SUFFIX)})"
     )
-    for path in folder.parent.iterdir():
+    for path in list(parent.iterdir()):
         found = leftover.fullmatch(path.name)
-        if found is None or psutil.pid_exists(int(found[1])):
+        if found is None or psutil.pid_exists(int(found[2])):
             continue
-        if found[2] == ASIDE_SUFFIX and not folder.exists():
-            path.replace(folder)
+        if found[3] == ASIDE_SUFFIX and not path.with_name(found[1]).exists():
+            path.replace(path.with_name(found[1]))
         else:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _swap(new: Path, place: Path) -> None:
+def _swap(new: Path, place: Path, keep: Callable[[Path], bool] | None) -> None:
     """Put a finished folder in its place; an earlier one is moved aside first, back if that fails."""
     if not place.exists():
-        new.replace(place)
+        try:
+            new.replace(place)
+        except OSError:
+            if not place.exists():
+                raise
+        else:
+            return
+    if keep is not None and keep(place):
         return
     aside = place.with_name(new.name.removesuffix(INCOMPLETE_SUFFIX) + ASIDE_SUFFIX)
     place.replace(aside)

@@ -93,6 +93,7 @@ class ResultDocument(_Frozen):
     versions: dict[str, str]
     alias: str
     slide: SlideFacts
+    request_sha256: str | None = None  # of all that was asked: a run that goes on knows its results by it
     frame: str = FRAME
     runs: tuple[RunRecord, ...]
     warnings: tuple[str, ...]
@@ -123,13 +124,14 @@ def folder_safe(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).strip(". ") or "slide"
 
 
-def document_of(result: SlideResult, *, private: bool) -> ResultDocument:
+def document_of(result: SlideResult, *, private: bool, request_sha256: str | None = None) -> ResultDocument:
     """Describe a result, without its per-patch values."""
     return ResultDocument(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=package_versions(),
         alias=result.alias,
         slide=SlideFacts.of(result.slide, private=private),
+        request_sha256=request_sha256,
         runs=result.runs,
         warnings=result.warnings,
     )
@@ -173,6 +175,15 @@ def read_document(folder: Path) -> ResultDocument:
         raise StoreError(
             f"{path} does not fit the schema ({where}: {first['msg']}).", "Run predict again for this slide."
         ) from error
+
+
+def answers(folder: Path, request_sha256: str) -> ResultDocument | None:
+    """Return the finished result in a folder where it is the answer to just this request, or None."""
+    try:
+        document = read_document(folder)
+    except StoreError:
+        return None
+    return document if document.request_sha256 == request_sha256 else None
 
 
 def patches_table(result: SlideResult) -> pa.Table:

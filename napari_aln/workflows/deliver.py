@@ -14,6 +14,7 @@ from napari_aln.store.heatmap import write_heatmap
 from napari_aln.store.result import (
     FRAME,
     RESULT_JSON,
+    answers,
     document_of,
     public_name,
     write_document,
@@ -44,6 +45,8 @@ def deliver(
     *,
     cards: Mapping[str, ModelCard],
     private: bool = False,
+    request_sha256: str | None = None,
+    keep: bool = False,
 ) -> Path:
     """Write the result folder of one slide and return it. It appears whole or not at all.
 
@@ -61,6 +64,10 @@ def deliver(
         Run -> the card of its model, for the report.
     private
         Name the slide's file nowhere.
+    request_sha256
+        Stands for all that was asked, see `slide_tasks.request_sha256`.
+    keep
+        Keep an answer to the same request that another process put there meanwhile.
 
     Raises
     ------
@@ -68,7 +75,11 @@ def deliver(
         The folder holds something else, the disk is full or may not be written to.
     """
     place = place_for(slide, result.alias, out, private=private)
-    with atomic_folder(place, known_by=RESULT_JSON) as folder, storing(place):
+
+    def is_answer(earlier: Path) -> bool:
+        return keep and request_sha256 is not None and answers(earlier, request_sha256) is not None
+
+    with atomic_folder(place, known_by=RESULT_JSON, keep=is_answer) as folder, storing(place):
         write_tables(result, folder)
         write_geojson(
             [replace(region, name="") for region in result.regions] if private else result.regions,
@@ -98,7 +109,7 @@ def deliver(
         nuclei = nuclei_section(folder)
         report = render_report(ReportInput(document, result, background, limits, shown, top, cards, nuclei))
         (folder / "report.html").write_text(report, encoding="utf-8")
-        write_document(document_of(result, private=private), folder)
+        write_document(document_of(result, private=private, request_sha256=request_sha256), folder)
     return place
 
 

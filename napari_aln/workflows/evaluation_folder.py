@@ -12,21 +12,18 @@ import io
 import json
 import platform
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from napari_aln.cohort.writing import write_table
 from napari_aln.evaluation import plots
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file, atomic_folder
+from napari_aln.workflows.pages import template
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jinja2 import Template
     from matplotlib.figure import Figure
     from pydantic import BaseModel
 
@@ -53,7 +50,9 @@ def write_evaluation(found: Evaluation, out: Path, settings: BaseModel) -> None:
             write_paper_table(table, folder)
         pictures = {stem: _drawn(figure, folder, stem) for stem, figure in found.figures.items()}
         (folder / "evaluation.md").write_text(_markdown(found), encoding="utf-8")
-        page = _template().render(found=found, pictures=pictures, record=record, notice=RESEARCH_NOTICE)
+        page = template("evaluation.html.j2").render(
+            found=found, pictures=pictures, record=record, notice=RESEARCH_NOTICE
+        )
         (folder / "evaluation.html").write_text(page, encoding="utf-8")
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / RECORD).write_text(text, encoding="utf-8")
@@ -100,15 +99,3 @@ def _drawn(figure: Figure, folder: Path, stem: str) -> str:
 def _markdown(found: Evaluation) -> str:
     parts = [f"# {found.title}", RESEARCH_NOTICE, *found.notes, *(table.markdown() for table in found.tables)]
     return "\n\n".join([*parts, *(f"![{stem}]({stem}.svg)" for stem in found.figures), ""])
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("napari_aln.workflows"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("evaluation.html.j2")

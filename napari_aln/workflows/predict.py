@@ -57,6 +57,8 @@ class Request:
         Where features are kept between runs, if anywhere.
     networks
         Kept from slide to slide, where one is handed on.
+    sha256
+        Stands for all of this and the slide, see `slide_tasks.request_sha256`; the result folder keeps it.
     """
 
     bundles: Sequence[Bundle]
@@ -67,6 +69,7 @@ class Request:
     settings: PredictSettings = field(default_factory=PredictSettings)
     cache: FeatureCache | None = None
     networks: ReadyNetworks = field(default_factory=ReadyNetworks)
+    sha256: str | None = None
 
 
 def predict(
@@ -120,7 +123,7 @@ def predict(
 
 
 def predict_to_folder(
-    slide: Slide, request: Request, out: Path, *, private: bool = False
+    slide: Slide, request: Request, out: Path, *, private: bool = False, keep: bool = False
 ) -> Generator[Progress, None, tuple[SlideResult, Path]]:
     """Yield progress, return the result and the folder it was written to; see `predict_slide`, `deliver`."""
     place_for(slide, alias_of(slide.info, request.case_id), out, private=private)
@@ -128,7 +131,9 @@ def predict_to_folder(
     result = yield from predict_slide(slide, request, survey(slide))
     yield Progress("write", 0, 1)
     cards: dict[str, ModelCard] = {bundle.card.mode: bundle.card for bundle in request.bundles}
-    place = deliver(slide, result, out, cards=cards, private=private)
+    place = deliver(
+        slide, result, out, cards=cards, private=private, request_sha256=request.sha256, keep=keep
+    )
     if request.cache:
         request.cache.prune(request.settings.cache.limit_gb * 1e9)
     return result, place
@@ -149,7 +154,7 @@ def predict_slide(slide: Slide, request: Request, seen: Overview) -> Generator[P
         Reading or computing failed.
     """
     bundles = request.bundles
-    _check_modes(bundles)
+    check_modes(bundles)
     usable, region_warnings = usable_roi(slide, request.regions, request.origin)
     own = {b.card.mode: settings_for(b.card, request.settings) for b in bundles}
     job = _Job(slide, seen, Case(usable, request.clinical), own, request.cache, request.networks)
@@ -199,7 +204,14 @@ class _Job:
     networks: ReadyNetworks
 
 
-def _check_modes(bundles: Sequence[Bundle]) -> None:
+def check_modes(bundles: Sequence[Bundle]) -> None:
+    """Refuse models that cannot be run together on a slide.
+
+    Raises
+    ------
+    UsageError
+        No bundle, two of one mode, or one that has no weights to show.
+    """
     modes = [bundle.card.mode for bundle in bundles]
     if not modes:
         raise UsageError("No model bundle was given.", "Add one in the window, or name one with --model.")
