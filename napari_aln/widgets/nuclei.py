@@ -103,7 +103,7 @@ class Nuclei(QWidget):
         panel.table.chosen.connect(self._on_chosen)
         self.view.hovered.connect(self._on_hovered)
         self.view.clicked.connect(self._on_clicked)
-        self.view.drawn.connect(self._show_legend)
+        self.view.drawn.connect(self._on_drawn)
         self.scene.slide_leaving.connect(self._on_slide_leaving)
         for changed in (
             self.state.slide_changed,
@@ -313,6 +313,10 @@ class Nuclei(QWidget):
     def _on_colouring(self, _choice: str = "") -> None:
         self.view.colour_by(self.panel.feature, self.panel.colour_map)
         self._show_legend()
+
+    def _on_drawn(self) -> None:
+        self._show_legend()
+        self._on_hovered(self.view.under_mouse)
 
     def _show_legend(self) -> None:
         plain = self.view.near and self.panel.feature == DENSITY

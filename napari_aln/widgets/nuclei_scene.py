@@ -79,7 +79,7 @@ class NucleiScene(QObject):
         self._chosen = np.zeros(0, np.intp)
         self._drawn: tuple[Rect, float] | None = None  # what outlines cover, and at which zoom
         self._visible = True
-        self._hovered: int | None = None
+        self.under_mouse: int | None = None  # row of the table
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self.draw)
@@ -287,9 +287,9 @@ class NucleiScene(QObject):
             return None
         if not self.near:
             return self.raster.value_at(tuple(self._viewer.cursor.position[-2:]))
-        if self._hovered is None or self._feature == DENSITY:
+        if self.under_mouse is None or self._feature == DENSITY:
             return None
-        return float(self.nuclei.table[self._feature].to_numpy()[self._hovered])
+        return float(self.nuclei.table[self._feature].to_numpy()[self.under_mouse])
 
     def _on_cursor(self, _event: Any = None) -> None:  # noqa: ANN401 - napari's untyped event
         if self.nuclei is None:
@@ -297,8 +297,8 @@ class NucleiScene(QObject):
         self._hover(self._row_at(self._viewer.cursor.position) if self._listens else None)
 
     def _hover(self, row: int | None) -> None:
-        if row is not None or self._hovered is not None or not self.near:
-            self._hovered = row
+        if row is not None or self.under_mouse is not None or not self.near:
+            self.under_mouse = row
             self.hovered.emit(row)
 
     def _on_mouse(self, _viewer: ViewerModel, event: Any) -> Iterator[None]:  # noqa: ANN401 - napari's event

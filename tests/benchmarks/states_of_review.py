@@ -50,8 +50,44 @@ class ReviewStates(States):
             window.click(dock.map.mask_box)
         if self.wants("outlines", "measure", "polygon"):
             self.tools()
+        if self.wants("nuclei"):
+            self.nuclei()
         if self.wants("origin"):
             self.origin()
+
+    def nuclei(self) -> None:
+        """Nuclei of the view, one of them chosen; of the whole slide, on the way, from afar, and some."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        window = self.window
+        window.press(Qt.Key.Key_K, Qt.KeyboardModifier.ShiftModifier)
+        dock = window.dock.side_docks.held("nuclei")
+        panel = dock.panel
+        self.grab("nuclei_none")
+        window.look_at_tumour()
+        window.press(Qt.Key.Key_3, Qt.KeyboardModifier.AltModifier)
+        window.press(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+        window.wait(lambda: not dock.finding.is_running and dock.shown is not None)
+        QTest.keyClick(panel.feature_combo, Qt.Key.Key_Down)
+        near_l0 = dock.shown.nuclei.l0_xy[len(dock.shown.nuclei) // 2]
+        window.move(window.on_canvas(*near_l0))
+        QTest.mouseClick(window.canvas, Qt.MouseButton.LeftButton, pos=window.on_canvas(*near_l0))
+        self.grab("nuclei")
+        window.press(Qt.Key.Key_0, Qt.KeyboardModifier.AltModifier)
+        window.click(panel.find_buttons["slide"])
+        window.wait(lambda: dock._n_shown > 0)
+        self.grab("nuclei_running", AT_ONCE_MS)
+        window.wait(lambda: not dock.finding.is_running)
+        self.grab("nuclei_afar")
+        window.look_at_tumour()
+        window.press(Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
+        window.type_in(panel.filter.least_line, "60")
+        QTest.keyClick(panel.filter.least_line, Qt.Key.Key_Return)
+        self.grab("nuclei_some")
+        window.press(Qt.Key.Key_K, Qt.KeyboardModifier.ShiftModifier)
+        window.press(Qt.Key.Key_O, Qt.KeyboardModifier.ShiftModifier)
+        window.press(Qt.Key.Key_0, Qt.KeyboardModifier.AltModifier)
 
     def tools(self) -> None:
         """The ROI's patches; a line being measured across them; a polygon that is half drawn."""

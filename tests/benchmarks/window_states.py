@@ -7,7 +7,7 @@ from states_of_review import ReviewStates
 
 BEFORE_RUNS = (
     "empty", "new_list", "training", "recovery", "failed", "asking", "associated", "help", "open", "layers",
-    "settings", "mask", "outlines", "measure", "polygon", "origin",
+    "settings", "mask", "outlines", "measure", "polygon", "nuclei", "origin",
 )  # fmt: skip
 WITH_RUNS = (
     "running", "cancelled", "one", "two", "split", "attention", "top", "x10", "x40", "points", "signed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -48,6 +48,7 @@ SCOPES = {
 COLOUR_CHOICES = COLOUR_MAPS[:-1]  # the last is for signed maps
 WIDTH_PX = 320
 LEAST_TABLE_PX = 170
+SPARE_PX = 12  # frames, and what a label that wraps may need
 MOST_SHARES = 1000  # of the progress bar
 NO_NUCLEI = "No nuclei yet: find them, or open a nuclei.parquet of this slide."
 
@@ -67,7 +68,7 @@ class NucleiPanel(QWidget):
 
     def __init__(self, methods: Sequence[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._running = False
+        self._running = self._is_moved = False
         self._no_contrast = "Run a model first."
         self._n_all: int | None = None
         self._reasons = dict.fromkeys(SCOPES, "")
@@ -99,6 +100,8 @@ class NucleiPanel(QWidget):
         self.splitter.setStretchFactor(0, 0)
         self.splitter.setStretchFactor(1, 1)
         self.splitter.setChildrenCollapsible(False)
+        self.splitter.splitterMoved.connect(self._on_moved)
+        controls.installEventFilter(self)
         notice = QLabel(RESEARCH_NOTICE)
         notice.setObjectName("nuclei_notice")
         notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -285,7 +288,6 @@ class NucleiPanel(QWidget):
         self.cancel_button.setEnabled(self._running)
         self.status.set_text(text)
         self._enable()
-        self._share_height()
 
     def show_progress(self, share: float, text: str) -> None:
         """Show how far a running job is."""
@@ -295,7 +297,6 @@ class NucleiPanel(QWidget):
 
     def set_count(self, n_all: int | None, source: str) -> None:
         """Say how many nuclei are there, and where they come from; None: there are none yet."""
-        appears = bool(n_all) != self.shown_part.isVisibleTo(self)
         self.shown_part.setVisible(bool(n_all))
         self.table.setVisible(bool(n_all))
         self._n_all = n_all
@@ -303,20 +304,26 @@ class NucleiPanel(QWidget):
         self._enable()
         self.count_text.set_text(NO_NUCLEI if n_all is None else self.table.shown_text(n_all))
         self.source_text.set_text(source)
-        if appears:
-            self._share_height()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the controls what they need, and the table the rest."""
         super().resizeEvent(event)
         self._share_height()
 
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Give the controls more or less height as parts of them come and go."""
+        if watched is self._controls and event.type() == QEvent.Type.LayoutRequest:
+            self._share_height()
+        return False
+
+    def _on_moved(self, _at: int, _index: int) -> None:
+        self._is_moved = True  # by hand: there it stays
+
     def _share_height(self) -> None:
-        layout = self._controls.layout()
-        assert layout is not None
-        layout.activate()
+        if self._is_moved:
+            return
         height = self.splitter.height()
-        wanted = min(self._controls.sizeHint().height() + 4, height - LEAST_TABLE_PX)
+        wanted = min(self._controls.sizeHint().height() + SPARE_PX, height - LEAST_TABLE_PX)
         self.splitter.setSizes([wanted, height - wanted])
 
     def set_legend(self, limits: tuple[float, float] | None, how: str) -> None:
