@@ -124,8 +124,9 @@ def contrast(
     ] = None,
 ) -> None:
     """Compare nuclei of high- and low-attention patches: effect sizes, corrected p, violin plots."""
+    from napari_aln.nuclei.table import NUCLEI_PARQUET
     from napari_aln.store.atomic import check_writable
-    from napari_aln.store.result import read_document
+    from napari_aln.store.result import NUCLEI_JSON, read_document
     from napari_aln.workflows.attention_nuclei import (
         INDEPENDENCE_NOTICE,
         Ends,
@@ -138,6 +139,12 @@ def contrast(
     found = contrast_of_result(result, run, nuclei, ends=Ends(share, patches))
     write_contrast(found, out, alias)
     console = Console(soft_wrap=True)
+    table = nuclei or result / NUCLEI_PARQUET
+    if not (table.parent / NUCLEI_JSON).is_file():
+        console.print(
+            f"[yellow]Warning:[/] No {NUCLEI_JSON} lies beside {escape(table.name)}: it is taken for the "
+            "nuclei of all the slide's tissue."
+        )
     high, low = found.nuclei
     console.print(f"{found.title}, of {found.n_patches}: {high} against {low} nuclei.", markup=False)
     for row in found.rows.to_dict("records"):
@@ -147,9 +154,11 @@ def contrast(
             for effect, p, units in tests
             if row[p] == row[p]  # a density has no nuclei to compare
         ]
-        console.print(f"  {row['feature']}: effect {'; '.join(said)}", markup=False, highlight=False)
+        text = f"effect {'; '.join(said)}" if said else "too few nuclei"
+        console.print(f"  {row['feature']}: {text}", markup=False, highlight=False)
     console.print(f"{INDEPENDENCE_NOTICE} {RESEARCH_NOTICE}")
     console.print(f"Written to {out}", markup=False)
 
 
 app.command("train")(nuclei_train.train)
+app.command("examples")(nuclei_train.examples)
