@@ -87,9 +87,10 @@ def _features(document: Any, name: str) -> list[Any]:  # noqa: ANN401
     if isinstance(document, list):
         return document
     if isinstance(document, dict):
-        if document.get("type") == "FeatureCollection" and isinstance(document.get("features"), list):
+        kind = str(document.get("type"))
+        if kind == "FeatureCollection" and isinstance(document.get("features"), list):
             return list(document["features"])
-        if document.get("type") in {"Feature", "Polygon", "MultiPolygon", "GeometryCollection", *_NO_AREA}:
+        if kind in {"Feature", "Polygon", "MultiPolygon", "GeometryCollection", *_NO_AREA}:
             return [document]
     raise AnnotationError(
         f"{name} is JSON, but neither GeoJSON nor BCNB's annotation format.",
@@ -109,9 +110,10 @@ def _object_type(feature: dict[str, Any], properties: dict[str, Any]) -> str:
 
 def _areas(geometry: Any, where: str, passed_over: set[str]) -> Iterator[list[Any]]:  # noqa: ANN401
     """Yield the rings of each polygon in a geometry; note the types that have no area."""
-    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    stated = geometry.get("type") if isinstance(geometry, dict) else None
+    kind = stated if isinstance(stated, str) else None
     if kind in _NO_AREA or geometry is None:
-        passed_over.add(str(kind or "features without geometry"))
+        passed_over.add(kind or "features without geometry")
         return
     parts = geometry.get("geometries" if kind == "GeometryCollection" else "coordinates") if kind else None
     if not isinstance(parts, list):
@@ -138,7 +140,8 @@ def _region(outline: BaseGeometry, properties: dict[str, Any]) -> Region:
     if isinstance(classification, dict):
         color = classification.get("color", _unpacked(classification.get("colorRGB"))) or color
         names = classification.get("names")
-        classification = classification.get("name") or (": ".join(names) if isinstance(names, list) else "")
+        joined = ": ".join(map(str, names)) if isinstance(names, list) else ""
+        classification = classification.get("name") or joined
     return Region(
         geometry=outline,
         name=str(properties.get("name") or ""),

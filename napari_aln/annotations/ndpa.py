@@ -8,6 +8,7 @@ conversion is that of OpenSlide's mailing list (Gilbert, November 2014) and of Q
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import shapely
@@ -94,6 +95,10 @@ def _circle(drawn: Element, where: str) -> list[tuple[object, object]]:
         raise AnnotationError(
             f"{where} is a circle without centre or radius.", "Save it in NDP.view again."
         ) from None
+    if not all(map(math.isfinite, (x, y, radius))):
+        raise AnnotationError(
+            f"{where} holds a value that is not a finite number.", "Save it in NDP.view again."
+        )
     disc = shapely.Point(x, y).buffer(radius, quad_segs=_QUARTER_SEGMENTS)
     return [(px, py) for px, py in shapely.get_coordinates(disc).tolist()]
 

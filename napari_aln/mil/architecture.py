@@ -67,7 +67,10 @@ def load_network(
     UsageError
         The encoder is one of timm, and timm is not installed.
     """
-    encoder = encoder_skeleton(card.encoder, card.pool) if card.timm is None else timm_skeleton(card)
+    if card.timm is None:
+        encoder = encoder_skeleton(card.encoder, card.pool)
+    else:
+        encoder = timm_skeleton(card, sum(array.size for array in tensors.values()))
     with torch.device("meta"):
         head = _head(card)
     network = PatchNetwork(encoder, head, card.mean, card.std).eval()

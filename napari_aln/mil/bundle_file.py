@@ -33,6 +33,7 @@ MAX_CARD_BYTES = 1 << 20
 MAX_WEIGHTS_BYTES = 6 << 30  # the largest encoders of pathology have 1.1 billion weights, in fp32 4.3 GB
 _MEMBERS = {CARD_NAME: MAX_CARD_BYTES, WEIGHTS_NAME: MAX_WEIGHTS_BYTES}
 _DAMAGED = "Ask for the bundle again: it is damaged or was changed after it was made."
+MOST_UNFOLDING = 50  # times its own bytes: weights hardly compress, and a bomb would fill the memory
 _ENCRYPTED = 0x1  # bit of a zip member's flags
 
 
@@ -170,7 +171,7 @@ def _read_zip(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path)
-            return {name: _read_member(archive, name, limit) for name, limit in _MEMBERS.items()}
+            return {name: _read_member(archive, name) for name in _MEMBERS}
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
@@ -202,11 +203,17 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
     for member in archive.infolist():
         if member.flag_bits & _ENCRYPTED:
             raise BundleError(f"{path} is encrypted.", "Unpack it with its password and open the folder.")
-        if member.file_size > _MEMBERS[member.filename]:
+        if member.file_size > _most_bytes(member):
             raise BundleError(f"{member.filename} in {path} claims {member.file_size} bytes.", _DAMAGED)
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+def _most_bytes(member: zipfile.ZipInfo) -> int:
+    unfolded = MAX_CARD_BYTES + MOST_UNFOLDING * member.compress_size
+    return min(_MEMBERS[member.filename], unfolded)
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    limit = _most_bytes(archive.getinfo(name))
     with archive.open(name) as part:
         data = part.read(limit + 1)  # what the directory claims need not be what unpacks
     if len(data) > limit:

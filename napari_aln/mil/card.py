@@ -39,6 +39,9 @@ Of transformers: the class token, or it and after it the average of the others.
 TIMM_PREFIX = "timm:"
 """Begins the names of encoders that timm builds."""
 
+MOST_TOKENS = 8192
+"""Of a picture that an encoder's arguments cut into patches; published ones have up to 1 369."""
+
 Pooling = Literal["attention", "mean", "max", "random"]
 """How a bag's embeddings become one; all but attention are baselines to compare with."""
 
@@ -219,6 +222,9 @@ class ModelCard(_Part):
             raise ValueError("an encoder of timm, and none but it, has the field timm")
         if self.timm is not None and self.timm.arguments.img_size not in (None, self.input_px):
             raise ValueError("input_px must be the img_size of the encoder of timm")
+        cut_px = self.timm.arguments.patch_size if self.timm is not None else None
+        if cut_px is not None and (self.input_px // cut_px) ** 2 > MOST_TOKENS:
+            raise ValueError("input_px and patch_size make more tokens than any encoder takes")
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
         if len(set(self.classes)) != len(self.classes):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.card import EncoderPool, ModelCard, TimmArguments
 
+_FEW_WEIGHTS = 10**7
 _POOLS: dict[str, EncoderPool] = {"avg": "gap", "token": "token", "": "token+gap"}
 
 
@@ -82,20 +83,29 @@ def describe_timm(name: str, arguments: TimmArguments, data: Mapping[str, Any]) 
     return TimmInput(_pool_of(plain, name), side, mean, std, network)  # type: ignore[arg-type]
 
 
-def timm_skeleton(card: ModelCard) -> nn.Module:
+def timm_skeleton(card: ModelCard, weight_count: int | None = None) -> nn.Module:
     """Build a card's encoder without weights, on torch's meta device where that is safe.
 
     Not there, but on the processor, are networks with tensors that no file holds (tables of positions,
     rotations): they are computed while the network is made, and would be lost.
+
+    Parameters
+    ----------
+    card
+        Names the network.
+    weight_count
+        How many numbers its weights hold: a far larger network is refused before any memory is taken.
 
     Raises
     ------
     UsageError
         timm is not installed.
     BundleError
-        This timm makes another network than the card describes.
+        This timm makes another network than the card describes, or a far larger one than the weights are for.
     """
     described = described_by(card)
+    if weight_count is not None:
+        _refuse_larger(card.encoder, described.arguments, weight_count)
     net, plain = _on_meta_or_cpu(card.encoder, described.arguments)
     pool, width = _pool_of(plain, card.encoder), _width(net, card.input_px, card.encoder)
     if (pool, width) != (card.pool, described.features):
@@ -105,6 +115,17 @@ def timm_skeleton(card: ModelCard) -> nn.Module:
             f"Install timm {described.version}, with which the model was made.",
         )
     return net.eval()
+
+
+def _refuse_larger(name: str, arguments: TimmArguments, weight_count: int) -> None:
+    with torch.device("meta"):
+        net = _created(name, arguments)
+    needed = sum(value.numel() for value in net.parameters())
+    if needed > 2 * weight_count + _FEW_WEIGHTS:  # a tensor that is missing is named later
+        raise BundleError(
+            f"{name} as the card describes it has {needed} weights, and the bundle holds {weight_count}.",
+            "Ask the maker of the bundle for a corrected one.",
+        )
 
 
 def described_by(card: ModelCard) -> TimmNetwork:

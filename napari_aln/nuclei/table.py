@@ -100,27 +100,34 @@ def read_nuclei(path: Path) -> NucleusTable:
     """
     try:
         content = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read as a table of nuclei: {error}.", _AGAIN) from error
-    stated = {key.decode(): value.decode() for key, value in (content.schema.metadata or {}).items()}
-    if int(stated.get("schema_version", "0")) > SCHEMA_VERSION:
+    try:
+        stated = {key.decode(): value.decode() for key, value in (content.schema.metadata or {}).items()}
+        version = int(stated.get("schema_version", "0"))
+        mpp = plausible_mpp(*json.loads(stated.get("mpp", "[null, null]")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreError(
+            f"{path} is no table of nuclei: what it says of itself is damaged.", _AGAIN
+        ) from error
+    if version > SCHEMA_VERSION:
         raise StoreError(f"{path} was written by a newer version.", "Update napari-aln to read it.")
-    mpp = plausible_mpp(*json.loads(stated.get("mpp", "[null, null]")))
     missing = [name for name in ("on_border", *COLUMNS, *L0_XY) if name not in content.column_names]
     if mpp is None or missing:
         lacks = f"the columns {', '.join(missing)}" if missing else "its µm/px"
         raise StoreError(f"{path} is no table of nuclei: it lacks {lacks}.", _AGAIN)
-    table = content.to_pandas()
-    return NucleusTable(
-        table.astype(dict.fromkeys(FEATURES, np.float64)), mpp, stated.get("slide_quick_hash", "")
-    )
+    try:
+        table = content.to_pandas().astype(dict.fromkeys(FEATURES, np.float64))
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        raise StoreError(f"{path} holds measures that are no numbers ({error}).", _AGAIN) from error
+    return NucleusTable(table, mpp, stated.get("slide_quick_hash", ""))
 
 
 def holds_nuclei(path: Path) -> bool:
     """Whether a file is one of `write_nuclei`; no more than its head is read."""
     try:
         stated = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException):
         return False
     return b"slide_quick_hash" in stated and b"frame" in stated
 

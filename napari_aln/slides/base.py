@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_SIDE_PX = 5_000_000  # a metre at 0.2 µm/px; a damaged header claims more
+MOST_PX = 10**12  # a square of a quarter of a metre, at 0.25 µm/px
 
 
 class BaseSlide(ABC):
@@ -44,7 +45,7 @@ class BaseSlide(ABC):
     _closed = False
 
     def __init__(self, info: SlideInfo, given_mpp: Mpp | None) -> None:
-        if max(info.size_px) > LONGEST_SIDE_PX:
+        if max(info.size_px) > LONGEST_SIDE_PX or info.size_px[0] * info.size_px[1] > MOST_PX:
             raise SlideError(
                 f"{info.path} claims {info.size_px[0]} x {info.size_px[1]} px.",
                 "The file is damaged: copy or download it again.",

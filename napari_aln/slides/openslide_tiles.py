@@ -48,7 +48,7 @@ def proven_tiles(path: Path, handle: openslide.OpenSlide) -> TileReader | None:
     Raises
     ------
     SlideError
-        The file is truncated.
+        The file is truncated, or claims more bytes for a tile than it has.
     openslide.OpenSlideError
         A sample tile is damaged; the handle is of no more use.
     """
@@ -57,6 +57,7 @@ def proven_tiles(path: Path, handle: openslide.OpenSlide) -> TileReader | None:
     try:
         with TiffFile(path) as tiff:
             size = tiff.filehandle.size
+            _refuse_absurd_segments(tiff, path, size)
             levels = [_level(tiff, handle, index, path, size) for index in range(handle.level_count)]
     except SlideError:
         raise
@@ -86,6 +87,16 @@ def whole_l0(x: int, y: int, downsample: float) -> tuple[int, int]:
     """
     l0_x, l0_y = level_to_l0((x, y), (downsample, downsample)).tolist()
     return round(l0_x), round(l0_y)
+
+
+def _refuse_absurd_segments(tiff: TiffFile, path: Path, file_bytes: int) -> None:
+    """OpenSlide takes memory for as many bytes as a tile or strip claims, and ends the process without."""
+    for frame in tiff.pages:
+        if max(frame.aspage().databytecounts, default=0) > file_bytes:
+            raise SlideError(
+                f"{path} is damaged or truncated: a part of it claims more bytes than the whole file has.",
+                "Copy or download the file again, whole.",
+            )
 
 
 def _level(

@@ -23,6 +23,7 @@ _FINE_ENOUGH = 1.01
 
 _ALIGNED_PX = 1e-3  # a rectangle this close to whole level pixels is taken as lying on them
 _STRIP_BYTES = 32 * 2**20
+_MOST_STRIP_BYTES = 256 * 2**20  # of one reduced much at once; a wider one is cut into blocks
 
 AREA_LIKE = Image.Resampling.HAMMING
 """Filter of overviews: as local as a box, without the box's jumps of up to half a pixel at odd ratios."""
@@ -185,22 +186,33 @@ def _asked_downsample(
 
 
 def _in_strips(slide: Slide, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Reduce the best level strip by strip, each with the rows around it that the filter looks at."""
+    """Reduce the best level strip by strip, each with the pixels around it that the filter looks at."""
     width, height = slide.info.size_px
     level = level_for(slide.info.levels, (width / size[0], height / size[1]))
     there = slide.info.levels[level]
-    per_row = there.height_px / size[1]
-    around = math.ceil(max(per_row, 1.0)) + 1
+    per_column, per_row = there.width_px / size[0], there.height_px / size[1]
     rows = max(1, int(_STRIP_BYTES / (3 * there.width_px * per_row)))
+    strip_rows = min(there.height_px, (rows + 2) * per_row + 4)
+    columns = max(1, min(size[0], int(_MOST_STRIP_BYTES / (3 * strip_rows * per_column)) - 2))
     rgb = np.empty((size[1], size[0], 3), np.uint8)
     for first in range(0, size[1], rows):
         last = min(first + rows, size[1])
-        top, bottom = first * per_row, min(last * per_row, there.height_px)
-        y0 = max(0, math.floor(top) - around)
-        y1 = min(there.height_px, math.ceil(bottom) + around)
-        strip = slide.read_level(level, (0, y0), (there.width_px, y1 - y0))
-        box = (0, top - y0, there.width_px, bottom - y0)
-        rgb[first:last] = np.asarray(
-            Image.fromarray(strip).resize((size[0], last - first), AREA_LIKE, box=box)
-        )
+        y0, y1, top, bottom = _span(first, last, per_row, there.height_px)
+        for start in range(0, size[0], columns):
+            end = min(start + columns, size[0])
+            x0, x1, left, right = _span(start, end, per_column, there.width_px)
+            block = slide.read_level(level, (x0, y0), (x1 - x0, y1 - y0))
+            rgb[first:last, start:end] = np.asarray(
+                Image.fromarray(block).resize(
+                    (end - start, last - first), AREA_LIKE, box=(left, top, right, bottom)
+                )
+            )
     return rgb
+
+
+def _span(first: int, last: int, per_px: float, length_px: int) -> tuple[int, int, float, float]:
+    """Return what to read along one axis for pixels `first` to `last`, and where these lie in it."""
+    around = math.ceil(max(per_px, 1.0)) + 1
+    start, end = first * per_px, min(last * per_px, length_px)
+    low = max(0, math.floor(start) - around)
+    return low, min(length_px, math.ceil(end) + around), start - low, end - low

@@ -110,7 +110,7 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
     )
     needed = planes * level.rows * level.columns
     counted = min(len(level.offsets), len(level.byte_counts)) >= needed
-    if not counted or (level.offsets[:needed] >= file_bytes)[level.byte_counts[:needed] > 0].any():
+    if not counted or _beyond(level.offsets[:needed], level.byte_counts[:needed], file_bytes):
         raise SlideError(
             f"{path} is truncated: its last tiles are missing.", "Copy or download the file again, whole."
         )
@@ -120,6 +120,15 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
             "The file is damaged, or untiled and too large: convert it to a tiled TIFF.",
         )
     return level
+
+
+def _beyond(offsets: NDArray[np.int64], byte_counts: NDArray[np.int64], file_bytes: int) -> bool:
+    """Whether a tile begins beyond the end of the file, or is larger than all of it.
+
+    OpenSlide takes memory for as many bytes as a tile claims, and ends the process where it gets none.
+    """
+    there = byte_counts > 0
+    return bool((offsets[there] >= file_bytes).any() or (byte_counts > file_bytes).any())
 
 
 def _jpeg_color(page: TiffPage) -> Literal["rgb", "ycbcr"] | None:

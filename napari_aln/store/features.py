@@ -208,7 +208,7 @@ def _read_part(path: Path, width: int) -> CachedFeatures | None:
     try:
         t = load_file(path)
         part = CachedFeatures(t["cell"], t["entropy"], t["scored"].astype(bool), t["h"], t["e"])
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None
     n = len(part)
     shapes = {"cell": (n,), "entropy": (n,), "scored": (n,), "h": (n, width), "e": (n,)}

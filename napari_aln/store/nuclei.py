@@ -11,13 +11,13 @@ from napari_aln.errors import StoreError
 from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
-from napari_aln.store.result import FRAME, SlideFacts
+from napari_aln.store.json_document import is_newer, parse_json
+from napari_aln.store.result import FRAME, NUCLEI_JSON, SlideFacts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 1
-NUCLEI_JSON = "nuclei.json"
 NUCLEI_CSV = "nuclei.csv"
 NUCLEI_GEOJSON = "nuclei.geojson"
 PATCHES_CSV = "nuclei-patches.csv"
@@ -72,10 +72,10 @@ def read_statement(folder: Path) -> NucleiDocument:
     """
     path = folder / NUCLEI_JSON
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder} holds no measured nuclei.", _AGAIN) from error
-    if isinstance(raw, dict) and raw.get("schema_version", 0) > SCHEMA_VERSION:
+    if is_newer(raw, SCHEMA_VERSION):
         raise StoreError(f"{path} was written by a newer version.", "Update napari-aln to read it.")
     try:
         return NucleiDocument.model_validate(raw)

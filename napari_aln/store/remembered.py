@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_aln.geometry import Mpp, plausible_mpp
 from napari_aln.store.atomic import atomic_file
+from napari_aln.store.json_document import parse_json
 
 RECENT_LIMIT = 10
 
@@ -43,7 +44,7 @@ class Remembered:
         folder = os.environ.get("NAPARI_ALN_CONFIG") or user_config_path("napari-aln", appauthor=False)
         self._path = path or Path(folder) / "remembered.json"
         try:
-            self._content = _Content.model_validate(json.loads(self._path.read_bytes()))
+            self._content = _Content.model_validate(parse_json(self._path.read_bytes()))
         except (OSError, ValueError):
             self._content = _Content()
 

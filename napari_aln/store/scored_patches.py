@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from napari_aln.errors import StoreError, UsageError
 from napari_aln.geometry import plausible_mpp
 from napari_aln.records import PatchGrid, PatchTable
+from napari_aln.store.json_document import parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,18 +75,24 @@ def scored_patches(folder: Path, run: str | None = None) -> ScoredPatches:
     values = table.to_pandas()
     values = values[values["run"] == run].reset_index(drop=True)
     stated = table.schema.metadata or {}
-    mpp = plausible_mpp(*(json.loads(stated.get(b"mpp", b"null")) or (None, None)))
-    if mpp is None:
+    try:
+        mpp = plausible_mpp(*(parse_json(stated.get(b"mpp", b"null")) or (None, None)))
+        slide_hash = stated.get(b"slide_quick_hash", b"").decode()
+        places = None if mpp is None else _places(values, mpp)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise StoreError(
+            f"{folder / PATCHES_PARQUET} is damaged ({error}).", "Run predict again for this slide."
+        ) from error
+    if mpp is None or places is None:
         raise StoreError(f"{folder / PATCHES_PARQUET} does not state its µm/px.", "Run predict again.")
-    slide_hash = stated.get(b"slide_quick_hash", b"").decode()
-    return ScoredPatches(run, _places(values, mpp), values, mpp, slide_hash)
+    return ScoredPatches(run, places, values, mpp, slide_hash)
 
 
 def _read(folder: Path) -> pa.Table:
     path = folder / PATCHES_PARQUET
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"{folder} holds no patches of a result.", "Give a folder that predict wrote."
         ) from error

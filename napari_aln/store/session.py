@@ -11,7 +11,6 @@ an export.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import zlib
@@ -26,6 +25,7 @@ from napari_aln.errors import StoreError
 from napari_aln.records import Clinical, Mode
 from napari_aln.settings import PredictSettings
 from napari_aln.store.atomic import atomic_file
+from napari_aln.store.json_document import is_newer, parse_json
 from napari_aln.store.packed_result import SavedRegion
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ SESSION_SUFFIX = ".alnsession"
 RESULTS_FOLDER = "results"
 RESULT_SUFFIX = ".alnresult"
 MAX_MASK_PX = 10**9  # far beyond any overview: what unpacks to more is no mask
+MOST_UNFOLDING = 100  # times a packed result's own bytes; results of ours unfold to three times theirs
 
 
 class _Saved(BaseModel):
@@ -229,11 +230,10 @@ def parse_session(content: bytes, path: Path) -> Session:
         It is damaged or newer.
     """
     try:
-        raw = json.loads(content)
+        raw = parse_json(content)
     except ValueError as error:
         raise StoreError(f"{path} is no whole session file.", _TRY_ANOTHER) from error
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if isinstance(version, int) and version > SESSION_VERSION:
+    if is_newer(raw, SESSION_VERSION):
         raise StoreError(f"{path} was written by a newer version.", "Update napari-aln to open it.")
     try:
         session = Session.model_validate(raw)
@@ -267,8 +267,8 @@ def _result(path: Path, answer: SavedAnswer) -> bytes:
         if answer.packed is None:
             content = result_path(path.parent, answer.result_sha256).read_bytes()
         else:
-            content = zlib.decompress(base64.b64decode(answer.packed, validate=True))
-    except (OSError, zlib.error, binascii.Error) as error:
+            content = _unpacked(answer.packed)
+    except (OSError, zlib.error, ValueError) as error:
         raise StoreError(f"A result of {path} is missing or damaged.", _TRY_ANOTHER) from error
     if hashlib.sha256(content).hexdigest() != answer.result_sha256:
         raise StoreError(f"A result of {path} is damaged.", _TRY_ANOTHER)
@@ -277,6 +277,15 @@ def _result(path: Path, answer: SavedAnswer) -> bytes:
 
 def _packed(content: bytes) -> str:
     return base64.b64encode(zlib.compress(content, 1)).decode()
+
+
+def _unpacked(text: str) -> bytes:
+    packed = base64.b64decode(text, validate=True)
+    unfolding = zlib.decompressobj()
+    content = unfolding.decompress(packed, MOST_UNFOLDING * len(packed) + 2**20)
+    if not unfolding.eof:
+        raise ValueError("it unfolds to more than any result does, or was cut off")
+    return content
 
 
 def _packed_bits(mask: NDArray[np.bool_]) -> str:

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Self
 from napari_aln.errors import WorkListError
 from napari_aln.records import Clinical
 from napari_aln.store.worklist_file import BUSY_S, SCHEMA_VERSION, Clock, ListFile, create_file, now_utc
-from napari_aln.store.worklist_records import BINARY, call_of, check_call, item_of, run_of
+from napari_aln.store.worklist_records import (
+    BINARY,
+    call_of,
+    check_call,
+    classes_of,
+    clinical_of,
+    item_of,
+    run_of,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -53,7 +61,7 @@ class WorkList(ListFile):
         super().__init__(path, busy_s, clock)
         blinded, classes = self._rows("SELECT blinded, classes FROM study")[0]
         self.blinded = bool(blinded)
-        self.classes: tuple[str, ...] = tuple(json.loads(classes))
+        self.classes: tuple[str, ...] = classes_of(classes)
 
     @classmethod
     def create(cls, path: Path, *, blinded: bool = False, classes: Sequence[str] = BINARY) -> Self:
@@ -141,7 +149,7 @@ class WorkList(ListFile):
     def clinical(self, item_id: int) -> Clinical:
         """Return the clinical values of a slide's patient; unknown ones are None."""
         clinical = self._of_patient("clinical", item_id)
-        return Clinical(**json.loads(clinical)) if clinical else Clinical()
+        return clinical_of(clinical) if clinical else Clinical()
 
     def _of_patient(self, column: str, item_id: int) -> str | None:
         join = "patient JOIN slide ON slide.patient = patient.id WHERE slide.id = ?"

@@ -96,12 +96,12 @@ def open_file(path: Path, busy_s: float) -> sqlite3.Connection:
         )
     with translated(path):
         db = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
+        db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         try:
             _check(db, path)
         except BaseException:
             db.close()
             raise
-    db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     with contextlib.suppress(StoreError):  # on a full disk the list can still be looked at
         _back_up(db, path)
     return db
@@ -122,6 +122,13 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer version (schema {version}; this one knows {SCHEMA_VERSION}).",
             "Update napari-aln to open it; it was not changed.",
         )
+    db.execute("PRAGMA trusted_schema = OFF")
+    with contextlib.closing(sqlite3.connect(":memory:")) as ours:
+        ours.executescript(_SCHEMA)
+        as_made = _objects(ours)
+    # A view, trigger or check in a file from elsewhere could compute for ever, also while it is checked.
+    if _objects(db) != as_made or db.execute("SELECT count(*) FROM study").fetchone() != (1,):
+        raise _damaged(path)
     if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
         raise _damaged(path)
     if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
@@ -130,6 +137,12 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             "Copy it to a drive of this computer and open it there.",
         )
     db.execute("PRAGMA foreign_keys = ON")
+
+
+def _objects(db: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Return tables and indexes with how they were made; the last, as text without line breaks."""
+    rows = db.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    return {(str(kind), str(name), " ".join(str(sql).split())) for kind, name, sql in rows}
 
 
 def _back_up(db: sqlite3.Connection, path: Path) -> None:

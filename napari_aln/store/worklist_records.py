@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Self
+from pathlib import Path  # noqa: TC003 - pydantic reads it
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, get_args
+
+from pydantic import TypeAdapter
 
 from napari_aln.errors import WorkListError
-from napari_aln.records import Clinical
+from napari_aln.records import Clinical, Mode
+from napari_aln.store.json_document import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
-    from napari_aln.records import Mode, RunRecord
+    from napari_aln.records import RunRecord
+
+_Given = ParamSpec("_Given")
+_Read = TypeVar("_Read")
 
 State = Literal["new", "open", "read", "failed"]
 
@@ -119,13 +125,39 @@ def check_call(classes: Sequence[str], reader_id: str, aln_class: str, confidenc
         raise WorkListError(f"The confidence {confidence} is not in 0 to 1.", "Give a share of 1.")
 
 
+_RUN = TypeAdapter(RunSummary)
+_CLASSES = TypeAdapter(tuple[str, ...])
+_CLINICAL = TypeAdapter(Clinical)
+
+
+def _understood(read: Callable[_Given, _Read]) -> Callable[_Given, _Read]:
+    """Make a reader of rows say that they are damaged, where another program changed them."""
+
+    @functools.wraps(read)
+    def checked(*args: _Given.args, **kwargs: _Given.kwargs) -> _Read:
+        try:
+            return read(*args, **kwargs)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            what = " ".join(str(error).split())[:120]
+            raise WorkListError(
+                f"The work list holds an entry that makes no sense ({what}).",
+                "Another program changed it: go back to the copy beside it, whose name ends in .backup.",
+            ) from error
+
+    return checked
+
+
+@_understood
 def item_of(row: tuple[Any, ...], home: Path) -> WorkItem:
     """Read a slide from its row; paths are relative to the list's folder, or absolute."""
     item_id, path, quick_hash, patient, roi, state, failure, next_step, opened, read = row
+    if state not in get_args(State):
+        raise ValueError(f"the state {state!r}")
     places = home / path, quick_hash, patient, home / roi if roi else None
     return WorkItem(item_id, *places, state, failure, next_step, maybe_time_of(opened), maybe_time_of(read))
 
 
+@_understood
 def call_of(row: tuple[Any, ...]) -> Call:
     """Read a call from its row."""
     item_id, reader_id, aln_class, confidence, comment, made_at, seen_at = row
@@ -133,15 +165,27 @@ def call_of(row: tuple[Any, ...]) -> Call:
     return Call(item_id, reader_id, aln_class, confidence, comment, *times)
 
 
+@_understood
 def run_of(row: tuple[Any, ...], home: Path) -> RunSummary:
     """Read what a model said from its row."""
     folder, recorded_at, summary = row
-    fields = json.loads(summary)
-    fields["classes"] = tuple(fields["classes"])
-    fields["map_limits"] = {name: tuple(ends) for name, ends in fields.get("map_limits", {}).items()}
-    return RunSummary(**fields, folder=home / folder if folder else None, recorded_at=time_of(recorded_at))
+    run = _RUN.validate_python(parse_json(summary))
+    return replace(run, folder=home / folder if folder else None, recorded_at=time_of(recorded_at))
 
 
+@_understood
+def classes_of(text: str) -> tuple[str, ...]:
+    """Read what a reader may call."""
+    return _CLASSES.validate_python(parse_json(text))
+
+
+@_understood
+def clinical_of(text: str) -> Clinical:
+    """Read a patient's clinical values."""
+    return _CLINICAL.validate_python(parse_json(text))
+
+
+@_understood
 def time_of(stamp: str) -> datetime:
     """Read a time stamp of the file."""
     return datetime.fromisoformat(stamp)
