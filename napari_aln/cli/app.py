@@ -17,6 +17,7 @@ from napari_aln.cli import (
     nuclei,
     predict,
     train,
+    verify,
     view,
 )
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("view")(view.view)
 app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
+app.command("verify")(verify.verify)
 app.command("train")(train.train)
 app.command("pretrain")(train.pretrain)
 app.command("train-demo")(train.train_demo)

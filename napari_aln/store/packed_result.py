@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from safetensors.numpy import load, save
 from shapely.errors import ShapelyError
 
 from napari_aln.errors import StoreError
+from napari_aln.geometry import Mpp, plausible_mpp
 from napari_aln.records import (
     BagPrediction,
     PatchGrid,
@@ -26,6 +28,8 @@ from napari_aln.records import (
     RunRecord,
     SlideResult,
 )
+from napari_aln.store.json_document import is_newer, parse_json
+from napari_aln.store.result import machine_of, package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +43,7 @@ _KEY = "napari_aln"
 _SCORES = tuple(name for name in PatchScores.__dataclass_fields__ if name != "table")
 _RUNS = TypeAdapter(list[RunRecord])
 _GRIDS = TypeAdapter(dict[str, PatchGrid])
+_TEXTS = TypeAdapter(dict[str, str])
 
 
 class SavedRegion(BaseModel):
@@ -99,6 +104,10 @@ def pack_result(result: SlideResult) -> bytes:
     about = {
         "version": PACKED_VERSION,
         "quick_hash": result.slide.quick_hash,
+        "mpp": result.slide.mpp,
+        "mpp_origin": result.slide.mpp_origin,
+        "versions": package_versions(),
+        "machine": machine_of(result.runs),
         "alias": result.alias,
         "runs": _RUNS.dump_python(list(result.runs), mode="json"),
         "grids": {run: _grid(scores.table.grid) for run, scores in result.scores.items()},
@@ -114,6 +123,67 @@ def _grid(grid: PatchGrid) -> dict[str, Any]:
     return {name: getattr(grid, name) for name in PatchGrid.__dataclass_fields__}
 
 
+@dataclass(frozen=True)
+class PackedResult:
+    """A packed result as read back, without its slide.
+
+    Attributes
+    ----------
+    quick_hash, mpp, mpp_origin
+        Of the slide it was made on. Empty where an early version did not write them down.
+    versions, machine
+        What it was made with.
+    parts
+        The other fields of `SlideResult` by name.
+    """
+
+    quick_hash: str
+    mpp: Mpp | None
+    mpp_origin: str
+    versions: dict[str, str]
+    machine: dict[str, str]
+    parts: dict[str, Any]
+
+
+def open_packed(content: bytes) -> PackedResult:
+    """Return what a packed result holds, whatever slide it belongs to.
+
+    Raises
+    ------
+    StoreError
+        The bytes are damaged, or of a newer version.
+    """
+    try:
+        length = int.from_bytes(content[:8], "little")
+        about = parse_json(parse_json(content[8 : 8 + length])["__metadata__"][_KEY])
+        if is_newer(about, PACKED_VERSION, "version"):
+            raise StoreError(
+                "A result kept with the session was written by a newer version.",
+                "Update napari-aln to read it.",
+            )
+        mpp = plausible_mpp(*(about.get("mpp") or (None, None)))
+        made = {name: _TEXTS.validate_python(about.get(name, {})) for name in ("versions", "machine")}
+        return PackedResult(
+            quick_hash=str(about["quick_hash"]),
+            mpp=mpp,
+            mpp_origin=str(about.get("mpp_origin", "")),
+            **made,
+            parts=_parts(about, load(content)),
+        )
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        SafetensorError,
+        ValidationError,
+    ) as error:
+        raise StoreError(
+            "A result kept with the session is damaged.", "Run the model on the slide again."
+        ) from error
+
+
 def unpack_result(content: bytes, slide: SlideInfo) -> SlideResult:
     """Return a packed result, as that of an open slide.
 
@@ -122,25 +192,15 @@ def unpack_result(content: bytes, slide: SlideInfo) -> SlideResult:
     StoreError
         The bytes are damaged, of a newer version, or another slide's.
     """
-    damaged = StoreError("A result kept with the session is damaged.", "Run the model on the slide again.")
-    try:
-        length = int.from_bytes(content[:8], "little")
-        about = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_KEY])
-        if about["version"] > PACKED_VERSION:
-            raise StoreError(
-                "A result kept with the session was written by a newer version.",
-                "Update napari-aln to read it.",
-            )
-        if about["quick_hash"] != slide.quick_hash:
-            raise StoreError(
-                "A result kept with the session belongs to another slide.", "Run the model on this slide."
-            )
-        return _unpacked(about, load(content), slide)
-    except (ValueError, KeyError, TypeError, IndexError, SafetensorError, ValidationError) as error:
-        raise damaged from error
+    packed = open_packed(content)
+    if packed.quick_hash != slide.quick_hash:
+        raise StoreError(
+            "A result kept with the session belongs to another slide.", "Run the model on this slide."
+        )
+    return SlideResult(slide=slide, **packed.parts)
 
 
-def _unpacked(about: dict[str, Any], arrays: Mapping[str, NDArray[Any]], slide: SlideInfo) -> SlideResult:
+def _parts(about: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     scores, bags = {}, {}
     for run, grid in _GRIDS.validate_python(about["grids"]).items():
         places = arrays[f"{run}/column"], arrays[f"{run}/row"]
@@ -150,12 +210,11 @@ def _unpacked(about: dict[str, Any], arrays: Mapping[str, NDArray[Any]], slide: 
         ends = np.cumsum(arrays[f"{run}/bag_sizes"])[:-1]
         members = tuple(np.split(arrays[f"{run}/bags"], ends))
         bags[run] = BagPrediction(members, partitions, arrays[f"{run}/bag_probabilities"])
-    return SlideResult(
-        slide=slide,
-        alias=about["alias"],
-        runs=tuple(_RUNS.validate_python(about["runs"])),
-        scores=scores,
-        bags=bags,
-        regions=tuple(SavedRegion.model_validate(region).region() for region in about["regions"]),
-        warnings=tuple(about["warnings"]),
-    )
+    return {
+        "alias": about["alias"],
+        "runs": tuple(_RUNS.validate_python(about["runs"])),
+        "scores": scores,
+        "bags": bags,
+        "regions": tuple(SavedRegion.model_validate(region).region() for region in about["regions"]),
+        "warnings": tuple(about["warnings"]),
+    }

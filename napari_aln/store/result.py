@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
 import re
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -22,12 +23,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_aln.errors import StoreError
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, RunRecord, SlideInfo, SlideResult
+from napari_aln.store.json_document import is_newer, parse_json
+from napari_aln.store.machine import machine_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
 RESULT_JSON = "result.json"
+NUCLEI_JSON = "nuclei.json"  # in a result folder whose nuclei were measured
 FRAME = "level-0 pixels, x right, y down, origin at the slide's level-0 corner"
 PACKAGES = (
     "napari-aln",
@@ -91,6 +97,7 @@ class ResultDocument(_Frozen):
     attention_notice: str = ATTENTION_NOTICE
     created: str
     versions: dict[str, str]
+    machine: dict[str, str] = {}  # see `machine_facts`
     alias: str
     slide: SlideFacts
     request_sha256: str | None = None  # of all that was asked: a run that goes on knows its results by it
@@ -129,6 +136,7 @@ def document_of(result: SlideResult, *, private: bool, request_sha256: str | Non
     return ResultDocument(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=package_versions(),
+        machine=machine_of(result.runs),
         alias=result.alias,
         slide=SlideFacts.of(result.slide, private=private),
         request_sha256=request_sha256,
@@ -139,11 +147,45 @@ def document_of(result: SlideResult, *, private: bool, request_sha256: str | Non
 
 def package_versions() -> dict[str, str]:
     """Return the versions of what numbers depend on."""
-    found = {}
+    found = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def machine_of(runs: Sequence[RunRecord]) -> dict[str, str]:
+    """Return what runs were made on; see `machine_facts`."""
+    return machine_facts(with_accelerator=any(run.device != "cpu" for run in runs))
+
+
+def made_by(info: SlideInfo, runs: Sequence[RunRecord]) -> dict[str, Any]:
+    """Return what a file of a result says of itself, wherever it may be carried: all that made it.
+
+    Parameters
+    ----------
+    info
+        The slide; its file is not named.
+    runs
+        Those whose values the file holds.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON: slide hash, µm/px and its origin, models, settings, seeds, bags, versions.
+    """
+    kept = ("mode", "model_name", "model_sha256", "card_sha256", "seed", "settings", "n_patches", "n_bags")
+    kept += ("n_partitions", "runtime", "device", "precision", "jpeg_decoder", "norm_statistics")
+    return {
+        "slide_quick_hash": info.quick_hash,
+        "mpp": info.mpp,
+        "mpp_origin": info.mpp_origin,
+        "frame": FRAME,
+        "runs": {run.run: {name: getattr(run, name) for name in kept} for run in runs},
+        "versions": package_versions(),
+        "machine": machine_of(runs),
+        "notice": RESEARCH_NOTICE,
+    }
 
 
 def write_document(document: ResultDocument, folder: Path) -> None:
@@ -162,10 +204,10 @@ def read_document(folder: Path) -> ResultDocument:
     """
     path = folder / RESULT_JSON
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is no finished result.", "Run predict again for this slide.") from error
-    if isinstance(raw, dict) and raw.get("schema_version", 0) > SCHEMA_VERSION:
+    if is_newer(raw, SCHEMA_VERSION):
         raise StoreError(f"{path} was written by a newer version.", "Update napari-aln to read it.")
     try:
         return ResultDocument.model_validate(raw)
@@ -242,6 +284,7 @@ def write_tables(result: SlideResult, folder: Path) -> None:
         "mpp": json.dumps(result.slide.mpp),
         "frame": FRAME,
         "models": json.dumps({run.run: run.model_sha256 for run in result.runs}),
+        "made_by": json.dumps(made_by(result.slide, result.runs), ensure_ascii=False),
     }
     for name, table in (("patches", patches_table(result)), ("bags", bags_table(result))):
         pq.write_table(table.replace_schema_metadata(origin), folder / f"{name}.parquet")

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_aln.annotations import write_geojson
 from napari_aln.errors import UsageError
 from napari_aln.patches.membership import belongs
-from napari_aln.records import RESEARCH_NOTICE, SlideResult
+from napari_aln.records import SlideResult
 from napari_aln.store.atomic import atomic_folder, refuse_foreign, storing
 from napari_aln.store.heatmap import write_heatmap
 from napari_aln.store.result import (
-    FRAME,
+    NUCLEI_JSON,
     RESULT_JSON,
     answers,
     document_of,
+    made_by,
     public_name,
     write_document,
     write_tables,
 )
 from napari_aln.workflows.maps import MAP_STYLES, colour_limits
-from napari_aln.workflows.nuclei_report import keep_nuclei, nuclei_section
 from napari_aln.workflows.pictures import Background, map_picture, save_png
 from napari_aln.workflows.prepare import require_mpp
 from napari_aln.workflows.report import ReportInput, render_report
@@ -89,9 +90,9 @@ def deliver(
             slide_hash=slide.info.quick_hash,
         )
         mpp = require_mpp(slide.info)
+        said = {run.run: json.dumps(made_by(slide.info, [run]), ensure_ascii=False) for run in result.runs}
         for run, scores in result.scores.items():
-            made_by = f"napari-aln {run}; slide {slide.info.quick_hash}; {FRAME}; {RESEARCH_NOTICE}"
-            write_heatmap(scores, mpp, folder / f"heatmap-{run}.tif", made_by)
+            write_heatmap(scores, mpp, folder / f"heatmap-{run}.tif", said[run])
         background = Background(slide.thumbnail(PICTURE_SIDE_PX), slide.info.size_px, mpp)
         shown = {run.run: _maps_of(run) for run in result.runs}
         limits = _limits(result, shown)
@@ -99,14 +100,20 @@ def deliver(
             scores = result.scores[record.run]
             for name in shown[record.run]:
                 picture = map_picture(background, record, scores, name, limits[name], result.regions)
-                save_png(picture, folder / f"{name.replace('_', '-')}-{record.run}.png")
+                place_png = folder / f"{name.replace('_', '-')}-{record.run}.png"
+                save_png(picture, place_png, said[record.run])
         top = {
             run.run: top_patches(slide, mpp, result.scores[run.run], _attention_of(run))
             for run in result.runs
         }
         document = document_of(result, private=True)  # a report never names the slide's file
-        keep_nuclei(place, folder, slide.info.quick_hash)
-        nuclei = nuclei_section(folder)
+        nuclei = ""
+        if (place / NUCLEI_JSON).is_file():
+            # pandas and SciPy take a second to load.
+            from napari_aln.workflows.nuclei_report import keep_nuclei, nuclei_section
+
+            keep_nuclei(place, folder, slide.info.quick_hash)
+            nuclei = nuclei_section(folder)
         report = render_report(ReportInput(document, result, background, limits, shown, top, cards, nuclei))
         (folder / "report.html").write_text(report, encoding="utf-8")
         write_document(document_of(result, private=private, request_sha256=request_sha256), folder)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from napari_aln.patches.raster import pixel_l0, raster
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
@@ -142,9 +143,12 @@ def legend_ends(style: MapStyle, limits: tuple[float, float]) -> tuple[str, str]
     )
 
 
-def save_png(picture: Image.Image, path: Path) -> None:
-    """Write a picture; quick to write rather than small."""
-    picture.save(path, "PNG", compress_level=1)
+def save_png(picture: Image.Image, path: Path, description: str) -> None:
+    """Write a picture that says what made it; quick to write rather than small."""
+    text = PngInfo()
+    text.add_itxt("Software", "napari-aln")
+    text.add_itxt("Description", description)
+    picture.save(path, "PNG", compress_level=1, pnginfo=text)
 
 
 def jpeg_bytes(rgb: NDArray[np.uint8]) -> bytes:
