@@ -56,6 +56,9 @@ class Learned:
         Gives for (height, width) what runs uint8 (n, height, width, 3) through the network.
     um
         µm/px at which it learned.
+    seen_um
+        µm/px of the pictures it learned from. Finer ones are softened to it: edges sharper than any it saw
+        are taken for something else.
     stride_px, reach_px
         See `network`.
     rule
@@ -66,6 +69,7 @@ class Learned:
     um: float
     stride_px: int
     reach_px: int
+    seen_um: float = 0.0
     rule: Rule = RULE
 
     @property
@@ -85,7 +89,7 @@ class Learned:
     def labels(self, rgb: NDArray[np.uint8], mpp: float) -> Int32:
         """Label the nuclei of an (H, W, 3) picture, 0 = background."""
         scale = Scale(mpp, self.um)
-        probability, depth = self.seen(scale.worked(rgb))
+        probability, depth = self.seen(scale.worked(rgb, self.seen_um))
         return labelled(probability, depth, scale, rgb.shape[:2], self.rule)
 
     def seen(self, rgb: NDArray[np.uint8]) -> tuple[Float32, Float32]:
@@ -149,15 +153,25 @@ class Scale:
         self.enlarge = min(MAX_ENLARGEMENT, max(1, round(mpp / um)))
         self.um = mpp * self.shrink / self.enlarge  # per working pixel
 
-    def worked(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a picture at the working resolution."""
+    def worked(self, rgb: NDArray[np.uint8], seen_um: float = 0.0) -> NDArray[np.uint8]:
+        """Return a picture at the working resolution, no sharper than pictures of `seen_um` µm/px."""
         picture = Image.fromarray(rgb)
         if self.shrink > 1:
             picture = picture.reduce(self.shrink)
+        softer = round(seen_um / self.um) if self.enlarge == 1 else 1
+        if softer > 1:
+            return _softened(picture, softer)
         if self.enlarge > 1:
             size = (picture.width * self.enlarge, picture.height * self.enlarge)
             picture = picture.resize(size, Image.Resampling.BILINEAR)
         return np.asarray(picture)
+
+
+def _softened(picture: Image.Image, factor: int) -> NDArray[np.uint8]:
+    small = picture.reduce(factor)
+    size = (small.width * factor, small.height * factor)
+    large = small.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(large)[: picture.height, : picture.width]
 
 
 def labelled(probability: Float32, depth: Float32, scale: Scale, shape: tuple[int, ...], rule: Rule) -> Int32:

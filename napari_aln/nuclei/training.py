@@ -133,6 +133,14 @@ def _shares(pictures: Sequence[LabelledPicture]) -> NDArray[np.float64]:
     return total
 
 
+def seen_mpp(pictures: Sequence[LabelledPicture]) -> float:
+    """Return the median µm/px of what the network is shown."""
+    mpp = np.array([picture.mpp for picture in pictures])
+    order = np.argsort(mpp)
+    total = np.cumsum(_shares(pictures)[order])
+    return float(round(mpp[order][np.searchsorted(total, total[-1] / 2)], 3))
+
+
 def _autocast(choice: Choice) -> torch.autocast | nullcontext[None]:
     return torch.autocast(choice.device, torch.bfloat16) if choice.precision == "bf16" else nullcontext()
 

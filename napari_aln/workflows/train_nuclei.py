@@ -66,7 +66,7 @@ def train_nuclei(
     """
     from napari_aln.mil.training import using_threads
     from napari_aln.nuclei.network import NucleusNet
-    from napari_aln.nuclei.training import LEARNED_UM, fit_nuclei
+    from napari_aln.nuclei.training import LEARNED_UM, fit_nuclei, seen_mpp
     from napari_aln.runtimes.torch_runtime import torch_errors
 
     wanted = EngineSettings(device=settings.device, precision=settings.precision, runtime="torch")
@@ -95,6 +95,7 @@ def train_nuclei(
             description=settings.remarks,
             widths=network.widths,
             mpp=LEARNED_UM,
+            seen_mpp=seen_mpp(learned),
             sources=_sources(learned),
             held_out=tuple(picture.name for picture in held_out),
             steps=settings.steps,

@@ -16,6 +16,7 @@ from napari_aln.nuclei.learned import Scale
 from napari_aln.nuclei.network import MAX_PARAMETERS, NucleusNet, parameter_count, reach_px, stride_px
 from napari_aln.nuclei.targets import BETWEEN_WEIGHT, targets_of
 from napari_aln.nuclei.tiling import Box, segment_tiles
+from napari_aln.nuclei.training import LabelledPicture, seen_mpp
 from napari_aln.settings import EngineSettings
 
 CARD = NucleusCard(name="discs", widths=WIDTHS, mpp=MPP, licence="CC0-1.0")
@@ -93,6 +94,24 @@ def test_the_working_resolution_is_whole_pixels(mpp, shrink, enlarge):
         -(-40 // shrink) * enlarge,
         -(-60 // shrink) * enlarge,
     )
+
+
+def test_pictures_sharper_than_those_learned_from_are_softened():
+    sharp = np.zeros((64, 66, 3), np.uint8)
+    sharp[:, ::2] = 200
+    assert Scale(0.25, 0.25).worked(sharp, 0.3).std() == pytest.approx(100, abs=1)
+    soft = Scale(0.25, 0.25).worked(sharp, 0.5)
+    assert soft.shape == sharp.shape
+    assert soft.std() == 0
+    assert Scale(0.5, 0.25).worked(sharp, 0.5).std() > 50  # no sharper than what was learned from
+
+
+def test_what_is_shown_most_says_how_sharp_pictures_were():
+    rgb, labels = discs(0)
+    fine = LabelledPicture("fine", rgb, labels, 0.25)
+    coarse = [LabelledPicture(f"{k}", rgb, labels, 0.5) for k in range(2)]
+    assert seen_mpp([fine]) == 0.25
+    assert seen_mpp([fine, *coarse]) == 0.5
 
 
 def test_nothing_further_than_its_reach_bears_on_a_pixel(learning):

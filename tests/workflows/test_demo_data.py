@@ -10,6 +10,9 @@ import napari_aln
 from napari_aln.annotations import read_regions
 from napari_aln.cohort.table import find_patient, read_cohort
 from napari_aln.mil.bundle import verify
+from napari_aln.nuclei.bundle import open_nucleus_bundle
+from napari_aln.nuclei.network import MAX_PARAMETERS, parameter_count
+from napari_aln.nuclei.segmentation import MODEL_NAME
 from napari_aln.records import Clinical, Region
 from napari_aln.workflows.demo import BUNDLES, CLINICAL, ROI, SLIDE, THREE_CLASS, sample_path
 from napari_aln.workflows.find_tumour import NAMES
@@ -46,6 +49,20 @@ def test_a_demo_bundle_says_what_it_is(name):
     shown = sample_path("figures.md").read_text(encoding="utf-8")
     assert f"{of_test['AUC'].value:.3f} ({of_test['AUC'].low:.3f}–" in shown
     assert shown.strip() in sample_path("README.md").read_text(encoding="utf-8")
+
+
+def test_the_nucleus_model_says_what_it_learned_from_and_how_well_it_does():
+    bundle = open_nucleus_bundle(sample_path(MODEL_NAME))
+    card = bundle.card
+    assert sample_path(MODEL_NAME).stat().st_size <= 2_000_000
+    assert parameter_count(bundle.network()) <= MAX_PARAMETERS
+    assert card.licence == "CC0-1.0"
+    assert {source.name for source in card.sources} == {"synthetic", "dsb", "self-labelled"}
+    of = {figures.source.name: figures for figures in card.metrics}
+    breast = of["monuseg_breast"]
+    shown = sample_path("README.md").read_text(encoding="utf-8")
+    assert f"| {breast.f1:.3f} / {breast.aji:.3f} / {breast.pq:.3f} |" in shown
+    assert "learned from" in of["dsb"].remarks
 
 
 def test_the_demo_slide_is_small_has_a_resolution_and_its_roi_lies_on_it():
