@@ -46,6 +46,7 @@ def test_means_leave_unknown_values_out_and_axes_are_averaged_as_axes(l0_xy):
     nearly_up = np.where(np.arange(len(l0_xy)) % 2, 1.5, -1.5)  # 172 degrees apart, or 8 as axes
     axes = mean_raster(l0_xy, nearly_up, SIZE_L0, MPP, 64.0, axial=True).picture
     assert np.abs(axes).min() > 1.4
+    assert np.abs(axes).max() <= np.pi / 2
 
 
 def test_squares_grow_as_the_view_goes_away_and_with_huge_slides():
