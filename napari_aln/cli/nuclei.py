@@ -126,8 +126,7 @@ def contrast(
     """Compare nuclei of high- and low-attention patches: effect sizes, corrected p, violin plots."""
     from napari_aln.nuclei.table import NUCLEI_PARQUET
     from napari_aln.store.atomic import check_writable
-    from napari_aln.store.nuclei import NUCLEI_JSON
-    from napari_aln.store.result import read_document
+    from napari_aln.store.result import NUCLEI_JSON, read_document
     from napari_aln.workflows.attention_nuclei import (
         INDEPENDENCE_NOTICE,
         Ends,

@@ -18,8 +18,8 @@ from napari_aln.nuclei.slide_features import DENSITY, MIN_NUCLEI, ORIENTATION, S
 from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei_csv
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
-from napari_aln.store.nuclei import NUCLEI_JSON, read_statement
-from napari_aln.store.result import read_document
+from napari_aln.store.nuclei import read_statement
+from napari_aln.store.result import NUCLEI_JSON, read_document
 from napari_aln.store.scored_patches import scored_patches
 from napari_aln.workflows.maps import MAP_STYLES, from_the_top
 

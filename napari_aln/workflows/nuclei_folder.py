@@ -23,13 +23,19 @@ from napari_aln.store.atomic import atomic_file, check_writable
 from napari_aln.store.nuclei import (
     NUCLEI_CSV,
     NUCLEI_GEOJSON,
-    NUCLEI_JSON,
     PATCHES_CSV,
     REGIONS_CSV,
     NucleiDocument,
     write_statement,
 )
-from napari_aln.store.result import RESULT_JSON, SlideFacts, alias_of, package_versions, read_document
+from napari_aln.store.result import (
+    NUCLEI_JSON,
+    RESULT_JSON,
+    SlideFacts,
+    alias_of,
+    package_versions,
+    read_document,
+)
 from napari_aln.workflows.measure_nuclei import measure_labels, measure_nuclei
 from napari_aln.workflows.nuclei_labels import read_label_image
 from napari_aln.workflows.nuclei_report import renew_report

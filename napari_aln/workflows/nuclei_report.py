@@ -18,7 +18,8 @@ from napari_aln.evaluation.group_differences import spread
 from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei
 from napari_aln.records import ATTENTION_NOTICE
 from napari_aln.store.atomic import atomic_file
-from napari_aln.store.nuclei import FILES, NUCLEI_JSON, PATCHES_CSV, read_statement
+from napari_aln.store.nuclei import FILES, PATCHES_CSV, read_statement
+from napari_aln.store.result import NUCLEI_JSON
 from napari_aln.store.scored_patches import runs_of
 from napari_aln.workflows.attention_nuclei import (
     INDEPENDENCE_NOTICE,

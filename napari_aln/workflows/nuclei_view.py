@@ -18,7 +18,8 @@ from napari_aln.nuclei.rasters import density_raster, mean_raster
 from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei, write_nuclei_csv
 from napari_aln.records import Progress
 from napari_aln.store.atomic import atomic_file, storing
-from napari_aln.store.nuclei import NUCLEI_JSON, read_statement
+from napari_aln.store.nuclei import read_statement
+from napari_aln.store.result import NUCLEI_JSON
 from napari_aln.workflows.maps import MapStyle
 from napari_aln.workflows.prepare import require_mpp
 
