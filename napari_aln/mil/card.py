@@ -277,6 +277,11 @@ def parse_card(text: bytes | str, source: PurePath | str) -> ModelCard:
         raise BundleError(
             f"The card of {source} is not valid JSON.", "Ask for the bundle again: it is damaged."
         ) from error
+    if isinstance(raw, dict) and raw.get("kind") == "nuclei":
+        raise BundleError(
+            f"{source} is a model that finds nuclei: it predicts no lymph nodes.",
+            "Use it with `nuclei measure --method`.",
+        )
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(

@@ -8,6 +8,7 @@ import torch
 from nucleus_discs import MPP, WIDTHS, discs, trained
 
 from napari_aln.errors import BundleError, UsageError
+from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.bundle_file import CARD_NAME, WEIGHTS_NAME
 from napari_aln.nuclei import learned, segment
 from napari_aln.nuclei.agreement import agreement
@@ -202,6 +203,11 @@ def test_changed_weights_and_cards_are_refused(bundle, tmp_path):
         card.write_text(changed)
         with pytest.raises(BundleError, match=fact):
             open_nucleus_bundle(folder)
+
+
+def test_a_nucleus_model_is_no_model_of_bags(bundle):
+    with pytest.raises(BundleError, match="finds nuclei"):
+        open_bundle(bundle.path)
 
 
 def test_weights_of_another_network_are_refused(bundle, tmp_path):
