@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import shapely
 
 from napari_aln.errors import UsageError
 from napari_aln.nuclei.morphometry import FEATURES
+from napari_aln.nuclei.outlines import Outlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from napari_aln.nuclei.outlines import Outlines
-
 CHUNK = 10_000
 """Nuclei that are made into text together: the file is never held as a whole."""
+
+_LINE = re.compile(
+    r'\{"type": "Feature", "id": "[^"]*", "geometry": (?P<geometry>\{.*?\}), '
+    r'"properties": \{"objectType": "detection", "name": "(?P<label>\d+)".*'
+)
+"""A nucleus as it is written here."""
 
 DIGITS_PX = 2  # a hundredth of a level-0 pixel
 _DIGITS = 7
@@ -76,6 +82,29 @@ def write_detections(
             stream.write(between + ",\n".join(features))
             between = ",\n"
         stream.write("\n]}\n")
+
+
+def read_outlines(path: Path) -> tuple[Outlines, dict[str, Any]] | None:
+    """Return the outlines that `write_detections` wrote, as the file counts, and its other members.
+
+    Returns
+    -------
+    tuple or None
+        None: there is no such file, another program wrote it, or it was changed.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            opening, *lines = (line.rstrip(",\n") for line in stream)
+        members = json.loads(opening.removesuffix(', "features": [') + "}")
+        parts = [_LINE.fullmatch(line) for line in lines[:-1]]
+        found = [part for part in parts if part is not None]
+        geometry = shapely.from_geojson([part["geometry"] for part in found])
+    except (OSError, ValueError, shapely.errors.GEOSException):
+        return None
+    if len(found) != len(parts) or not isinstance(members, dict):
+        return None
+    label = np.array([int(part["label"]) for part in found], np.int64)
+    return Outlines(label, geometry), members
 
 
 def _features(

@@ -7,18 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import shapely
 from shapely.geometry import shape
 
 from napari_aln.annotations.statement import MEMBER, Statement
 from napari_aln.errors import StoreError
 from napari_aln.geometry import Rect
-from napari_aln.nuclei.detections import write_detections
+from napari_aln.nuclei.detections import read_outlines, write_detections
 from napari_aln.nuclei.located import LocatedNuclei
 from napari_aln.nuclei.rasters import density_raster, mean_raster
-from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei, write_nuclei_csv
+from napari_aln.nuclei.table import L0_XY, NUCLEI_PARQUET, read_nuclei, write_nuclei, write_nuclei_csv
 from napari_aln.records import Progress
 from napari_aln.store.atomic import atomic_file, storing
-from napari_aln.store.nuclei import read_statement
+from napari_aln.store.nuclei import NUCLEI_GEOJSON, read_statement
 from napari_aln.store.result import NUCLEI_JSON
 from napari_aln.workflows.maps import MapStyle
 from napari_aln.workflows.prepare import require_mpp
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
+    from napari_aln.nuclei.outlines import Outlines
     from napari_aln.nuclei.rasters import Raster
     from napari_aln.records import PatchScores, SlideInfo
     from napari_aln.workflows.attention_nuclei import NucleiContrast
@@ -40,6 +42,8 @@ ORIENTATION = "orientation_rad"
 SHARE_BEYOND = 0.02  # of the nuclei, at either end of the colour scale
 SHARE_OFF = 0.001  # of the nuclei, beyond either end of a range that is offered
 MPP_SLACK = 1e-3
+MOST_FROM_GEOJSON = 100_000  # nuclei: more take seconds to read
+LEAST_INSIDE = 0.9  # of the centroids, that lie inside their outlines; those of curved nuclei may not
 SUFFIXES = (".parquet", ".csv", ".geojson")
 
 NUCLEUS_STYLES = {
@@ -177,7 +181,8 @@ def open_nuclei(info: SlideInfo, path: Path) -> Generator[Progress, None, SlideN
             f"{path} was measured at {read.mpp.mean:.4g} µm/px; the slide now has {mpp.mean:.4g} µm/px.",
             "Measure the slide's nuclei again.",
         )
-    nuclei = LocatedNuclei(read.table, mpp)
+    outlines = _outlines_beside(path, info, read.table)
+    nuclei = LocatedNuclei(read.table, mpp, outlines)
     nuclei.count_near(Rect(0, 0, 1, 1))  # builds the index here, beside the window
     outline: BaseGeometry | None = None
     warnings: tuple[str, ...] = ()
@@ -185,10 +190,29 @@ def open_nuclei(info: SlideInfo, path: Path) -> Generator[Progress, None, SlideN
         stated = read_statement(path.parent)
         outline = None if stated.outline is None else shape(stated.outline)
         warnings = stated.warnings
-    about = f"From {NUCLEI_PARQUET}; drawn as ellipses, as it holds no outlines"
+    about = f"From {NUCLEI_PARQUET}"
+    if outlines is None:
+        about += "; drawn as ellipses, as it holds no outlines"
     found = SlideNuclei(nuclei, about, warnings, outline)
     assert found.extents is not None  # worked out here, too
     return found
+
+
+def _outlines_beside(path: Path, info: SlideInfo, table: pd.DataFrame) -> Outlines | None:
+    """Return the outlines of these nuclei where a file beside theirs holds them; None for too many."""
+    if not 0 < len(table) <= MOST_FROM_GEOJSON:
+        return None
+    read = read_outlines(path.parent / NUCLEI_GEOJSON)
+    if read is None or not np.array_equal(read[0].label, table["label"].to_numpy()):
+        return None
+    outlines, members = read
+    stated = Statement.of_json(members)
+    if stated.origin is None or stated.slide_hash != info.quick_hash:
+        return None
+    inside = shapely.contains_xy(outlines.geometry, *(table[list(L0_XY)].to_numpy() - stated.origin_l0_xy).T)
+    if inside.mean() < LEAST_INSIDE:  # of another measurement, whose nuclei have the same numbers
+        return None
+    return outlines.placed(stated.origin_l0_xy)
 
 
 def contrast_by_attention(

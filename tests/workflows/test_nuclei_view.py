@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
 from tests_shared import MPP, draw_tissue, write_slide
 
 from napari_aln import open_slide
@@ -67,6 +68,38 @@ def test_a_file_is_opened_for_its_slide_alone(nuclei, info, tmp_path):
         last(nuclei_view.open_nuclei(info, path))
 
 
+def test_outlines_beside_the_file_are_taken_where_they_are_of_the_same_nuclei(nuclei, info, tmp_path):
+    from napari_aln.annotations.statement import MEMBER, Statement
+    from napari_aln.nuclei import write_detections
+
+    path, beside = tmp_path / "nuclei.parquet", tmp_path / "nuclei.geojson"
+    last(nuclei_view.save_nuclei(info, nuclei, path))
+
+    def opened():
+        return last(nuclei_view.open_nuclei(info, path)).nuclei.outlines
+
+    for bounds_xy in ((0, 0), (120.0, 40.5)):  # QuPath counts from the bounds
+        stated = Statement.to_write("bounds", bounds_xy, info.mpp, info.quick_hash)
+        members, origin = {MEMBER: stated.as_json()}, stated.origin_l0_xy
+        write_detections(nuclei.table, nuclei.outlines, beside, members=members, origin_l0_xy=origin)
+        assert shapely.equals_exact(opened().geometry, nuclei.outlines.geometry, 0.02, normalize=True).all()
+    write_detections(nuclei.table, nuclei.outlines, beside)  # nobody says where it counts from
+    assert opened() is None
+    other = {MEMBER: Statement.to_write("level0", (0, 0), info.mpp, "0" * 16).as_json()}
+    write_detections(nuclei.table, nuclei.outlines, beside, members=other)
+    assert opened() is None
+    last(nuclei_view.save_nuclei(info, nuclei, beside))
+    assert opened() is not None
+    beside.write_text(beside.read_text().replace('"name": "3"', '"name": "33"'))
+    assert opened() is None
+    moved = nuclei.outlines.placed((60.0, 0.0))
+    write_detections(nuclei.table, moved, beside, members=members)
+    assert opened() is None  # nuclei of the same numbers elsewhere
+    for text in ("", "no JSON", '{"type": "FeatureCollection", "features": []}', "[1, 2]"):
+        beside.write_text(text)
+        assert opened() is None
+
+
 def test_nuclei_are_written_as_their_names_suffix_says(nuclei, info, tmp_path):
     for name in ("a.parquet", "a.csv", "a.geojson"):
         last(nuclei_view.save_nuclei(info, nuclei, tmp_path / name))
@@ -118,7 +151,6 @@ def scored(info):
 
 
 def test_nuclei_are_compared_by_attention_where_they_were_measured(nuclei, scored, qtbot, tmp_path):
-    import shapely
     from qtpy.QtCore import Qt
 
     from napari_aln.widgets.panels.contrast_dialog import ContrastDialog
