@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,21 +16,35 @@ Folder = Annotated[Path | None, typer.Option("--cache-dir", help="Another cache 
 
 
 @app.command()
-def info(cache_dir: Folder = None) -> None:
+def info(
+    cache_dir: Folder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
     """Show where the cache lies, how large it is and when its entries were last used; the stores in sum."""
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.training_features import TrainingStore
     from napari_aln.store.training_patches import PatchStore
 
-    cache = FeatureCache(cache_dir)
+    cache, stores = FeatureCache(cache_dir), (TrainingStore(cache_dir), PatchStore(cache_dir))
     entries = cache.entries()
+    if as_json:
+        told = [
+            {
+                "folder": str(kept.root),
+                "entries": len(kept.entries()),
+                "bytes": sum(e[1] for e in kept.entries()),
+            }
+            for kept in (cache, *stores)
+        ]
+        typer.echo(json.dumps(told, indent=1))
+        return
     console = Console(soft_wrap=True)
     console.print(f"{cache.root}: {len(entries)} entries, {sum(e[1] for e in entries) / 1e6:.1f} MB")
     for folder, size, used in entries:
         console.print(
             f"  {folder.name}  {size / 1e6:8.1f} MB  last used {datetime.fromtimestamp(used):%Y-%m-%d %H:%M}"
         )
-    for store in (TrainingStore(cache_dir), PatchStore(cache_dir)):
+    for store in stores:
         kept = store.entries()
         console.print(f"{store.root}: {len(kept)} slides, {sum(e[1] for e in kept) / 1e6:.1f} MB")
 

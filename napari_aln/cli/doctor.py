@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from typing import Annotated
+
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -10,18 +14,24 @@ from rich.table import Table
 SOMETHING_MISSING = 1
 
 
-def doctor() -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
     """Check the installation and name each missing piece with the step that mends it."""
     from napari_aln.workflows.doctor import examine
 
     table = Table("", "piece", "found", "next step")
     whole = True
-    for finding in examine():
+    findings = list(examine())
+    for finding in findings:
         mark = "[green]ok[/]" if finding.ok else "[red]missing[/]" if finding.required else "[yellow]note[/]"
         table.add_row(
             mark, finding.piece, escape(finding.fact), "" if finding.ok else escape(finding.next_step)
         )
         whole &= finding.ok or not finding.required
-    Console().print(table)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
+    else:
+        Console().print(table)
     if not whole:
         raise typer.Exit(SOMETHING_MISSING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,15 +13,19 @@ from rich.table import Table
 
 app = typer.Typer(help="Model bundles.", no_args_is_help=True)
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 BundlePath = Annotated[Path, typer.Argument(help="A bundle: an .alnmodel file or its folder.")]
 
 
 @app.command()
-def show(bundle: BundlePath) -> None:
+def show(bundle: BundlePath, *, as_json: AsJson = False) -> None:
     """Show a bundle's card: what it was trained on, for what, and how well it did."""
     from napari_aln.mil.bundle import open_bundle
 
     card = open_bundle(bundle).card
+    if as_json:
+        typer.echo(card.model_dump_json(indent=1))
+        return
     table = Table(title=escape(card.name), title_justify="left", show_header=False)
     for name, value in card.model_dump(mode="json").items():
         if name != "name" and value not in (None, "", [], {}):
@@ -42,11 +47,14 @@ def _readable(value: object) -> str:
 
 
 @app.command()
-def verify(bundle: BundlePath) -> None:
+def verify(bundle: BundlePath, *, as_json: AsJson = False) -> None:
     """Check a bundle whole: hash, card, every tensor, and that its network can be built."""
     from napari_aln.mil.bundle import verify as verify_bundle
 
     checked = verify_bundle(bundle)
+    if as_json:
+        typer.echo(json.dumps({"whole": True, "name": checked.card.name, "sha256": checked.sha256}))
+        return
     Console(soft_wrap=True).print(
         f"{bundle}: whole. {checked.card.name}, SHA-256 {checked.sha256}", markup=False
     )

@@ -9,11 +9,16 @@ import importlib
 import io
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from napari_aln.errors import AlnError
 
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GLIBC_OF_QT_WHEELS = (2, 34)
+LEAST_MEMORY_GB, LEAST_DISK_GB = 4, 5  # below these it may not be enough for a run, or for what a run keeps
+OPENGL_WAIT_S = 30
+SOFTWARE_OPENGL = ("llvmpipe", "softpipe", "swrast", "GDI Generic")
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,9 @@ def examine() -> Iterator[Finding]:
     yield _cuda()
     yield _jpeg_on_gpu()
     yield from _window()
-    yield _cache()
+    yield _memory()
+    yield _writing(Path.cwd())
+    yield from _cache()
     yield _demo_data()
     yield from _formats()
 
@@ -173,6 +183,24 @@ def _window() -> Iterator[Finding]:
         required=False,
     )
 
+    if has_display() and find_spec("PySide6"):
+        yield _opengl()
+
+
+def _opengl() -> Finding:
+    asked = [sys.executable, "-m", "napari_aln.widgets.opengl"]
+    next_step = "Install the driver of the graphics card; on Linux also libegl1, libgl1 and libxcb-cursor0."
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=OPENGL_WAIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return Finding("OpenGL", False, "it does not answer: no window", next_step, required=False)
+    if done.returncode:
+        return Finding("OpenGL", False, "cannot be used: no window", next_step, required=False)
+    fact = done.stdout.strip()
+    if any(name in fact for name in SOFTWARE_OPENGL):
+        fact += ": the processor draws, which is slower"
+    return Finding("OpenGL", True, fact, required=False)
+
 
 def has_display() -> bool:
     """Whether a window could be opened here."""
@@ -181,20 +209,52 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _cache() -> Finding:
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    free_gb, total_gb = memory.available / 1e9, memory.total / 1e9
+    return Finding(
+        "memory",
+        free_gb >= LEAST_MEMORY_GB,
+        f"{free_gb:.0f} of {total_gb:.0f} GB free",
+        "Close other programs, or lower --batch-size and --workers.",
+        required=False,
+    )
+
+
+def _writing(folder: Path) -> Finding:
+    """Tell whether results can be written where the program was started."""
+    from napari_aln.store.atomic import check_writable
+
+    try:
+        check_writable(folder)
+    except AlnError as error:
+        return Finding("this folder", False, error.fact, "Write results elsewhere by --out.", required=False)
+    return Finding("this folder", True, "results can be written here", required=False)
+
+
+def _cache() -> Iterator[Finding]:
     try:
         from napari_aln.store.atomic import check_writable
         from napari_aln.store.features import FeatureCache
     except ImportError as error:
-        return Finding("feature cache", False, f"cannot be told: {error}", "Install what is missing above.")
+        yield Finding("feature cache", False, f"cannot be told: {error}", "Install what is missing above.")
+        return
     root = FeatureCache().root
+    elsewhere = "Set NAPARI_ALN_CACHE to a folder you may write to."
     try:
         check_writable(root)
     except AlnError as error:
-        return Finding(
-            "feature cache", False, error.fact, "Set NAPARI_ALN_CACHE to a folder you may write to."
-        )
-    return Finding("feature cache", True, str(root))
+        yield Finding("feature cache", False, error.fact, elsewhere)
+        return
+    yield Finding("feature cache", True, str(root))
+    free_gb = shutil.disk_usage(root).free / 1e9
+    yield Finding(
+        "disk",
+        free_gb >= LEAST_DISK_GB,
+        f"{free_gb:.0f} GB free for features and patches",
+        "Free some, or set NAPARI_ALN_CACHE to a larger disk.",
+        required=False,
+    )
 
 
 def _demo_data() -> Finding:

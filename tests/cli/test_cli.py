@@ -10,6 +10,7 @@ from PIL import Image
 from tests_shared import draw_tissue
 
 from napari_aln.cli import main
+from napari_aln.mil.bundle import open_bundle
 
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
 
@@ -287,11 +288,36 @@ def test_cache_commands(call, tissue_slide, ws_bundle, tmp_path):
     assert not kept.exists()
 
 
-def test_doctor_names_what_is_here(call):
+def test_doctor_names_what_is_here(call, monkeypatch):
+    monkeypatch.setattr("napari_aln.workflows.doctor.LEAST_MEMORY_GB", 10**6)
+    code, out, _ = call("doctor", "--json")
+    found = {finding["piece"]: finding for finding in json.loads(out)}
+    assert {"OpenSlide", "torchvision", "memory", "disk", "this folder", "feature cache"} <= set(found)
+    assert not found["memory"]["ok"]
+    assert found["memory"]["next_step"]
+    assert code == (0 if all(f["ok"] or not f["required"] for f in found.values()) else 1)
+
+
+def test_doctor_says_where_nothing_can_be_written(call, monkeypatch, tmp_path):
+    blocker = tmp_path / "blocker"
+    blocker.write_text("a file where a folder should be")
+    monkeypatch.setenv("NAPARI_ALN_CACHE", str(blocker))
     code, out, _ = call("doctor")
-    assert "OpenSlide" in out
-    assert "torchvision" in out
-    assert code in (0, 1)
+    assert "NAPARI_ALN_CACHE" in out
+    assert code == 1
+
+
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_what_is_read_of_a_bundle_is_given_as_json(call, ws_bundle, command):
+    code, out, _ = call("model", command, ws_bundle, "--json")
+    assert code == 0
+    assert json.loads(out)["name"] == open_bundle(ws_bundle).card.name
+
+
+def test_the_cache_is_told_as_json(call, tmp_path):
+    code, out, _ = call("cache", "info", "--cache-dir", tmp_path, "--json")
+    assert code == 0
+    assert [(kept["entries"], kept["bytes"]) for kept in json.loads(out)] == [(0, 0)] * 3
 
 
 @pytest.mark.parametrize(
