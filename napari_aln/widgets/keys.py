@@ -71,12 +71,16 @@ KEYS = (
     Key("F2", "F2", "napari's layers and tools", lambda dock: dock.navigation.layers_button.toggle()),
 )
 
+BESIDE = ("Shift-G", "Shift-W", "Shift-U", "Alt-PageDown", "Alt-PageUp", "Shift-K", "Shift-T", "Shift-I")
+"""Names of keys of what opens beside the slide: the help lists them apart."""
+
 PANEL_KEYS = (
     ("Tab, Shift+Tab", "Next control, the one before"),
     ("Alt+letter", "The control with this letter underlined"),
     ("Arrow keys", "In the gallery: fly from patch to patch"),
     ("Ctrl, Shift+click", "In the gallery: choose several patches"),
     ("Enter", "In the work list: open the slide"),
+    ("Click on a nucleus", "Choose it in the table; a row flies there"),
 )
 NAPARI_KEYS = (
     ("Mouse wheel", "Zoom"),
@@ -135,7 +139,8 @@ def _pressed(key: Key, dock: ReviewDock) -> Callable[[Any], None]:
 def help_groups() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return what the help lists: title, and rows of key and effect."""
     return [
-        ("On the slide", [(key.shown, key.effect) for key in KEYS]),
+        ("On the slide", [(key.shown, key.effect) for key in KEYS if key.name not in BESIDE]),
+        ("Beside the slide", [(key.shown, key.effect) for key in KEYS if key.name in BESIDE]),
         ("In the panels", list(PANEL_KEYS)),
         ("napari's own", list(NAPARI_KEYS)),
     ]
