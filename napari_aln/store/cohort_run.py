@@ -105,14 +105,14 @@ class CohortFolder:
         """
         lock = FileLock(self._home / "lock", thread_local=False)
         holder = self._home / "running.json"
-        try:
-            with storing(self._home):
+        with storing(self._home):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout:
-            raise StoreError(
-                f"Another run is writing to {self.out} ({_who(holder)}).",
-                "Wait for its end or stop it, or choose another output folder.",
-            ) from None
+            except Timeout:
+                raise StoreError(
+                    f"Another run is writing to {self.out} ({_who(holder)}).",
+                    "Wait for its end or stop it, or choose another output folder.",
+                ) from None
         try:
             with atomic_file(holder) as temporary:
                 facts = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}

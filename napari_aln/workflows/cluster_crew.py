@@ -10,7 +10,7 @@ import queue
 from typing import TYPE_CHECKING
 
 from napari_aln.errors import DeviceError, UsageError
-from napari_aln.workflows.crews import Ended
+from napari_aln.workflows.crews import Ended, Said
 from napari_aln.workflows.slide_tasks import Delivered, Failure, answer
 
 if TYPE_CHECKING:
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from napari_aln.records import Progress
-    from napari_aln.workflows.crews import Order, Said
+    from napari_aln.workflows.crews import Order
     from napari_aln.workflows.slide_tasks import Asked, SlideTask
 
 _LOOK_EVERY_S = 0.5
-_AHEAD = 2
-"""Slides that wait for each thread of the cluster, so that none is idle."""
 
 
 class ClusterCrew:
@@ -53,9 +51,11 @@ class ClusterCrew:
         self._n_orders = 0
 
     def room(self) -> int:
-        """Return how many more slides keep the cluster busy."""
-        threads = sum(self._client.nthreads().values()) if self._is_there() else 0
-        return max(_AHEAD * max(threads, 1) - len(self._futures), 0)
+        """Return how many threads have nothing to do.
+
+        No slide waits behind another one on a worker: a crash would fall on both.
+        """
+        return max(max(self._threads(), 1) - len(self._futures), 0)
 
     def take(self, order: Order) -> None:
         """Hand a slide to the scheduler."""
@@ -74,7 +74,7 @@ class ClusterCrew:
 
     def events(self) -> Sequence[Said | Ended]:
         """Wait a moment, return which slides ended."""
-        found = []
+        found: list[Said | Ended] = []
         timeout: float | None = _LOOK_EVERY_S
         try:
             while True:
@@ -86,6 +86,8 @@ class ClusterCrew:
         except queue.Empty:
             if not found and not self._is_there():
                 raise self._gone() from None
+        if not found and self._threads() == 0:
+            return [Said(key, "waits for a worker to join") for key in self._futures]
         return found
 
     def close(self) -> None:
@@ -93,6 +95,9 @@ class ClusterCrew:
         if self._is_there():
             self._client.cancel(list(self._futures.values()))
         self._client.close()
+
+    def _threads(self) -> int:
+        return sum(self._client.nthreads().values()) if self._is_there() else 0
 
     def _is_there(self) -> bool:
         return bool(self._client.status == "running")
@@ -117,7 +122,6 @@ class ClusterCrew:
                 f"Every worker that took it was lost, the last one {error.last_worker.address}: for lack of "
                 "memory, or because a decoder crashed on it.",
                 "Look into that worker's log; give workers more memory, or copy the slide again.",
-                final=True,
             )
         return Failure(
             f"The cluster could not run it ({type(error).__name__}: {error}).",

@@ -201,7 +201,7 @@ class _Stand:
             outcome = self._landed(slide, outcome)
         if isinstance(outcome, Failure):
             self._end_attempt(slide, outcome)
-            if slide.tries <= retries and not outcome.final:
+            if slide.tries <= retries:
                 self.waiting.append(slide)
                 self._write(slide, "failed")
             else:

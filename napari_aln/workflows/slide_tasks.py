@@ -218,7 +218,6 @@ class Failure(NamedTuple):
     next_step: str
     worker: str = ""
     details: str = ""  # where in the program, for errors it did not foresee
-    final: bool = False  # trying again is of no use
 
 
 _ready: Predictor | None = None

@@ -1,0 +1,223 @@
+"""Cohorts: killed and gone on with, failures retried and named, one run at a time."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+from cohort_runs import PATIENT, asked_of, draw_slides, let_decoders_die, listed_in, same
+from tests_shared import collect, drain, write_slide
+
+from napari_aln.cli import main
+from napari_aln.errors import CohortError, StoreError, UsageError
+from napari_aln.settings import CohortRunSettings
+from napari_aln.store.cohort_run import CUT_OFF, CohortFolder
+from napari_aln.workflows.cohort_tasks import TaskMaker, check_names, list_slides
+from napari_aln.workflows.predict_cohort import predict_cohort
+from napari_aln.workflows.slide_tasks import Predictor, request_sha256
+
+N_SLIDES = 3
+CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
+RUN = """
+import os, signal, sys
+from pathlib import Path
+import psutil
+from cohort_runs import PATIENT, asked_of, listed_in
+from napari_aln.settings import CohortRunSettings
+from napari_aln.workflows.predict_cohort import predict_cohort
+if __name__ == "__main__":
+    slides, bundle, out = map(Path, sys.argv[1:])
+    for step in predict_cohort(listed_in([slides], out), asked_of(bundle, out), CohortRunSettings()):
+        if step.done == 1 and step.step:  # one is done, the next goes on
+            print(psutil.Process().children()[-1].pid, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort") / "slides"
+    draw_slides(folder, N_SLIDES)
+    return folder
+
+
+@pytest.fixture
+def bad_decoders(tmp_path, monkeypatch):
+    let_decoders_die(tmp_path, monkeypatch)
+
+
+def states_in(out):
+    return [json.loads(path.read_bytes()) for path in (out / ".cohort" / "slides").iterdir()]
+
+
+def rows_in(out):
+    with (out / "cohort.csv").open(newline="", encoding="utf-8-sig") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_killed_run_is_gone_on_with_and_nothing_is_done_twice(slides, ws_bundle, tmp_path):
+    out = tmp_path / "out"
+    (tmp_path / "run.py").write_text(RUN)
+    path = os.pathsep.join(["tests", "tests/workflows"])
+    command = [sys.executable, str(tmp_path / "run.py"), str(slides), str(ws_bundle), str(out)]
+    killed = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    worker = int(killed.stdout)
+    if psutil.pid_exists(worker):  # it ends with the run
+        psutil.Process(worker).wait(timeout=30)
+
+    finished = {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    assert 1 <= len(finished) < N_SLIDES
+    steps, found = collect(
+        predict_cohort(listed_in([slides], out), asked_of(ws_bundle, out), CohortRunSettings())
+    )
+    assert (found.n_slides, found.n_kept, found.failed) == (N_SLIDES, len(finished), ())
+    assert steps[-1].done == N_SLIDES
+    for name, made in finished.items():
+        assert (out / name / "result.json").stat().st_mtime_ns == made
+    states = states_in(out)
+    assert [state["state"] for state in states] == ["done"] * N_SLIDES
+    cut_off = [one for state in states for one in state["attempts"] if one["cause"] == CUT_OFF]
+    assert len(cut_off) == 1
+    assert sum(len(state["attempts"]) for state in states) == 2 + N_SLIDES - len(finished)
+    assert not list(out.glob("*.incomplete"))
+
+    serial = Predictor(asked_of(ws_bundle, tmp_path / "serial"))
+    for one in listed_in([slides], tmp_path / "serial"):
+        _, place = drain(serial.run(one.task))
+        assert same(place, out / place.name)
+
+
+def test_what_fails_is_tried_again_and_named_first(
+    slides, ws_bundle, bad_decoders, tmp_path, monkeypatch, capsys
+):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "a.tif").hardlink_to(slides / "slide 0.tif")
+    (mixed / "crash.tif").hardlink_to(slides / "slide 1.tif")
+    (mixed / "=cmd.svs").write_text("no slide")
+    out = tmp_path / "out"
+    command = ["predict", mixed, "--model", ws_bundle, *CLINICAL, "--out", out, "--workers", "2"]
+    monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, command)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    captured = capsys.readouterr()
+    assert "1 of 3 slides" in captured.out
+    assert "2 of 3 slides failed" in captured.err
+    rows = rows_in(out)
+    assert [row["state"] for row in rows[:3]] == ["failed", "failed", "done"]
+    by_name = {row["slide"]: row for row in rows[:3]}
+    assert "SIGSEGV" in by_name["crash.tif"]["cause"]
+    assert "not a slide of a known type" in by_name["'=cmd.svs"]["cause"]  # no formula
+    assert [row["attempts"] for row in rows[:3]] == ["2", "2", "1"]
+    assert float(by_name["a.tif"]["dlcnbc-ws p N0"]) + float(by_name["a.tif"]["dlcnbc-ws p N(+)"]) == (
+        pytest.approx(1)
+    )
+    assert rows[3]["slide"] == "Research use only. Not a diagnosis."
+    page = (out / "cohort.html").read_text(encoding="utf-8")
+    assert page.index("SIGSEGV") < page.index('href="a/report.html"')
+    assert "Research use only" in page
+    failed = [state for state in states_in(out) if state["state"] == "failed"]
+    assert all(one["cause"] and one["next_step"] for state in failed for one in state["attempts"])
+
+
+def test_a_slide_that_hangs_is_given_up(ws_bundle, bad_decoders, tmp_path):
+    (tmp_path / "stuck.tif").write_bytes(b"II*\0")
+    out = tmp_path / "out"
+    stubborn = CohortRunSettings(retries=0, stall_minutes=0.02)
+    found = drain(
+        predict_cohort(listed_in([tmp_path / "stuck.tif"], out), asked_of(ws_bundle, out), stubborn)
+    )
+    assert "got no further for 0.02 minutes" in found.failed[0][1]
+    assert not [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+
+
+def test_private_runs_name_no_file(ws_bundle, tmp_path):
+    (tmp_path / "DOE_JANE").mkdir()
+    path = tmp_path / "DOE_JANE" / "doe-1961.svs"
+    path.write_text("no slide")
+    out = tmp_path / "out"
+    asked = asked_of(ws_bundle, out, private=True)
+    found = drain(predict_cohort(listed_in([path], out), asked, CohortRunSettings(retries=0)))
+    assert "doe-1961.svs" in found.failed[0][1]  # on the terminal
+    written = [one for one in out.rglob("*") if one.is_file()]
+    assert len(written) >= 3
+    for one in written:
+        text = one.read_text(encoding="utf-8").casefold()
+        assert "doe" not in text, one
+        assert "doe" not in one.name.casefold()
+    assert rows_in(out)[0]["slide"] == "slide 1"
+
+
+def test_a_second_run_on_the_same_folder_is_told_of_the_first(ws_bundle, tmp_path):
+    path = tmp_path / "one.tif"
+    path.write_text("never looked at")
+    out = tmp_path / "out"
+    with (
+        CohortFolder(out).locked(),
+        pytest.raises(StoreError, match=f"Another run.*process {os.getpid()} on"),
+    ):
+        drain(predict_cohort(listed_in([path], out), asked_of(ws_bundle, out), CohortRunSettings()))
+    assert not (out / "cohort.csv").exists()
+
+
+def test_a_changed_question_is_answered_anew(slides, ws_bundle, tmp_path):
+    out = tmp_path / "out"
+    asked = asked_of(ws_bundle, out)
+    models = Predictor(asked).models
+
+    def hash_of(**given):
+        return request_sha256(listed_in([slides], out, **given)[0].task, asked, models)
+
+    roi = tmp_path / "slide 0.geojson"
+    roi.write_text("{}")
+    first = hash_of(roi=roi)
+    assert first == hash_of(roi=roi) != hash_of()
+    roi.write_text("{ }")
+    assert hash_of(roi=roi) != first
+    assert hash_of() != hash_of(mpp=0.5)
+
+
+def test_a_table_lists_slides_with_what_it_says_of_them(slides, tmp_path):
+    table = tmp_path / "cohort.csv"
+    table.write_text(
+        "patient_id,slide,age_years,mpp\n"
+        f"07,{slides / 'slide 0.tif'},50,0.5\n07,{slides / 'slide 1.tif'},50,\n"
+        f"8,{slides / 'slide 2.tif'},,\n9,,40,\n",
+        encoding="utf-8",
+    )
+    listed, is_cohort = list_slides([table], TaskMaker(), tmp_path / "out")
+    assert is_cohort
+    first, second, third, none = listed
+    assert (first.task.case_id, second.task.case_id, third.task.case_id) == ("07-1", "07-2", "8")
+    assert (first.task.mpp, second.task.mpp) == (0.5, None)
+    assert first.task.clinical.age_years == 50
+    assert isinstance(none.task, CohortError)
+    assert "no slide of patient 9" in str(none.task)
+    both, _ = list_slides([table, slides], TaskMaker(), tmp_path / "out")
+    assert len(both) == len(listed)  # none twice
+    with pytest.raises(UsageError, match="beside the cohort table"):
+        list_slides([table], TaskMaker(clinical=PATIENT), tmp_path / "out")
+
+
+def test_results_of_a_run_are_no_slides_and_names_must_differ(slides, tmp_path):
+    (tmp_path / "more").mkdir()
+    twin = write_slide(tmp_path / "more" / "slide 0.tif", np.zeros((300, 300, 3), np.uint8))
+    out = tmp_path / "more" / "out"
+    (out / "slide_9.1-0badcafe.incomplete").mkdir(parents=True)
+    (out / "slide_9.1-0badcafe.incomplete" / "heatmap-dlcnbc-ws.tif").write_bytes(b"II*\0")
+    listed, is_cohort = list_slides([tmp_path / "more"], TaskMaker(), out)
+    assert is_cohort
+    assert [one.path for one in listed] == [twin]
+    listed, _ = list_slides([tmp_path / "more", slides], TaskMaker(), out)
+    with pytest.raises(UsageError, match=r"slide_0 and overwrite.*--private"):
+        check_names(listed, private=False)
+    check_names(listed, private=True)
