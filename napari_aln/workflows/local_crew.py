@@ -9,7 +9,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import socket
 import time
 from multiprocessing.connection import wait
 from threading import Thread
@@ -19,7 +18,7 @@ import psutil
 
 from napari_aln.workflows.crews import Ended, Said
 from napari_aln.workflows.grid_processes import GPU_VARIABLE, visible_gpus
-from napari_aln.workflows.slide_tasks import Failure, answer
+from napari_aln.workflows.slide_tasks import Failure, answer, worker_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 0.5
 _SECONDS_BETWEEN_WORDS = 1.0
 _SECONDS_TO_END = 5.0
+_SLIDES_A_PROCESS = 100
+"""Then another one takes its place: libraries keep a little memory of each slide (0.5 MB was measured)."""
 
 
 class LocalCrew:
@@ -59,7 +60,7 @@ class LocalCrew:
         """Give a slide to a process that has none."""
         place = next(i for i, one in enumerate(self._workers) if one is None or one.order is None)
         worker = self._workers[place]
-        if worker is None or not worker.process.is_alive():
+        if worker is None or not worker.process.is_alive() or worker.n_slides >= _SLIDES_A_PROCESS:
             if worker is not None:
                 worker.end()
             worker = _Worker(self._asked, self._models, place, len(self._workers))
@@ -97,14 +98,17 @@ class _Worker:
             target=_predict_slides, args=(told, said, asked, models, place, workers)
         )
         self.process.start()
+        self.name = worker_name(self.process.pid)
         said.close()  # so that the end of the process is the end of what it says
         told.close()
         self.order: Order | None = None
+        self.n_slides = 0
         self.forsaken = False
         self._heard_at = time.monotonic()
 
     def begin(self, order: Order) -> None:
         self.order, self._heard_at = order, time.monotonic()
+        self.n_slides += 1
         with contextlib.suppress(OSError):  # it has just died: that is heard next
             self._orders.send((order.task, order.sha256))
 
@@ -124,10 +128,10 @@ class _Worker:
         except (EOFError, OSError):  # half a word, or none
             self.process.join(_SECONDS_TO_END)
             self.forsaken, self.order = True, None
-            return [*found, Ended(key, _death(self.process.exitcode))]
+            return [*found, Ended(key, _death(self.process.exitcode)._replace(worker=self.name))]
         if time.monotonic() - self._heard_at > stall_s:
             self.forsaken, self.order = True, None
-            found.append(Ended(key, _stalled(stall_s)))
+            found.append(Ended(key, _stalled(stall_s)._replace(worker=self.name)))
         return found
 
     def end(self) -> None:
@@ -143,19 +147,16 @@ class _Worker:
 
 
 def _death(code: int | None) -> Failure:
-    here = socket.gethostname()
     if code is not None and -code == getattr(signal, "SIGKILL", None):
         return Failure(
             "Its process was killed, for lack of memory most likely.",
             "Use fewer --workers or a smaller --batch.",
-            here,
         )
     known = code is not None and -code in {int(one) for one in signal.Signals}
     how = f"by {signal.Signals(-code).name}" if known and code is not None else f"with code {code}"
     return Failure(
         f"Its process crashed (ended {how}): the file is damaged in a way its decoder does not survive.",
         "Open it in another viewer; copy or export it again.",
-        here,
     )
 
 
@@ -163,7 +164,6 @@ def _stalled(stall_s: float) -> Failure:
     return Failure(
         f"It got no further for {stall_s / 60:g} minutes and was ended.",
         "Check the drive it lies on; --stall-minutes waits longer.",
-        socket.gethostname(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import socket
 import traceback
@@ -220,6 +221,11 @@ class Failure(NamedTuple):
     details: str = ""  # where in the program, for errors it did not foresee
 
 
+def worker_name(process: int | None) -> str:
+    """Return how attempts name a process of this machine."""
+    return f"process {process} on {socket.gethostname()}"
+
+
 _ready: Predictor | None = None
 _one_slide_at_a_time = Lock()
 """A process has the memory for one slide, however many threads a cluster gives it."""
@@ -241,7 +247,7 @@ def answer(
     say
         Is told how far it is.
     """
-    worker = socket.gethostname()
+    worker = worker_name(os.getpid())
     try:
         with _one_slide_at_a_time:
             work = _predictor(asked, models).run_unless_done(task, sha256)

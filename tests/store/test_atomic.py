@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from napari_aln.errors import StoreError
-from napari_aln.store.atomic import atomic_file, atomic_folder, check_writable, storing
+from napari_aln.store.atomic import atomic_file, atomic_folder, check_writable, storing, sweep_leftovers
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path):
@@ -55,6 +55,45 @@ def test_folder_that_fails_leaves_the_old_one(tmp_path):
         interrupted()
     assert (place / "mark").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["result"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "stays"), [(None, "second"), (lambda _: False, "second"), (lambda _: True, "first")]
+)
+def test_who_comes_second_may_keep_the_first(tmp_path, keep, stays):
+    place = tmp_path / "result"
+    with atomic_folder(place, known_by="mark", keep=keep) as slower:
+        with atomic_folder(place, known_by="mark", keep=keep) as quicker:
+            (quicker / "mark").write_text("first")
+        (slower / "mark").write_text("second")
+    assert (place / "mark").read_text() == stays
+    assert [p.name for p in tmp_path.iterdir()] == ["result"]
+
+
+def test_who_comes_second_by_a_hair_keeps_the_first_too(tmp_path, monkeypatch):
+    place = tmp_path / "result"
+    with atomic_folder(place, known_by="mark", keep=lambda _: True) as slower:
+        (slower / "mark").write_text("second")
+        place.mkdir()
+        (place / "mark").write_text("first")
+        looks = iter([False])  # not there yet when it is first looked for
+        real = type(place).exists
+        monkeypatch.setattr(type(place), "exists", lambda path: real(path) if next(looks, True) else False)
+    assert (place / "mark").read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["result"]
+
+
+def test_all_leftovers_are_swept_at_once(tmp_path):
+    nobody = 2**22 + 1  # no process has this number
+    for name in (
+        f"a.{nobody}-0badcafe.incomplete",
+        f"b.{nobody}-0badcafe.replaced",
+        "c.1-0badcafe.incomplete",
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mark").write_text(name)
+    sweep_leftovers(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "c.1-0badcafe.incomplete"]  # process 1 lives
 
 
 @pytest.mark.parametrize(

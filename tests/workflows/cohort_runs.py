@@ -16,6 +16,8 @@ PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=Fals
 DIES = """
 import os, signal, sys, threading
 def look(event, arguments):
+    if event == "socket.connect" and "NO_NETWORK" in os.environ:
+        os.abort()
     if event == "open" and str(arguments[0]).endswith("crash.tif"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if event == "open" and str(arguments[0]).endswith("stuck.tif"):

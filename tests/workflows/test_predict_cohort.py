@@ -98,6 +98,8 @@ def test_a_killed_run_is_gone_on_with_and_nothing_is_done_twice(slides, ws_bundl
 def test_what_fails_is_tried_again_and_named_first(
     slides, ws_bundle, bad_decoders, tmp_path, monkeypatch, capsys
 ):
+    monkeypatch.setenv("NO_NETWORK", "1")
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was opened"))
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     (mixed / "a.tif").hardlink_to(slides / "slide 0.tif")
@@ -138,6 +140,18 @@ def test_a_slide_that_hangs_is_given_up(ws_bundle, bad_decoders, tmp_path):
     )
     assert "got no further for 0.02 minutes" in found.failed[0][1]
     assert not [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+
+
+def test_a_process_is_replaced_after_its_share_of_slides(ws_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_aln.workflows.local_crew._SLIDES_A_PROCESS", 2)
+    broken = [tmp_path / f"{i}.tif" for i in range(3)]
+    for path in broken:
+        path.write_text("no slide")
+    out = tmp_path / "out"
+    run = CohortRunSettings(retries=0)
+    drain(predict_cohort(listed_in(broken, out), asked_of(ws_bundle, out), run))
+    workers = [state["attempts"][0]["worker"] for state in states_in(out)]
+    assert sorted(workers.count(name) for name in set(workers)) == [1, 2]
 
 
 def test_private_runs_name_no_file(ws_bundle, tmp_path):
