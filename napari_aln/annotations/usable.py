@@ -35,6 +35,7 @@ ROI_CLASS = re.compile(
 The whole name, because parts of it mislead: no tumor, peritumoral stroma, ER positive.
 """
 
+MAX_NAMED = 12
 _ELSEWHERE = "Draw it on the tissue; a file must belong to this slide and state the right origin."
 
 
@@ -69,7 +70,7 @@ def usable_regions(
         (see `ROI_CLASS`) are left out.
     warnings
         What was left out, mended or clipped, one sentence each. Results keep them, so they name a region by
-        its number, never by the file or by what someone called it: that may be a patient's name.
+        its number, never by the file or by what someone called it or its class: that may be a patient's name.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def usable_regions(
 def _tumour_regions(
     regions: Sequence[Region], name_of_file: str
 ) -> tuple[list[tuple[int, Region]], list[str]]:
-    """Return the tumour regions with their numbers, and a warning that names the classes left out."""
+    """Return the tumour regions with their numbers, and a warning that says which are left out."""
     if not regions:
         raise RegionError(
             f"{name_of_file} holds no region.", "Draw a tumour region, or use the whole-slide mode."
@@ -133,9 +134,11 @@ def _tumour_regions(
         )
     if not others:
         return chosen, []
-    left_out = len(regions) - len(chosen)
+    left_out = [str(n) for n, r in enumerate(regions, start=1) if not _is_tumour(r.classification)]
+    shown = ", ".join(left_out[:MAX_NAMED]) + (" and others" if len(left_out) > MAX_NAMED else "")
     return chosen, [
-        f"Left out of the ROI, because their class is another: {left_out} regions ({', '.join(others)})."
+        f"Left out of the ROI, because their class is another: {len(left_out)} of {len(regions)} regions "
+        f"(numbers {shown})."
     ]
 
 

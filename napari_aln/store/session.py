@@ -5,7 +5,8 @@ written as Python prints them, masks are packed bits. Results are embedded, or l
 (autosave: they are written once, not with every change).
 
 It holds local paths, clinical values and the reader's settings: it is the user's own file and never part of
-an export.
+an export. One that was saved with names hidden does not say where its slide lies (`resume.nameless`); the
+autosave does, in the user's own folder.
 """
 
 from __future__ import annotations

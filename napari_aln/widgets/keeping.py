@@ -260,12 +260,13 @@ class Keeping(QObject):
     def _write(self, note: _Note) -> None:
         from napari_aln.store.autosave import Autosave
         from napari_aln.store.session import write_session
+        from napari_aln.workflows.resume import nameless
         from napari_aln.workflows.session import SessionMaker
 
         self._maker = self._maker or SessionMaker()
         saved = self._maker.make(note.review)
         if note.path is not None:
-            write_session(saved, note.path)
+            write_session(nameless(saved), note.path)
             return
         self._autosave = self._autosave or Autosave(interval_s=0.0)  # the pause is the timer's
         self._autosave.changed(note.review.slide.quick_hash, lambda: saved)

@@ -1,0 +1,197 @@
+"""In private mode nothing that is written says who the patient is, whatever the slide says of it."""
+
+import json
+import shutil
+import sys
+import zipfile
+
+import numpy as np
+import openslide
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tifffile
+from marked_slides import LABEL_RGB, MARK, write_dicom, write_jpeg, write_ome, write_svs, write_tiff
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from tests_shared import drain, draw_tissue
+from written import leaks
+
+from napari_aln import open_slide
+from napari_aln.annotations import write_asap, write_geojson, write_imagescope
+from napari_aln.cli import main
+from napari_aln.errors import SlideMovedError
+from napari_aln.mil.bundle import open_bundle
+from napari_aln.records import Clinical
+from napari_aln.settings import BagSettings, PredictSettings
+from napari_aln.store.result import alias_of
+from napari_aln.store.worklist import WorkList
+from napari_aln.store.worklist_records import NewSlide, Patient
+from napari_aln.workflows.gallery import Ranking, ranked
+from napari_aln.workflows.predict import Request, predict_slide
+from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.reader_study import export_reader_study
+from napari_aln.workflows.resume import open_session, save_session
+from napari_aln.workflows.review import save_patches, save_review
+from napari_aln.workflows.session import Answered, Review, SessionMaker
+
+PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
+CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
+WRITERS = {
+    f"{MARK} 4711.svs": write_svs,
+    f"{MARK} 4712.tif": write_tiff,
+    f"{MARK} 4713.ome.tif": write_ome,
+    f"{MARK} 4714": write_dicom,
+    f"{MARK} 4715.jpg": write_jpeg,
+}
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory):
+    """Return a folder, named after a patient, of one slide of each format that has room for names."""
+    folder = tmp_path_factory.mktemp("slides") / f"{MARK}, Jane"
+    folder.mkdir()
+    rgb = draw_tissue(np.random.default_rng(5))
+    for name, write in WRITERS.items():
+        write(folder / name, rgb)
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """Run the command line in this process; return the exit code."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0
+
+    return run
+
+
+def roi_in(folder):
+    """Write an ROI whose file, region names and classes say who it is; one lies partly off the slide."""
+    rings = (
+        ("tumour ROI", [[700, 500], [2100, 500], [2100, 1500], [700, 1500], [700, 500]]),
+        ("", [[2000, 500], [9000, 500], [9000, 900], [2000, 500]]),
+        (f"{MARK} normal", [[10, 10], [90, 10], [90, 90], [10, 10]]),
+    )
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"name": f"{MARK} left breast"}
+            | ({"classification": {"name": name}} if name else {}),
+        }
+        for name, ring in rings
+    ]
+    path = folder / f"{MARK} roi.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+    return path
+
+
+def test_the_slides_do_carry_the_names(marked):
+    svs = openslide.OpenSlide(marked / f"{MARK} 4711.svs")
+    assert {"label", "macro"} <= set(svs.associated_images)
+    assert sum(MARK in value for value in svs.properties.values()) > 10
+    (dicom,) = (marked / f"{MARK} 4714").iterdir()
+    properties = openslide.OpenSlide(dicom).properties
+    assert properties["dicom.PatientName"] == f"{MARK}^Patient"
+    for name in WRITERS:
+        with open_slide(marked / name) as slide:
+            assert slide.info.vendor in ("aperio", "generic-tiff", "ome-tiff", "dicom", "jpeg")
+
+
+def test_a_cohort_in_private_mode_names_nobody(marked, ws_bundle, call, tmp_path):
+    lines = [f"P{n},{name},61,2.4,+,-,-,0.5" for n, name in enumerate(WRITERS)]
+    lines.append(f"P9,{MARK} damaged.svs,61,2.4,+,-,-,0.5")
+    shutil.copytree(marked, tmp_path / f"{MARK} slides")
+    (tmp_path / f"{MARK} slides" / f"{MARK} damaged.svs").write_bytes(b"II*\0 no slide")
+    text = "\n".join(["patient_id,slide,age_years,tumor_size_cm,er,pr,her2,mpp", *lines])
+    table = tmp_path / f"{MARK} slides" / f"{MARK}.csv"
+    table.write_text(text + "\n", encoding="utf-8")
+    out = tmp_path / "out"
+    assert call("predict", table, "--model", ws_bundle, "--partitions", 2, "--private", "--out", out) == 1
+    assert len(list(out.glob("*/report.html"))) == len(WRITERS)
+    assert leaks(out) == []
+    assert leaks(tmp_path / "cache") == []
+
+
+def test_results_nuclei_and_reports_name_nobody(marked, ws_bundle, roi_bundle, call, tmp_path):
+    slide, roi, out = marked / f"{MARK} 4711.svs", roi_in(tmp_path), tmp_path / "out"
+    models = ["--model", ws_bundle, "--model", roi_bundle, "--partitions", "2"]
+    assert call("predict", slide, *models, *CLINICAL, "--roi", roi, "--private", "--out", out) == 0
+    (place,) = out.iterdir()
+    small = tmp_path / "small.geojson"
+    ring = "[[700,500],[900,500],[900,700],[700,700],[700,500]]"
+    small.write_text('{"type": "Polygon", "coordinates": [' + ring + "]}")
+    nuclei = ["--method", "classical", "--roi", small]
+    assert call("nuclei", "measure", slide, *nuclei, "--result", place) == 0  # private, as the result is
+    alone = tmp_path / "out" / "alone"
+    assert call("nuclei", "measure", slide, *nuclei, "--private", "--out", alone) == 0
+    assert (place / "nuclei.json").is_file()
+    assert leaks(out) == []
+
+
+def test_what_the_window_writes_names_nobody(marked, ws_bundle, tmp_path):
+    """Result, patches, annotations, session and reader study, of a review whose names are hidden."""
+    bundle, out = open_bundle(ws_bundle), tmp_path / "out"
+    settings = PredictSettings(bags=BagSettings(partitions=2))
+    request = Request([bundle], clinical=PATIENT, settings=settings)
+    with open_slide(marked / f"{MARK} 4711.svs") as slide:
+        info, seen = slide.info, survey(slide)
+        result = drain(predict_slide(slide, request, seen))
+    drain(save_review(info, [result], {"dlcnbc-ws": bundle.card}, out))
+    (record,), scores = result.runs, result.scores["dlcnbc-ws"]
+    best, _ = ranked(scores.table, scores.attention_slide, scores, 2)
+    ranking = Ranking(
+        "attention_slide", "attention", "", (record,), "as run", alias_of(info), info.quick_hash
+    )
+    drain(save_patches(info, best, ranking, out))
+    for write, name in ((write_geojson, "a.geojson"), (write_asap, "b.xml"), (write_imagescope, "c.xml")):
+        write(result.regions, out / name, mpp=info.mpp, slide_hash=info.quick_hash)
+
+    answers = (Answered(request, seen, result),)
+    window = {"nuclei": str(info.path.with_name("nuclei.parquet")), "tab": "maps"}
+    review = Review(info, seen, bundles=(bundle,), answers=answers, hide_names=True, window=window)
+    saved = drain(save_session(SessionMaker(), review, out / "review.alnsession"))
+
+    with WorkList.create(tmp_path / "list.alnlist") as work_list:
+        listed = NewSlide(info.path, "007", quick_hash=info.quick_hash)
+        work_list.add([listed], [Patient("007", PATIENT, "N0")])
+        work_list.store_call(1, "A", "N(+)", 0.7)
+        export_reader_study(work_list, out / "study.csv")
+    assert {path.suffix for path in out.iterdir()} >= {".geojson", ".xml", ".alnsession", ".csv"}
+    assert leaks(out) == []
+
+    # The session finds its slide again by content, wherever it lies beside it and whatever it is called.
+    beside = tmp_path / "moved"
+    beside.mkdir()
+    shutil.copy(info.path, beside / "renamed.svs")
+    shutil.copy(saved, beside)
+    again = drain(open_session(beside / saved.name))
+    again.close()
+    assert again.slide.info.quick_hash == info.quick_hash
+    assert [a.result.runs for a in again.review.answers] == [result.runs]
+    assert again.review.window == {"tab": "maps"}
+    with pytest.raises(SlideMovedError, match="slide-"):
+        drain(open_session(saved))
+
+
+def test_the_search_finds_what_is_hidden(tmp_path):
+    """The test's own eyes: a mark inside a zip, a table, a picture's text, a tag, a drawn label."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("inner.txt", f"it is {MARK} " * 50)
+    pq.write_table(pa.table({"who": [MARK.lower()] * 500}), tmp_path / "b.parquet", compression="zstd")
+    text = PngInfo()
+    text.add_text("Comment", f"{MARK} " * 50, zip=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "c.png", pnginfo=text)
+    Image.new("RGB", (30, 30), LABEL_RGB).save(tmp_path / "d.png")
+    tifffile.imwrite(tmp_path / "e.tif", np.zeros((8, 8), np.uint8), description=MARK)
+    (tmp_path / "f.txt").write_text(MARK, encoding="utf-16")
+    (tmp_path / MARK).mkdir()
+    (tmp_path / "g.txt").write_text("nothing")
+    assert {name for name, _ in leaks(tmp_path)} == {
+        "a.zip", "b.parquet", "c.png", "d.png", "e.tif", "f.txt", MARK,
+    }  # fmt: skip
