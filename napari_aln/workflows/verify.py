@@ -275,7 +275,7 @@ def tolerance_of(
 
     Exactly the same is asked where everything that rounds is the same and the processor computed; a GPU
     may choose another kernel each time. Otherwise fp32 rounding is allowed, or bf16's where either run used
-    it. README, "Trust", states these numbers.
+    it.
     """
     here = package_versions()
     other = [name for name in sorted({*versions, *here}) if versions.get(name) != here.get(name)]
