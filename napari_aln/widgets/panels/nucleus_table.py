@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import (
@@ -22,8 +22,6 @@ from napari_aln.widgets.panels.wheel import leave_keys
 from napari_aln.workflows.nuclei_view import FEATURE_NAMES, NUCLEUS_STYLES
 
 if TYPE_CHECKING:
-    from typing import Any
-
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -180,7 +178,8 @@ class NucleusTableView(QTableView):
         if not self._telling:
             return
         lines: list[int] = []
-        for part in self.selectionModel().selection():
+        parts: Any = self.selectionModel().selection()  # Qt's own list
+        for part in parts:
             lines += range(part.top(), min(part.bottom() + 1, part.top() + MOST_SELECTED - len(lines)))
         self.chosen.emit(self.model_.rows(np.array(sorted(lines), np.intp)))
 

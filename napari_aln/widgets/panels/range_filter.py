@@ -41,7 +41,7 @@ class RangeFilter(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.feature_combo.setMinimumContentsLength(8)
-        self.slider = QDoubleRangeSlider(Qt.Orientation.Horizontal)
+        self.slider = QDoubleRangeSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
         self.slider.setObjectName("nuclei_filter_range")
         self.slider.setAccessibleName("Range of the measure")
         self.slider.setToolTip("Drag both ends; at an end of the scale there is no limit")
