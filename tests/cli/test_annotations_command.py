@@ -2,8 +2,8 @@
 
 import contextlib
 import json
-import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from shapely.geometry import Polygon, box
@@ -11,7 +11,6 @@ from tests_shared import MPP
 
 from napari_aln import slides
 from napari_aln.annotations import read_annotations, read_regions, write_geojson
-from napari_aln.cli import main
 from napari_aln.geometry import Mpp, Rect, ScannerFrame
 from napari_aln.records import Region
 
@@ -34,17 +33,8 @@ NDPA = """<annotations><ndpviewstate id="1"><title>tumour</title><coordformat>na
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command in this process; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", "annotations", "convert", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
+def call(call):
+    return partial(call, "annotations", "convert")
 
 
 @pytest.fixture

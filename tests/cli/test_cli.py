@@ -9,24 +9,9 @@ import pytest
 from PIL import Image
 from tests_shared import draw_tissue
 
-from napari_aln.cli import main
 from napari_aln.mil.bundle import open_bundle
 
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def refused(outcome, *words):

@@ -1,30 +1,19 @@
 """``napari-aln cohort`` as a user meets it: what is printed, what is written, exit codes."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from bcnb_download import write_download
 from tests_shared import draw_tissue, write_slide
 
-from napari_aln.cli import main
 from napari_aln.cohort.table import read_cohort
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process; return exit code, stdout and stderr."""
-
-    def run(*arguments, verb="cohort"):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", verb, *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
+def call(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments, verb="cohort": call(verb, *arguments)
 
 
 @pytest.fixture

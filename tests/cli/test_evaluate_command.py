@@ -5,22 +5,7 @@ import sys
 
 import pytest
 
-from napari_aln.cli import main
 from napari_aln.records import RESEARCH_NOTICE
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command in this process; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """``train --grid`` and ``evaluate-maps`` as a user meets them: what is said, refused, counted."""
 
-import sys
-
 import pytest
 
-from napari_aln.cli import main
 from napari_aln.evaluation.grid_tables import GridRow, grid_table
 from napari_aln.evaluation.tables import PaperTable
 from napari_aln.records import RESEARCH_NOTICE, Progress
@@ -13,20 +10,6 @@ from napari_aln.workflows.train_grid import GridResult
 from napari_aln.workflows.training_patients import LeftOut
 
 GRID = 'modes = ["dlcnbc-ws"]\nencoders = ["resnet18"]\n[recipe]\ndownload = true\n'
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command in this process; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

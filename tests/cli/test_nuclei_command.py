@@ -1,29 +1,19 @@
 """``napari-aln nuclei``: what it writes, and what it refuses in one line."""
 
 import json
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests_shared import SLIDE_SIZE_PX, draw_tissue, write_slide
 
-from napari_aln.cli import main
 from napari_aln.store.nuclei import FILES
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", "nuclei", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
+def call(call):
+    return partial(call, "nuclei")
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """``napari-aln nuclei train`` and ``examples``: pictures in, a model out; and what they refuse."""
 
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_aln.cli import main
 from napari_aln.nuclei.bundle import open_nucleus_bundle
 from napari_aln.nuclei.labelled_folder import read_labelled
 
@@ -14,17 +13,8 @@ QUICK = ("--steps", 3, "--batch", 2, "--square-px", 64, "--device", "cpu")
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", "nuclei", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
+def call(call):
+    return partial(call, "nuclei")
 
 
 def save(folder, name, rgb, labels):

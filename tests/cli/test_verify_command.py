@@ -2,27 +2,8 @@
 
 import json
 import shutil
-import sys
-
-import pytest
-
-from napari_aln.cli import main
 
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command line in this process; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def test_verify_says_equal_different_or_not_possible(call, tissue_slide, ws_bundle, tmp_path, monkeypatch):
