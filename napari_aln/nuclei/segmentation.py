@@ -52,7 +52,7 @@ METHODS: dict[str, Callable[[], Segmenter]] = {"classical": Classical, "learned"
 """Methods by name. Each is made as it is asked for."""
 
 DEFAULT_METHOD = "classical"
-"""On annotated breast pictures F1 is 0.767, that of the model that ships 0.762; see `sample_data/README.md`."""
+"""On annotated breast its F1 is 0.767, that of the model that ships 0.762; see `sample_data/README.md`."""
 
 
 def segmenter(method: str) -> Segmenter:
