@@ -14,6 +14,10 @@ pytest_plugins = [] if why_no_window() else ["pytestqt.plugin"]
 collect_ignore = ["widgets"] if why_no_window() else []
 
 
+def pytest_addoption(parser):
+    parser.addoption("--hostile", metavar="N", help="how many damaged files tests/hostile opens")
+
+
 def pytest_report_header():
     return f"tests/widgets are left out: {why_no_window()}" if why_no_window() else None
 

@@ -1,5 +1,6 @@
 """What tests import rather than get as fixtures."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,21 @@ def draw_tissue(rng: np.random.Generator) -> np.ndarray:
         x, y = rng.integers(x0 + 8, x0 + w - 8), rng.integers(y0 + 8, y0 + h - 8)
         rgb[y - 7 : y + 8, x - 7 : x + 8][disc] = np.array((95, 60, 140)) + rng.normal(0, 12)
     return rgb.clip(0, 255).astype(np.uint8)
+
+
+@contextmanager
+def decoders_that(monkeypatch, do: str):
+    """Have the process that opens slides first do something, written in Python, at every slide."""
+    from napari_aln.slides import first_open
+
+    harm = f"f.try_slide = lambda _: {do}"
+    program = f"import os, time; from napari_aln.slides import first_open as f; {harm}; f.serve()"
+    with monkeypatch.context() as patched:
+        patched.setattr(first_open, "_PROGRAM", program)
+        patched.setattr(first_open, "_process", first_open._Process())
+        patched.setattr(first_open, "_harmless", set())
+        yield first_open
+        first_open._process.stop()
 
 
 def write_slide(path: Path, rgb: np.ndarray, mpp: float | None = MPP) -> Path:

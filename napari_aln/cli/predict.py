@@ -112,6 +112,7 @@ def predict(
 
     A cohort goes on where it was cut off, and leaves cohort.csv and cohort.html.
     """
+    from napari_aln.slides import first_open
     from napari_aln.store.atomic import check_writable
     from napari_aln.workflows.cohort_tasks import TaskMaker, check_names, list_slides
     from napari_aln.workflows.slide_tasks import Asked, Predictor
@@ -129,6 +130,7 @@ def predict(
         private=private,
         cache_dir=cache_dir.absolute() if cache_dir else None,
     )
+    first_open.warm_up()  # it starts while the networks are loaded
     predictor = Predictor(asked)
     needs_roi = any(bundle.card.mode != "dlcnbc-ws" for bundle in predictor.bundles)
     maker = TaskMaker(roi, needs_roi=needs_roi, clinical_table=clinical, clinical=values, mpp=mpp)
@@ -193,10 +195,12 @@ def _run_all(listed: Sequence[Listed], predictor: Predictor) -> None:
 
 
 def _run_one(listed: Listed, predictor: Predictor) -> None:
+    from napari_aln.slides.first_open import require_harmless
     from napari_aln.store.result import shown_name
 
     if isinstance(listed.task, AlnError):
         raise listed.task
+    require_harmless(listed.path)
     private = predictor.asked.private
     title = "slide" if private else shown_name(listed.path)
     result, place = progress.run(predictor.run(listed.task), title, resumable=predictor.resumes)

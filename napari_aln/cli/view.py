@@ -50,6 +50,10 @@ def show(files: Sequence[Path], *, demo: bool = False) -> None:
             "No display was found, so no window can be opened.",
             "Use napari-aln predict here, or start it where there is a screen (ssh -X, a remote desktop).",
         )
+    from napari_aln.slides import first_open
+
+    if files or demo:
+        first_open.warm_up()  # it starts while the window is built
     from napari_aln.widgets.window import open_window, run
 
     open_window(files, demo=demo)

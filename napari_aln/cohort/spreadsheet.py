@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import lzma
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import TYPE_CHECKING
@@ -23,6 +25,24 @@ READABLE_SUFFIXES = (".csv", PARQUET_SUFFIX, *XLSX_SUFFIXES)
 """Of the files that `read_tables` reads."""
 MAX_XLSX_BYTES = 200_000_000
 """Of all parts of a workbook once unpacked; a table of 100 000 patients has a tenth of it."""
+MAX_ROWS = 1_000_000
+"""Of a Parquet table, whose few bytes may stand for any number of equal rows."""
+
+_DAMAGED_WORKBOOK = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,  # a compression that is not known
+    ParseError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What openpyxl was seen to raise, or may, on damaged files: it checks little itself."""
 
 _DELIMITERS = (",", ";", "\t")
 _ZEROS = re.compile(r"0+")  # a number format that pads with zeros, as for ids
@@ -102,13 +122,21 @@ def _read_parquet(path: Path) -> Table:
     from pyarrow import parquet
 
     try:
+        n_rows = parquet.read_metadata(path).num_rows
+        if n_rows > MAX_ROWS:
+            raise CohortError(
+                f"{path} has {n_rows} rows: too many for a table of patients.",
+                "Save the patients alone, or give a CSV table.",
+            )
         found = parquet.read_table(path)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+        rows = list(zip(*(map(_shown, column.to_pylist()) for column in found.columns), strict=True))
+    except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
+        if isinstance(error, CohortError):
+            raise
         raise CohortError(
             f"{path} is no usable Parquet table ({type(error).__name__}).",
             "Write it again, or give a CSV table.",
         ) from error
-    rows = zip(*(map(_shown, column.to_pylist()) for column in found.columns), strict=True)
     return Table(
         tuple(found.column_names), tuple((line, row) for line, row in enumerate(rows, start=2) if any(row))
     )
@@ -139,7 +167,7 @@ def _read_workbook(path: Path) -> dict[str, Table]:
             found = {sheet.title: _table(path, sheet) for sheet in book.worksheets}
         finally:
             book.close()
-    except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, TypeError, ValueError) as error:
+    except (*_DAMAGED_WORKBOOK, InvalidFileException) as error:
         if isinstance(error, CohortError):
             raise
         raise CohortError(

@@ -44,10 +44,12 @@ def read_slide(path: str | Sequence[str]) -> list[LayerData]:
         It cannot be read.
     """
     from napari_aln.slides import open_slide
+    from napari_aln.slides.first_open import require_harmless
     from napari_aln.slides.pyramid import Pyramid
     from napari_aln.widgets.layers.placement import Frame
 
     file = Path(path if isinstance(path, str) else path[0])
+    require_harmless(file)
     slide = open_slide(file)
     pyramid = Pyramid(slide, patience_s=PATIENCE_S)
     look = Frame(slide.info.mpp).of_picture((1.0, 1.0))

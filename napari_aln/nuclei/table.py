@@ -28,6 +28,7 @@ L0_XY = ("x", "y")
 """Columns of the centroid in level-0 pixels, as in every table of a slide."""
 
 _FRAME = "x, y: level-0 pixels, x right, y down, origin at the slide's level-0 corner"
+_FEW_ROWS = 100_000
 _AGAIN = "Measure the slide's nuclei again."
 
 
@@ -99,6 +100,9 @@ def read_nuclei(path: Path) -> NucleusTable:
         The file is missing, damaged, no table of nuclei, or of a newer version.
     """
     try:
+        # A few bytes may stand for any number of equal rows; no two nuclei are alike.
+        if pq.read_metadata(path).num_rows > max(_FEW_ROWS, path.stat().st_size):
+            raise pa.ArrowInvalid("it claims more rows than it has bytes")
         content = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read as a table of nuclei: {error}.", _AGAIN) from error

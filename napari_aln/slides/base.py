@@ -91,7 +91,10 @@ class BaseSlide(ABC):
         right, bottom = min(x + width, there.width_px), min(y + height, there.height_px)
         if right <= left or bottom <= top:
             return self._glass(width, height)
-        inside = self._read_inside(level, left, top, right - left, bottom - top)
+        try:
+            inside = self._read_inside(level, left, top, right - left, bottom - top)
+        except MemoryError as error:
+            raise self._too_large(f"level {level}") from error
         if inside.shape[:2] == (height, width):
             return inside
         picture = self._glass(width, height)
@@ -126,7 +129,16 @@ class BaseSlide(ABC):
                 f"{self._info.path.name} holds no associated image named '{name}'.",
                 f"It holds: {', '.join(self._info.associated) or 'none'}.",
             )
-        return self._read_associated(name)
+        try:
+            return self._read_associated(name)
+        except MemoryError as error:
+            raise self._too_large(f"its {name} image") from error
+
+    def _too_large(self, what: str) -> SlideError:
+        return SlideError(
+            f"{self._info.path} needs more memory than there is for {what}.",
+            "Close other programs, or convert the file to a tiled pyramid with small tiles.",
+        )
 
     def _read_associated(self, name: str) -> NDArray[np.uint8]:
         raise SlideError(f"{self._info.path.name} holds no image named '{name}'.", "Ask for another one.")

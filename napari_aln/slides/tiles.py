@@ -34,7 +34,8 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its rema
 TILE_CACHE_BYTES = 64 * 2**20
 """Decoded tiles kept per slide, so that patches across tile borders do not decode a tile four times."""
 
-LARGEST_SEGMENT_BYTES = 2**31  # decoded; a single strip may be a whole picture
+LARGEST_TILE_BYTES = 2**29  # decoded; 13 000 px a side
+LARGEST_STRIP_BYTES = 2**31  # decoded; a single strip may be a whole picture
 
 TIFF_ERRORS = (
     OSError,
@@ -114,7 +115,8 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
         raise SlideError(
             f"{path} is truncated: its last tiles are missing.", "Copy or download the file again, whole."
         )
-    if tile[0] * level.tile_height_px * level.channels > LARGEST_SEGMENT_BYTES:
+    most = LARGEST_TILE_BYTES if page.is_tiled else LARGEST_STRIP_BYTES
+    if tile[0] * level.tile_height_px * level.channels > most:
         raise SlideError(
             f"{path} claims tiles of {tile[0]} x {level.tile_height_px} px.",
             "The file is damaged, or untiled and too large: convert it to a tiled TIFF.",

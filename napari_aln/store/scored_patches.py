@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PATCHES_PARQUET = "patches.parquet"
 _NEEDED = ("run", "x", "y", "width", "height", "attention_slide", "attention_bag")
+_FEW_ROWS = 100_000
 _ON_GRID = 1e-6  # cells; written as floats of whole cells
 
 
@@ -91,6 +92,9 @@ def scored_patches(folder: Path, run: str | None = None) -> ScoredPatches:
 def _read(folder: Path) -> pa.Table:
     path = folder / PATCHES_PARQUET
     try:
+        # A few bytes may stand for any number of equal rows; ours have many values that differ.
+        if pq.read_metadata(path).num_rows > max(_FEW_ROWS, path.stat().st_size):
+            raise pa.ArrowInvalid("it claims more rows than it has bytes")
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(

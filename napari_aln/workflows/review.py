@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from napari_aln.errors import AlnError
 from napari_aln.records import Progress
 from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import first_opening
+from napari_aln.slides.first_open import warm_up as start_first_opening
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
 
 
 def open_for_review(path: Path, mpp: Mpp | None, remembered: Remembered) -> Generator[Progress, None, Slide]:
-    """Yield once, return the open slide, with the µm/px given now or once before for the same slide."""
+    """Yield until it is open, return the slide with the µm/px given now or once before for the same one."""
     yield Progress("open", 0, 1)
+    for _ in first_opening(path):
+        yield Progress("open", 0, 1)
     slide = open_slide(path, mpp)
     known = remembered.mpp(slide.info.quick_hash) if mpp is None else None
     if known is None:
@@ -180,6 +184,7 @@ def _reopened(info: SlideInfo) -> Slide:
 
 def warm_up() -> Generator[Progress, None, None]:
     """Yield before each; load what the first run, map and outline need, while nobody waits for it."""
+    start_first_opening()
     modules = (
         "napari_aln.slides.openslide_reader",
         "napari_aln.workflows.predict",

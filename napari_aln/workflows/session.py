@@ -13,6 +13,7 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Progress
 from napari_aln.settings import PredictSettings
 from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import first_opening
 from napari_aln.store.packed_result import SavedRegion, pack_result, unpack_result
 from napari_aln.store.session import (
     SavedAnswer,
@@ -192,6 +193,8 @@ def reopen(
             f"{path} does not exist: the session's slide was moved or renamed.",
             "Put the slide back, or say where it lies now.",
         )
+    for _ in first_opening(path):
+        yield Progress("open", 0, steps)
     slide = open_slide(path, Mpp(*mpp) if mpp else None)
     try:
         if slide.info.quick_hash != session.slide.quick_hash:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
-from tests_shared import write_slide
+from tests_shared import decoders_that, write_slide
 from window_hands import Hands
 
 OUTLINE = [[700, 500], [2100, 500], [2100, 1500], [700, 1500], [700, 500]]
@@ -71,11 +71,16 @@ def slides_that_cannot_be_opened(folder, good):
     }
 
 
-def test_slides_that_cannot_be_opened_leave_the_one_that_is_open(ready, tissue_slide, tmp_path):
+def test_slides_that_cannot_be_opened_leave_the_one_that_is_open(ready, tissue_slide, tmp_path, monkeypatch):
     for path, words in slides_that_cannot_be_opened(tmp_path, tissue_slide).items():
         assert_one_message(ready, lambda path=path: ready.drop(path), *words)
         assert ready.is_open(tissue_slide)
         assert ready.dock.slide_card.title.shown_text() == tissue_slide.name
+    with decoders_that(monkeypatch, "os.abort()"):
+        deadly = tmp_path / "deadly.tif"
+        shutil.copyfile(tissue_slide, deadly)
+        assert_one_message(ready, lambda: ready.drop(deadly), "deadly.tif", "crashed", "copy")
+        assert ready.is_open(tissue_slide)
     ready.run("whole-slide")
 
 
