@@ -12,6 +12,7 @@ import json
 import platform
 import re
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path  # noqa: TC003  (pydantic reads it)
 from typing import TYPE_CHECKING, Any, Literal
@@ -145,6 +146,7 @@ def document_of(result: SlideResult, *, private: bool, request_sha256: str | Non
     )
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Return the versions of what numbers depend on."""
     found = {"python": platform.python_version()}

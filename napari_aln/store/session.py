@@ -144,6 +144,7 @@ class Session(_Saved):
 
     schema_version: int = SESSION_VERSION
     saved_at: str  # UTC, ISO 8601
+    versions: dict[str, str] = {}
     slide: SavedSlide
     case: SavedCase
     bundles: tuple[SavedBundle, ...] = ()

@@ -7,6 +7,7 @@ names the slide's file.
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from napari_aln.cohort.writing import harmless
 from napari_aln.geometry import Rect
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_folder, storing
-from napari_aln.store.result import FRAME, folder_safe
+from napari_aln.store.result import FRAME, folder_safe, package_versions
 from napari_aln.workflows.maps import from_the_bottom, from_the_top
 from napari_aln.workflows.top_patches import read_patches
 
@@ -157,7 +158,7 @@ def export_patches(
     rows = []
     with atomic_folder(place, known_by=PATCHES_CSV) as folder, storing(place):
         for patch, read in zip(patches, read_patches(slide, [p.l0_rect for p in patches]), strict=True):
-            row = {"file": _file_name(patch)} | _facts(patch, mpp, ranking, read.rgb)
+            row = {"file": _file_name(patch)} | _facts(patch, mpp, slide.info.mpp_origin, ranking, read.rgb)
             _write_png(read.rgb, folder / row["file"], mpp, row)
             rows.append({name: harmless(value) for name, value in row.items()})
             yield read
@@ -181,7 +182,9 @@ def _file_name(patch: RankedPatch) -> str:
     return f"{patch.end}-{patch.rank:02d}-x{x:.0f}-y{y:.0f}.png"
 
 
-def _facts(patch: RankedPatch, mpp: Mpp, ranking: Ranking, rgb: NDArray[np.uint8]) -> dict[str, Any]:
+def _facts(
+    patch: RankedPatch, mpp: Mpp, mpp_origin: str, ranking: Ranking, rgb: NDArray[np.uint8]
+) -> dict[str, Any]:
     """Return what is known of a patch, as a row of the table and the text in its picture."""
     x, y, width, height = patch.l0_rect
     is_attention = ranking.map_name.removeprefix(DIFFERENCE).startswith("attention")
@@ -207,11 +210,18 @@ def _facts(patch: RankedPatch, mpp: Mpp, ranking: Ranking, rgb: NDArray[np.uint8
         "picture_height_px": rgb.shape[0],
         "mpp_x": mpp.x,
         "mpp_y": mpp.y,
+        "mpp_origin": mpp_origin,
         "frame": FRAME,
         "state": ranking.state,
         "run": "; ".join(record.run for record in ranking.runs),
         "model": "; ".join(record.model_name for record in ranking.runs),
         "model_sha256": "; ".join(record.model_sha256 for record in ranking.runs),
+        "card_sha256": "; ".join(record.card_sha256 for record in ranking.runs),
+        "seed": "; ".join(str(record.seed) for record in ranking.runs),
+        "bags": "; ".join(str(record.n_bags) for record in ranking.runs),
+        "made_on": "; ".join(f"{r.runtime} {r.device} {r.precision}" for r in ranking.runs),
+        "settings": json.dumps([record.settings for record in ranking.runs]),
+        "program": "; ".join(f"{name} {number}" for name, number in package_versions().items()),
         "notice": f"{RESEARCH_NOTICE} {ATTENTION_NOTICE}" if is_attention else RESEARCH_NOTICE,
     }
 

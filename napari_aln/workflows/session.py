@@ -15,6 +15,7 @@ from napari_aln.settings import PredictSettings
 from napari_aln.slides import open_slide
 from napari_aln.slides.first_open import first_opening
 from napari_aln.store.packed_result import SavedRegion, pack_result, unpack_result
+from napari_aln.store.result import package_versions
 from napari_aln.store.session import (
     SavedAnswer,
     SavedBundle,
@@ -87,6 +88,7 @@ class SessionMaker:
         seen = review.seen
         session = Session(
             saved_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=package_versions(),
             slide=SavedSlide(
                 path=review.slide.path,
                 quick_hash=review.slide.quick_hash,

@@ -1,6 +1,7 @@
 """The gallery's patches by hand, and what is written of them."""
 
 import csv
+import json
 import math
 from dataclasses import replace
 
@@ -24,7 +25,9 @@ NAN = np.nan
 
 def run_of(name="=HYPERLINK(1) model−1"):
     nothing = dict.fromkeys(RunRecord.__dataclass_fields__)
-    return RunRecord(**nothing | {"run": "dlcnbc-ws", "model_name": name, "model_sha256": "ab" * 32})
+    known = {"run": "dlcnbc-ws", "model_name": name, "model_sha256": "ab" * 32, "card_sha256": "cd" * 32}
+    known |= {"seed": 4, "n_bags": 12, "settings": {"bags": {"seed": 4}}}
+    return RunRecord(**nothing | known | {"runtime": "torch", "device": "cpu", "precision": "fp32"})
 
 
 RANKING = Ranking(
@@ -134,6 +137,10 @@ def test_an_export_holds_every_pixel_where_it_is_and_what_was_said_of_it(slide, 
     assert first["probability"] == ""  # the run says nothing of it
     assert (first["mpp_x"], first["mpp_y"]) == ("0.5", "0.5")
     assert (first["slide"], first["run"], first["model_sha256"]) == ("slide-12ab", "dlcnbc-ws", "ab" * 32)
+    assert (first["card_sha256"], first["seed"], first["bags"]) == ("cd" * 32, "4", "12")
+    assert (first["made_on"], first["mpp_origin"]) == ("torch cpu fp32", "file")
+    assert json.loads(first["settings"]) == [{"bags": {"seed": 4}}]
+    assert f"numpy {np.__version__}" in first["program"]
     assert first["unit"] == "x uniform"
     assert first["state"] == "as run"
     assert first["notice"] == f"{RESEARCH_NOTICE} {ATTENTION_NOTICE}"

@@ -1,9 +1,11 @@
 """The result folder: everything in it, nothing of the file's name in private mode."""
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 from PIL import Image
@@ -89,3 +91,36 @@ def test_the_document_is_plain_json(slide, ws_bundle, tmp_path):
     assert raw["runs"][0]["mode"] == "dlcnbc-ws"
     assert raw["runs"][0]["model_sha256"] == open_bundle(ws_bundle).sha256
     assert raw["schema_version"] == 1
+
+
+def test_every_file_says_what_made_it(slide, ws_bundle, roi_file, tmp_path):
+    """Carried away alone, each file still names slide, model, settings and program."""
+    _, place = write(slide, tmp_path, ws_bundle, regions=roi_file)
+    bundle, own = open_bundle(ws_bundle), slide.info.quick_hash
+    said = {
+        name: json.loads(pq.read_schema(place / name).metadata[b"made_by"])
+        for name in ("patches.parquet", "bags.parquet")
+    }
+    with tifffile.TiffFile(place / "heatmap-dlcnbc-ws.tif") as tiff:
+        image = ElementTree.fromstring(tiff.ome_metadata).find("./{*}Image/{*}Description")
+        said["heatmap"] = json.loads(image.text)
+    pictures = list(place.glob("*.png"))
+    assert pictures
+    said |= {path.name: json.loads(Image.open(path).text["Description"]) for path in pictures}
+    for name, facts in said.items():
+        run = facts["runs"]["dlcnbc-ws"]
+        assert facts["slide_quick_hash"] == own, name
+        assert (facts["mpp"], facts["mpp_origin"]) == ([0.5, 0.5], "file")
+        assert (run["model_sha256"], run["card_sha256"]) == (bundle.sha256, bundle.card_sha256)
+        assert (run["seed"], run["precision"], run["device"]) == (0, "fp32", "cpu")
+        assert run["settings"]["patches"]["min_roi_share"] > 0
+        assert run["n_bags"] > 0
+        assert facts["versions"]["numpy"] == np.__version__
+        assert facts["machine"]["processor"]
+        assert "Research use only" in facts["notice"]
+    report = (place / "report.html").read_text(encoding="utf-8")
+    assert all(text in report for text in (own, bundle.sha256, np.__version__))
+    assert json.loads((place / "regions.geojson").read_text())["napari_aln"]["slide_hash"] == own
+    document = read_document(place)
+    assert {"python", "numpy", "napari-aln"} <= set(document.versions)
+    assert document.machine["processor"]
