@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 PARQUET_SUFFIX = ".parquet"
 TABLE_SUFFIXES = (".csv", ".xlsx", PARQUET_SUFFIX)
 
-_SIGNS = r"\s*[=+\-@＝＋－＠]|\s*[\t\r]"
-_FORMULA = re.compile(rf"(^|[;,\t\r\n])({_SIGNS})")
+_SIGNS = r"[^\S\t\r\n]*[=+\-@＝＋－＠\t\r]"
+_FORMULA = re.compile(rf"(^|[;,\t\r\n])(?={_SIGNS})")
 """What a spreadsheet program may compute, at a cell's start or behind what it may take for a separator."""
-_DISARMED = re.compile(rf"(^|[;,\t\r\n])'({_SIGNS})")
+_DISARMED = re.compile(rf"(^|[;,\t\r\n])'(?={_SIGNS})")
 _LONE_SIGNS = ("+", "-")  # how tables write a receptor; no program computes them
 
 
@@ -30,12 +30,12 @@ def harmless(cell: Any) -> Any:  # noqa: ANN401
     """Return a cell that no spreadsheet program computes: text like a formula gets an apostrophe in front."""
     if not isinstance(cell, str) or cell in _LONE_SIGNS:
         return cell
-    return _FORMULA.sub(r"\1'\2", cell)
+    return _FORMULA.sub(r"\1'", cell)
 
 
 def as_meant(cell: str) -> str:
     """Return what a cell said before `harmless`."""
-    return _DISARMED.sub(r"\1\2", cell)
+    return _DISARMED.sub(r"\1", cell)
 
 
 def table_suffix(path: Path) -> str:

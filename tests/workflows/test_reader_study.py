@@ -88,7 +88,7 @@ def test_both_tables_are_written_without_paths_and_names(tmp_path, li_2023):
         ("-2", "'-2"),
         ("@SUM(A1)", "'@SUM(A1)"),
         (" =1", "' =1"),
-        ("\t=1", "'\t=1"),
+        ("\t=1", "'\t'=1"),
         ("＝1", "'＝1"),
         ('seen;=HYPERLINK("x")', 'seen;\'=HYPERLINK("x")'),
         ("first line\n=1+1", "first line\n'=1+1"),
