@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 def write_regions(path: str, layers: Sequence[LayerData]) -> list[str]:
     """Write the areas of Shapes layers as GeoJSON that QuPath opens, in level-0 pixels, with holes.
 
-    Of the slide under review the file states µm/px and hash. Its tumour ROI is written as it is, with names,
-    classes and all digits; other layers are converted from where they lie.
+    Of the slide under review the file states µm/px and hash. Its tumour ROI is written as it is, with names
+    (unless names are hidden), classes and all digits; other layers are converted from where they lie.
 
     Raises
     ------
@@ -45,6 +46,8 @@ def _write(path: Path, layers: Sequence[LayerData]) -> None:
     regions: list[Region] = []
     for layer in layers:
         regions += state.regions if state and _is_roi(layer) else regions_of(layer, mpp)
+    if state and state.hide_names:  # a region may be called after the patient, as in results
+        regions = [replace(region, name="") for region in regions]
     if not regions:
         raise AnnotationError("The layers hold no area to save.", "Draw a polygon, rectangle or ellipse.")
     stated = {layer[1].get("metadata", {}).get(SLIDE_HASH, "") for layer in layers}

@@ -52,6 +52,25 @@ PACKAGES = (
 )
 
 
+_MADE_BY = (
+    "mode",
+    "model_name",
+    "model_sha256",
+    "card_sha256",
+    "seed",
+    "settings",
+    "n_patches",
+    "n_bags",
+    "n_partitions",
+    "runtime",
+    "device",
+    "precision",
+    "jpeg_decoder",
+    "norm_statistics",
+)
+"""What a file says of each run in it. Not the clinical values: a picture that is passed on shows none."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -176,14 +195,12 @@ def made_by(info: SlideInfo, runs: Sequence[RunRecord]) -> dict[str, Any]:
     dict
         Plain values for JSON: slide hash, µm/px and its origin, models, settings, seeds, bags, versions.
     """
-    kept = ("mode", "model_name", "model_sha256", "card_sha256", "seed", "settings", "n_patches", "n_bags")
-    kept += ("n_partitions", "runtime", "device", "precision", "jpeg_decoder", "norm_statistics")
     return {
         "slide_quick_hash": info.quick_hash,
         "mpp": info.mpp,
         "mpp_origin": info.mpp_origin,
         "frame": FRAME,
-        "runs": {run.run: {name: getattr(run, name) for name in kept} for run in runs},
+        "runs": {run.run: {name: getattr(run, name) for name in _MADE_BY} for run in runs},
         "versions": package_versions(),
         "machine": machine_of(runs),
         "notice": RESEARCH_NOTICE,

@@ -4,12 +4,14 @@ import json
 import shutil
 import sys
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import openslide
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import shapely
 import tifffile
 from marked_slides import LABEL_RGB, MARK, write_dicom, write_jpeg, write_ome, write_svs, write_tiff
 from PIL import Image
@@ -21,8 +23,9 @@ from napari_aln import open_slide
 from napari_aln.annotations import write_asap, write_geojson, write_imagescope
 from napari_aln.cli import main
 from napari_aln.errors import SlideMovedError
+from napari_aln.geometry import Mpp
 from napari_aln.mil.bundle import open_bundle
-from napari_aln.records import Clinical
+from napari_aln.records import Clinical, Region
 from napari_aln.settings import BagSettings, PredictSettings
 from napari_aln.store.result import alias_of
 from napari_aln.store.worklist import WorkList
@@ -177,6 +180,18 @@ def test_what_the_window_writes_names_nobody(marked, ws_bundle, tmp_path):
     assert again.review.window == {"tab": "maps"}
     with pytest.raises(SlideMovedError, match="slide-"):
         drain(open_session(saved))
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_saved_layers_name_their_regions_only_where_names_are_shown(hidden, tmp_path, monkeypatch):
+    writers = pytest.importorskip("napari_aln.contributions.writers")
+    roi = (Region(shapely.box(0, 0, 9, 9), f"{MARK} left", "tumour ROI"),)
+    info = SimpleNamespace(mpp=Mpp(0.5, 0.5), quick_hash="12ab")
+    state = SimpleNamespace(hide_names=hidden, regions=roi, slide=SimpleNamespace(info=info))
+    monkeypatch.setattr(writers, "_under_review", lambda: state)
+    monkeypatch.setattr(writers, "_is_roi", lambda _layer: True)
+    writers.write_regions(str(tmp_path / "a.geojson"), [(None, {}, "shapes")])
+    assert (leaks(tmp_path) == []) == hidden
 
 
 def test_the_search_finds_what_is_hidden(tmp_path):
