@@ -117,13 +117,14 @@ def _work(stand: _Stand, crew: Crew, retries: int) -> Generator[Progress, None, 
                 order = stand.begin()
                 crew.take(order)
                 busy[order.key] = ""
+            yield Progress(stand.words(busy), stand.n_ended, stand.n_slides)
             for event in crew.events():
                 if isinstance(event, Said):
                     busy[event.key] = event.text
                 else:
                     del busy[event.key]
                     stand.end(event, retries)
-            yield Progress(stand.words(busy), stand.n_ended, stand.n_slides)
+    yield Progress("write the summary", stand.n_ended, stand.n_slides)
 
 
 class _Slide:

@@ -1,6 +1,7 @@
 """What tests of cohort runs share: small slides, what is asked of them, results without their times."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ def let_decoders_die(folder, monkeypatch):
     """Let processes begun from now on crash on crash.tif and hang on stuck.tif, as a decoder in C may."""
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(DIES)
-    monkeypatch.setenv("PYTHONPATH", str(folder / "site"))
+    monkeypatch.setenv("PYTHONPATH", str(folder / "site"), prepend=os.pathsep)
 
 
 def draw_slides(folder, n):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -27,14 +28,15 @@ RUN = """
 import os, signal, sys
 from pathlib import Path
 import psutil
-from cohort_runs import PATIENT, asked_of, listed_in
+from cohort_runs import asked_of, listed_in
 from napari_aln.settings import CohortRunSettings
 from napari_aln.workflows.predict_cohort import predict_cohort
 if __name__ == "__main__":
-    slides, bundle, out = map(Path, sys.argv[1:])
+    slides, bundle, out = map(Path, sys.argv[1:4])
     for step in predict_cohort(listed_in([slides], out), asked_of(bundle, out), CohortRunSettings()):
-        if step.done == 1 and step.step:  # one is done, the next goes on
-            print(psutil.Process().children()[-1].pid, flush=True)
+        if step.done == int(sys.argv[4]) and "tif" in step.step:  # so many are done, the next goes on
+            workers = [one for one in psutil.Process().children() if "spawn_main" in str(one.cmdline())]
+            print(workers[0].pid, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -51,6 +53,25 @@ def bad_decoders(tmp_path, monkeypatch):
     let_decoders_die(tmp_path, monkeypatch)
 
 
+def kill_run(tmp_path, slides, bundle, out, n_done):
+    """Kill a run once so many slides are done and another one is begun; return its worker's process."""
+    (tmp_path / "run.py").write_text(RUN)
+    command = [sys.executable, tmp_path / "run.py", slides, bundle, out, n_done]
+    here = Path(__file__).parent
+    paths = [str(here.parent), str(here), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    with (tmp_path / "said").open("w") as said:  # a pipe would wait for a worker that does not end
+        done = subprocess.run(list(map(str, command)), stdout=said, stderr=said, env=environment, check=False)
+    text = (tmp_path / "said").read_text()
+    assert done.returncode == -signal.SIGKILL, text
+    return int(text.splitlines()[-1])
+
+
+def end_with_run(worker):
+    if psutil.pid_exists(worker):
+        psutil.Process(worker).wait(timeout=30)
+
+
 def states_in(out):
     return [json.loads(path.read_bytes()) for path in (out / ".cohort" / "slides").iterdir()]
 
@@ -62,16 +83,7 @@ def rows_in(out):
 
 def test_a_killed_run_is_gone_on_with_and_nothing_is_done_twice(slides, ws_bundle, tmp_path):
     out = tmp_path / "out"
-    (tmp_path / "run.py").write_text(RUN)
-    path = os.pathsep.join(["tests", "tests/workflows"])
-    command = [sys.executable, str(tmp_path / "run.py"), str(slides), str(ws_bundle), str(out)]
-    killed = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    worker = int(killed.stdout)
-    if psutil.pid_exists(worker):  # it ends with the run
-        psutil.Process(worker).wait(timeout=30)
+    end_with_run(kill_run(tmp_path, slides, ws_bundle, out, n_done=1))
 
     finished = {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
     assert 1 <= len(finished) < N_SLIDES
@@ -93,6 +105,11 @@ def test_a_killed_run_is_gone_on_with_and_nothing_is_done_twice(slides, ws_bundl
     for one in listed_in([slides], tmp_path / "serial"):
         _, place = drain(serial.run(one.task))
         assert same(place, out / place.name)
+
+
+def test_a_worker_in_the_midst_of_a_slide_ends_with_its_run(ws_bundle, bad_decoders, tmp_path):
+    (tmp_path / "stuck.tif").write_bytes(b"II*\0")
+    end_with_run(kill_run(tmp_path, tmp_path / "stuck.tif", ws_bundle, tmp_path / "out", n_done=0))
 
 
 def test_what_fails_is_tried_again_and_named_first(
