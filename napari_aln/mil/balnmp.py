@@ -235,7 +235,7 @@ def read_clinical_stats(path: Path | None, checkpoint: Path) -> ClinicalFields:
         )
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise BundleError(
             f"{path} does not hold usable clinical statistics.", f"It must be: {form}."
         ) from error

@@ -38,6 +38,7 @@ _LOOK_EVERY_S = 0.05
 _THUMBNAIL_PX = 512
 _CHEAP_PX = 16 * 10**6
 """A level of at most this many pixels is read whole for a thumbnail; else only a part of it is."""
+_CHEAP_JPEG_PX = 100 * 10**6  # a JPEG gives its thumbnail without being decoded at full size
 _SAMPLE_PX = 256
 _MOST_MEMORY = 0.75  # of the computer's, for a first picture
 _PROGRAM = "from napari_aln.slides.first_open import serve; serve()"
@@ -52,7 +53,8 @@ def try_slide(slide: Slide) -> None:
     SlideError
         It cannot be read.
     """
-    if _pixels(slide.info.levels[-1]) <= _CHEAP_PX:
+    cheap_px = _CHEAP_JPEG_PX if slide.info.vendor == "jpeg" else _CHEAP_PX
+    if _pixels(slide.info.levels[-1]) <= cheap_px:
         slide.thumbnail(_THUMBNAIL_PX)
     for index, level in enumerate(slide.info.levels):
         size = min(_SAMPLE_PX, level.width_px), min(_SAMPLE_PX, level.height_px)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from napari_aln.annotations import read_regions
 from napari_aln.errors import AnnotationError, StoreError
 from napari_aln.geometry import plausible_mpp
 from napari_aln.records import PatchScores
+from napari_aln.store.json_document import parse_json
 from napari_aln.store.packed_result import open_packed
 from napari_aln.store.result import RESULT_JSON, read_document
 from napari_aln.store.scored_patches import PATCHES_PARQUET
@@ -127,9 +127,9 @@ def _of_folder(folder: Path) -> StoredResult:
 def _table(path: Path) -> dict[str, NDArray[Any]]:
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+        return {name: table[name].to_numpy() for name in table.column_names}
+    except (OSError, pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise StoreError(f"{path} is missing or damaged.", _AGAIN) from error
-    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def _run(
@@ -139,15 +139,15 @@ def _run(
         own, in_bag = patches["run"] == record.run, bags["run"] == record.run
         l0_xy = np.column_stack([patches["x"][own], patches["y"][own]]).astype(np.float64)
         values = {name: patches[name][own] for name in VALUES}
-        members, bag = bags["patch"][in_bag], bags["bag"][in_bag]
-    except (KeyError, ValueError) as error:
+        members, bag = (bags[name][in_bag].astype(np.int64) for name in ("patch", "bag"))
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise StoreError(f"The tables of {folder} lack {error}.", _AGAIN) from error
     return StoredRun(record, l0_xy, values, tuple(np.split(members, np.flatnonzero(np.diff(bag)) + 1)))
 
 
 def _regions(path: Path) -> tuple[Region, ...]:
     try:
-        if not json.loads(path.read_bytes()).get("features"):
+        if not parse_json(path.read_bytes()).get("features"):
             return ()
         return read_regions(path)
     except (OSError, ValueError, AttributeError, AnnotationError) as error:

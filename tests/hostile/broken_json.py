@@ -1,5 +1,6 @@
 """Members of JSON that are not what they should be, and what stands for an input."""
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -66,7 +67,7 @@ def odd_json(content: bytes, rng: np.random.Generator) -> bytes:
         elif kind == 2 and isinstance(holder, dict):
             holder["surprise"] = 1
         else:
-            holder[key] = ODD_VALUES[rng.integers(len(ODD_VALUES))]
+            holder[key] = copy.deepcopy(ODD_VALUES[rng.integers(len(ODD_VALUES))])
     return json.dumps(document).encode()
 
 

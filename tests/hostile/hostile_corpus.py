@@ -141,7 +141,7 @@ class Corpus:
     def _damaged_folder(self, kind: str, rng: np.random.Generator) -> Hostile:
         files = dict(self.result if kind == "result" else self.nuclei)
         name = sorted(files)[rng.integers(len(files))]
-        if name.endswith(".json"):
+        if name.endswith("json"):
             files[name] = odd_json(files[name], rng)
         elif rng.random() < 0.6:
             files[name] = records.odd_parquet(files[name], rng)
@@ -190,7 +190,8 @@ def _result(folder: Path) -> dict[str, bytes]:
     result = replace(a_result(), slide=replace(slide_info(), mpp=Mpp(0.5, 0.5), mpp_origin="file"))
     write_document(document_of(result, private=True), folder)
     write_tables(result, folder)
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "bags.parquet"}
+    (folder / "regions.geojson").write_bytes(annotations.SOUND_GEOJSON)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def _nuclei(folder: Path) -> dict[str, bytes]:

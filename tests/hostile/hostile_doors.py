@@ -36,8 +36,14 @@ def bundle(path: Path) -> None:
 def result(path: Path) -> None:
     from napari_aln.store.result import read_document
     from napari_aln.store.scored_patches import runs_of, scored_patches
+    from napari_aln.store.stored_result import read_stored
 
-    _each(lambda: read_document(path), lambda: runs_of(path), lambda: scored_patches(path))
+    _each(
+        lambda: read_document(path),
+        lambda: runs_of(path),
+        lambda: scored_patches(path),
+        lambda: read_stored(path),
+    )
 
 
 def nuclei(path: Path) -> None:
