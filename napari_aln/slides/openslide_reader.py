@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_aln.slides.encoded import EncodedLevel
     from napari_aln.slides.tiles import TileReader
 
-_LARGEST_TILE_PX = 2**28  # a GiB once decoded; strips of an untiled slide are well below
+_LARGEST_TILE_PX = 2**27  # half a GiB once decoded; strips of an untiled slide are well below
 _DICOM_HEADER_BYTES = 65_536  # the series' UID stands well before that
 
 

@@ -180,6 +180,8 @@ def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's refusals into a `WorkListError` with the next step."""
     try:
         yield
+    except UnicodeDecodeError as error:  # SQLite names what is damaged in its own bytes
+        raise _damaged(path) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
