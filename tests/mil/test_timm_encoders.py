@@ -114,6 +114,7 @@ def test_all_runtimes_give_the_same_features(name, tmp_path):
     assert np.abs(h[0] - h[1]).max() < 1e-3 * np.abs(h[0]).max()
 
 
+@pytest.mark.slow
 def test_a_graph_with_constants_of_five_axes_runs_on_torch():
     name = "timm:swin_tiny_patch4_window7_224"
     network = build_network(card_of(name, TimmArguments(img_size=112, embed_dim=12)))

@@ -106,6 +106,7 @@ def test_fits_a_narrow_dock(panel):
     assert panel.minimumSizeHint().width() <= 330
 
 
+@pytest.mark.slow
 def test_in_the_window_the_numbers_follow_runs_map_and_roi(hands, tissue_slide, ws_bundle, roi_bundle):
     panel, section = hands.dock.compare, hands.dock.sections["Comparison"]
     hands.drop(tissue_slide, roi_bundle, ws_bundle)

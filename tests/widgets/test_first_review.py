@@ -77,6 +77,7 @@ def test_the_demo_from_drop_to_two_cards_with_the_commands_numbers(hands, tmp_pa
     assert_same_numbers(hands, written)
 
 
+@pytest.mark.slow
 def test_a_region_drawn_in_the_window_gives_the_exported_regions_numbers(
     hands, tissue_slide, ws_bundle, roi_bundle, tmp_path
 ):

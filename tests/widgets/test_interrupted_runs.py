@@ -239,6 +239,7 @@ def test_the_same_slide_on_another_drive_keeps_what_was_typed(hands, tissue_slid
     assert hands.state.clinical.age_years == 61
 
 
+@pytest.mark.slow
 def test_two_windows_run_side_by_side(make_dock, qtbot, tissue_slide, ws_bundle):
     both = [Hands(make_dock(), qtbot) for _ in range(2)]
     for hands in both:

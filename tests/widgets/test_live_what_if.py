@@ -211,6 +211,7 @@ def test_where_nothing_can_be_kept_the_card_says_why(prepared, make_bundle, roi_
     assert now(hands) == ""
 
 
+@pytest.mark.slow
 def test_another_slide_while_patches_are_read_leaves_nothing(answered, held, tmp_path):
     hands = answered
     hands.draw([(1300, 500), (2150, 500), (2150, 1300), (1300, 1300)])
@@ -242,6 +243,7 @@ def tick(hands, place: int) -> None:
     hands.qtbot.mouseClick(regions.viewport(), Qt.MouseButton.LeftButton, pos=at)
 
 
+@pytest.mark.slow
 def test_a_region_is_set_aside_and_taken_in_again_and_both_are_answered(answered):
     hands, roi = answered, answered.dock.roi
     assert not roi.regions.isVisible()  # one region

@@ -56,6 +56,7 @@ class Ruler:
         return float(number) * {"µm": 1, "mm": 1000}[unit]
 
 
+@pytest.mark.slow
 def test_a_line_is_measured_over_any_layer_and_drawing_goes_on_afterwards(hands, tissue_slide, tmp_path):
     hands.open(tissue_slide)
     ruler, camera = Ruler(hands), hands.viewer.scene.camera

@@ -99,6 +99,7 @@ def test_split_by_button_linked_both_ways_and_closed_by_key(both):
     assert hands.part(QPushButton, "compare_split").isChecked()
 
 
+@pytest.mark.slow
 def test_neither_side_gets_less_than_a_quarter_and_the_slide_takes_the_split_along(both, tissue_slide):
     hands = both
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
@@ -120,12 +121,14 @@ def test_neither_side_gets_less_than_a_quarter_and_the_slide_takes_the_split_alo
     assert not hands.dock.sections["Comparison"].isVisible()
 
 
+@pytest.mark.slow
 def test_closing_the_window_leaves_nothing_of_the_split(both):
     both.qtbot.keyClick(both.canvas, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
     both.until(lambda: second(both) is not None)
     both.close_window()
 
 
+@pytest.mark.slow
 def test_beside_a_difference_the_other_view_keeps_the_whole_slide(both):
     both.click(both.part(QPushButton, "compare_split"))
     both.click(both.part(QPushButton, "compare_difference"))

@@ -18,6 +18,7 @@ def picture(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_pixel_size_is_asked_for_once_and_can_be_corrected(windows, picture, tmp_path):
     hands = windows()
     hands.drop(picture)

@@ -164,6 +164,7 @@ def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle
     assert len(hands.errors()) == 1
 
 
+@pytest.mark.slow
 def test_lists_in_trouble_and_slides_that_moved(hands, folder, ws_bundle, tmp_path):
     own = ListHands(hands)
     foreign, newer = tmp_path / "foreign.alnlist", tmp_path / "newer.alnlist"

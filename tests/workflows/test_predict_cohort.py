@@ -81,6 +81,7 @@ def rows_in(out):
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_gone_on_with_and_nothing_is_done_twice(slides, ws_bundle, tmp_path):
     out = tmp_path / "out"
     end_with_run(kill_run(tmp_path, slides, ws_bundle, out, n_done=1))
