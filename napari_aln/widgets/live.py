@@ -6,6 +6,7 @@ are extracted in the background, and the answer says how many are still to come.
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,9 @@ class Live(QObject):
         self._asking.setSingleShot(True)
         self._asking.setInterval(REST_MS)
         self._asking.timeout.connect(self._ask_all)
+        self._preparing = QTimer(self)  # what the first question would wait for is made when a run has ended
+        self._preparing.setSingleShot(True)
+        self._preparing.timeout.connect(self._prepare)
         state.case_changed.connect(self.ask_again)
         state.answers_changed.connect(self._on_answers)
 
@@ -81,6 +85,7 @@ class Live(QObject):
         """Stop the work and stop listening."""
         self._pause.stop()
         self._asking.stop()
+        self._preparing.stop()
         self._state.case_changed.disconnect(self.ask_again)
         self._state.answers_changed.disconnect(self._on_answers)
         self.job.close()
@@ -126,6 +131,16 @@ class Live(QObject):
             self.job.reset()
         self._failed.clear()
         self._ask_all()
+        self._preparing.start()
+
+    def _prepare(self) -> None:
+        state = self._state
+        if state.slide is None or state.seen is None:
+            return
+        for run, answer in state.answers.items():
+            if run in answer.result.features:
+                with contextlib.suppress(AlnError):  # then asking says why
+                    self._what_if(run)
 
     def _extract_next(self) -> None:
         slide = self._state.slide
