@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from napari_aln.annotations import read_annotations
 from napari_aln.errors import AnnotationError, StoreError, UsageError
@@ -27,6 +26,7 @@ from napari_aln.workflows.attention_nuclei import (
     TITLES,
     contrast_of_result,
 )
+from napari_aln.workflows.pages import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,12 +188,6 @@ def _p(value: float) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("napari_aln.workflows"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "p": _p}
-    return environment.get_template("nuclei.html.j2")
+    with_filters = environment()
+    with_filters.filters |= {"number": _number, "p": _p}
+    return with_filters.get_template("nuclei.html.j2")

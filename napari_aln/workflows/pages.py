@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-@cache
-def template(name: str) -> Template:
-    """Return the template of this name in ``templates``."""
-    environment = Environment(
+def environment() -> Environment:
+    """Return what templates are read with; filters may be added."""
+    return Environment(
         loader=PackageLoader("napari_aln.workflows"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name)
+
+
+@cache
+def template(name: str) -> Template:
+    """Return the template of this name in ``templates``."""
+    return environment().get_template(name)

@@ -6,15 +6,14 @@ import base64
 import json
 import shlex
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from napari_aln.workflows.compare import compare, difference_style
 from napari_aln.workflows.maps import MAP_STYLES, colour_limits
+from napari_aln.workflows.pages import template
 from napari_aln.workflows.pictures import (
     MAP_OPACITY,
     jpeg_bytes,
@@ -29,8 +28,6 @@ from napari_aln.workflows.repeat import command_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
-
-    from jinja2 import Template
 
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import RunRecord, SlideResult
@@ -98,7 +95,7 @@ def render_report(given: ReportInput) -> str:
     height, width = background.rgb.shape[:2]
     bar_mm = scale_bar_mm(background.width_mm)
     pairs = _compared(given.result)
-    return _template().render(
+    return template("report.html.j2").render(
         doc=document,
         classes=list(dict.fromkeys(name for run in document.runs for name in run.classes)),
         places=MODE_PLACES,
@@ -123,15 +120,6 @@ def render_report(given: ReportInput) -> str:
         },
         record=json.dumps(facts, indent=2, ensure_ascii=False),
     )
-
-
-@cache
-def _template() -> Template:
-    loader = PackageLoader("napari_aln.workflows")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html.j2")
 
 
 def _base64(data: bytes) -> str:
