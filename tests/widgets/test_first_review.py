@@ -115,6 +115,7 @@ def test_the_real_slide_from_drop_on_the_canvas_to_two_cards(hands, ws_bundle, r
     assert hands.banner() == ""
 
 
+@pytest.mark.slow
 def test_a_bcnb_picture_asks_for_its_pixel_size_and_goes_to_two_cards(hands, ws_bundle, roi_bundle):
     jpeg = real("bcnb/slides/351899.jpg")
     hands.drop(jpeg)

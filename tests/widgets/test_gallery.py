@@ -46,6 +46,7 @@ def assert_steps_with(layer, hands, order):
         assert hands.viewer.layers.selection.active is layer
 
 
+@pytest.mark.slow
 def test_the_gallery_from_its_key_to_the_next_slide(answered, tissue_slide, monkeypatch, tmp_path):
     hands, state = answered, answered.state
     read = []

@@ -40,6 +40,7 @@ def left_share(hands):
     return left / (left + right)
 
 
+@pytest.mark.slow
 def test_split_by_button_linked_both_ways_and_closed_by_key(both):
     hands = both
     window_of(hands).resize(1280, 800)

@@ -53,6 +53,7 @@ def nothing_is_shown(hands):
     )
 
 
+@pytest.mark.slow
 def test_a_blinded_list_is_read_call_first_and_exported(hands, folder, ws_bundle, tmp_path):
     own = ListHands(hands)
     own.make(tmp_path / "study", blinded=True)
