@@ -310,6 +310,23 @@ def test_a_dragged_point_changes_the_region_while_it_is_dragged(drawn, hands):
     assert hands.state.regions == before
 
 
+@pytest.mark.slow
+def test_a_point_is_dragged_of_a_shape_that_was_moved_as_a_whole(drawn, hands):
+    before = drawn.area
+    drawn.take("vertices")
+    layer = hands.viewer.layers["tumour ROI"]
+    layer.mode = "select"  # napari's own tool
+    hands.drag((1400, 1000), (1500, 1060))
+    moved = drawn.area
+    assert moved.bounds != before.bounds
+    layer.mode = "direct"
+    corner = moved.exterior.coords[0]
+    hands.drag(corner, (corner[0] + 150, corner[1] - 90))
+    assert drawn.area.bounds != moved.bounds
+    assert set(moved.exterior.coords[1:-1]) <= set(drawn.area.exterior.coords)
+    assert hands.errors() == []
+
+
 def test_simplify_drops_points_and_moves_no_outline_far(drawing, hands):
     drawing.take("brush")
     drawing.stroke([(900, 700), (1900, 800)])

@@ -91,6 +91,7 @@ class RegionsLayer(HeldLayer):
         self._mean_mpp = 1.0
         self._n_shown = 0  # shapes, without one that is being drawn
         self._rings: list[_Ring] = []
+        self._in_step = True  # no shape was changed by napari's own tools since the regions were shown
         self._frame = Frame()
         # While a vertex is dragged: napari would triangulate the whole of its shape at every move.
         self._moving, self._resting = (
@@ -112,7 +113,7 @@ class RegionsLayer(HeldLayer):
                 layer.mode = mode
         finally:
             self._quiet = False
-        self._rings, self._n_shown = rings, len(rings)
+        self._rings, self._n_shown, self._in_step = rings, len(rings), True
         self._show_lines(shown=False)
         self._show_points()
 
@@ -136,9 +137,7 @@ class RegionsLayer(HeldLayer):
         if self._layer is not None:
             self._layer.mode = mode
             self._show_points()
-            if (
-                mode == VERTEX_MODE and self._rings
-            ):  # now: a layer takes a while to be made, and the mouse waits
+            if mode == VERTEX_MODE and self._rings:  # before the mouse waits for it
                 for lines in (self._moving, self._resting):
                     lines.show(_lines_l0_xy(self._rings[0].l0_yx), self._frame)
 
@@ -225,7 +224,7 @@ class RegionsLayer(HeldLayer):
             if areas:
                 self.outlined.emit(areas[0] if len(areas) == 1 else shapely.union_all(areas))
                 return
-        self._regions = self._read()
+        self._regions, self._in_step = self._read(), False
         self.drawn.emit(self._regions)
 
     def _show_points(self) -> None:
@@ -251,6 +250,8 @@ class RegionsLayer(HeldLayer):
         self._follow(event.source)
 
     def _drag_vertex(self, layer: Shapes, event: Any) -> Iterator[None]:  # noqa: ANN401 - napari's event
+        if not self._in_step:
+            self.show(self._regions, self._frame)
         place, vertex = layer.get_value(event.position, world=True) or (None, None)
         dragged = None
         yield
