@@ -27,11 +27,15 @@ from napari_aln.errors import StoreError
 from napari_aln.store.atomic import INCOMPLETE_SUFFIX, atomic_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 FORMAT = 1
 PARTS_BEFORE_MERGE = 8
 SECONDS_UNTIL_FORSAKEN = 86_400.0
+_SHARE_LEFT = 0.9  # of the limit, once something had to go: else every next entry would be looked at, too
+_SHARE_BEFORE_LOOKING = 0.01  # of the limit: so much may each process add before it looks at all again
 
 
 @dataclass(frozen=True)
@@ -121,10 +125,15 @@ class FeatureCache:
     def __init__(self, root: Path | None = None) -> None:
         chosen = root or os.environ.get("NAPARI_ALN_CACHE") or user_cache_path("napari-aln", appauthor=False)
         self.root = Path(chosen) / "features"
+        self._limit_bytes: float | None = None  # when all entries were looked at last
+        self._added_bytes = 0  # since then
 
     def entry(self, key: FeatureKey) -> FeatureEntry:
         """Return the entry of a key; nothing is read or written yet."""
-        return FeatureEntry(self.root / key.digest)
+        return FeatureEntry(self.root / key.digest, self._added)
+
+    def _added(self, n_bytes: int) -> None:
+        self._added_bytes += n_bytes
 
     def entries(self) -> list[tuple[Path, int, float]]:
         """Return folder, bytes and time of last use of every entry, least recently used first."""
@@ -136,14 +145,22 @@ class FeatureCache:
         return sorted(found, key=lambda entry: entry[2])
 
     def prune(self, limit_bytes: float) -> None:
-        """Drop the least recently used entries until the rest fits the limit; the newest always stays."""
+        """Drop the least recently used entries where all are more than the limit; the newest always stays.
+
+        Asked after every slide: all entries, of thousands of slides maybe, are looked at again only once this
+        process has added a hundredth of the limit.
+        """
+        if limit_bytes == self._limit_bytes and self._added_bytes < _SHARE_BEFORE_LOOKING * limit_bytes:
+            return
         entries = self.entries()
         total = sum(size for _, size, _ in entries)
+        most = _SHARE_LEFT * limit_bytes if total > limit_bytes else limit_bytes
         for folder, size, _ in entries[:-1]:
-            if total <= limit_bytes:
-                return
+            if total <= most:
+                break
             shutil.rmtree(folder, ignore_errors=True)
             total -= size
+        self._limit_bytes, self._added_bytes = limit_bytes, 0
 
     def clear(self) -> int:
         """Drop every entry and return how many bytes that freed."""
@@ -153,10 +170,19 @@ class FeatureCache:
 
 
 class FeatureEntry:
-    """The part files of one key."""
+    """The part files of one key.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    added
+        Is told how many bytes each part took.
+    """
+
+    def __init__(self, folder: Path, added: Callable[[int], None] | None = None) -> None:
         self.folder = folder
+        self._added = added
 
     def load(self, width: int) -> CachedFeatures:
         """Return all whole parts; a damaged one is dropped, its patches are extracted again.
@@ -196,6 +222,8 @@ class FeatureEntry:
             content = save(tensors | {"scored": part.scored.astype(np.uint8)})
             with atomic_file(self.folder / f"part-{uuid.uuid4().hex}.safetensors") as temporary:
                 temporary.write_bytes(content)
+            if self._added is not None:
+                self._added(len(content))
 
     def _merge(self, joined: CachedFeatures) -> None:
         old = list(self.folder.glob("part-*.safetensors"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
@@ -71,6 +72,15 @@ class TaskMaker:
             for name in {row.patient_id, row.slide.stem if row.slide else row.patient_id}:
                 self._by_name[name].append(row)
 
+    @cached_property
+    def _roi_files(self) -> dict[str, list[Path]]:
+        """Return the files of the ROI folder by stem: looked through once, not for each of thousands."""
+        files: dict[str, list[Path]] = defaultdict(list)
+        for path in self._roi.iterdir() if self._roi else ():
+            if path.suffix.lower() in REGION_SUFFIXES:
+                files[path.stem].append(path)
+        return files
+
     @property
     def has_clinical(self) -> bool:
         """Whether flags give clinical values."""
@@ -103,8 +113,8 @@ class TaskMaker:
         known = row.roi if row else None
         if self._roi is None or not self._roi.is_dir():
             return self._roi or known
-        stems = (slide.stem, slide.name)  # NDP.view names its files slide.ndpi.ndpa
-        found = [p for p in self._roi.iterdir() if p.stem in stems and p.suffix.lower() in REGION_SUFFIXES]
+        stems = {slide.stem, slide.name}  # NDP.view names its files slide.ndpi.ndpa
+        found = [path for stem in stems for path in self._roi_files.get(stem, ())]
         if len(found) > 1:
             names = ", ".join(sorted(p.name for p in found))
             raise RegionError(
@@ -141,18 +151,19 @@ def list_slides(sources: Sequence[Path], maker: TaskMaker, out: Path) -> tuple[l
         Clinical values were given beside a table, or results would overwrite each other.
     """
     found: list[Listed] = []
+    known: set[Path] = set()  # a folder may hold slides that a table names, too
     is_cohort = False
     for source in sources:
         if source.suffix.lower() in READABLE_SUFFIXES:
             is_cohort = True
-            found += _new(found, _of_table(source, maker))
-            continue
-        below = _slides_in(source, out)
-        if below:
+            more = [one for one in _of_table(source, maker) if one.path.absolute() not in known]
+        elif below := _slides_in(source, out):
             is_cohort = True
-            found += _new(found, (_listed(path, maker) for path in below))
+            more = [_listed(path, maker) for path in below if path.absolute() not in known]
         else:
-            found.append(_listed(source, maker))
+            more = [_listed(source, maker)]
+        found += more
+        known |= {one.path.absolute() for one in more}
     return found, is_cohort
 
 
@@ -164,12 +175,6 @@ def _slides_in(source: Path, out: Path) -> list[Path]:
         is_folder = False
     found = slides_below(source) if is_folder else ()
     return [path for path in found if path != source and not path.absolute().is_relative_to(out)]
-
-
-def _new(known: Sequence[Listed], more: Iterator[Listed]) -> Iterator[Listed]:
-    """Yield what is not listed yet: a folder may hold slides that a table names, too."""
-    seen = {one.path.absolute() for one in known}
-    return (one for one in list(more) if one.path.absolute() not in seen)
 
 
 def _listed(path: Path, maker: TaskMaker, row: CohortRow | None = None, case_id: str | None = None) -> Listed:

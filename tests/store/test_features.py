@@ -85,6 +85,26 @@ def test_many_parts_are_merged(tmp_path):
     assert entry.load(3).cell.tolist() == list(range(20))
 
 
+def test_entries_are_not_all_looked_at_after_every_slide(tmp_path, monkeypatch):
+    looked = []
+    whole = FeatureCache.entries
+    monkeypatch.setattr(FeatureCache, "entries", lambda self: looked.append(1) or whole(self))
+    cache = FeatureCache(tmp_path)
+
+    def add_slides(n, limit_bytes):
+        for _ in range(n):
+            cache.entry(replace(KEY, slide_hash=f"{len(list(tmp_path.rglob('part-*')))}")).append(part([1]))
+            cache.prune(limit_bytes)
+
+    add_slides(10, 1e9)
+    assert len(looked) == 1
+    size = whole(cache)[0][1]
+    cache.prune(5 * size)  # another limit holds at once
+    assert len(whole(cache)) == 4
+    add_slides(4, 250 * size)  # each is more than a hundredth: every third is
+    assert len(looked) == 2 + 2
+
+
 def test_prune_drops_the_least_recently_used(tmp_path):
     cache = FeatureCache(tmp_path)
     for age, name in enumerate(["new", "middle", "old"]):

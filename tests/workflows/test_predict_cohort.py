@@ -218,6 +218,24 @@ def test_a_changed_question_is_answered_anew(slides, ws_bundle, tmp_path):
     assert hash_of() != hash_of(mpp=0.5)
 
 
+def test_a_folder_of_rois_is_looked_through_once(tmp_path, monkeypatch):
+    rois = tmp_path / "rois"
+    rois.mkdir()
+    slides = [tmp_path / f"{i}.ndpi" for i in range(5)]
+    for i in range(4):
+        (rois / f"{i}.geojson").touch()
+    (rois / "0.ndpi.ndpa").touch()
+    (rois / "3.txt").touch()
+    listings = []
+    whole = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: listings.append(self) or whole(self))
+    several, one, *_, none = [one.task for one in listed_in(slides, tmp_path / "out", roi=rois)]
+    assert "several region files for 0.ndpi" in str(several)
+    assert one.roi == rois / "1.geojson"
+    assert none.roi is None
+    assert listings.count(rois) == 1
+
+
 def test_a_table_lists_slides_with_what_it_says_of_them(slides, tmp_path):
     table = tmp_path / "cohort.csv"
     table.write_text(
