@@ -390,6 +390,14 @@ class NucleiTrainSettings(_Settings):
         ge=0.0,
         le=0.9,
     )
+    turns: int = _setting(
+        4,
+        "Turns",
+        "Quarter turns of a picture over which the model's answers are averaged: 4 is the most exact, 1 is "
+        "four times as fast.",
+        ge=1,
+        le=4,
+    )
     name: str = _setting("", "Name", "Of the model, on its card. Left out: the bundle's.")
     remarks: str = _setting("", "Remarks", "Further words on the model's card.")
     licence: str = _setting("", "Licence", "Of the weights, on the model's card; mind that of the pictures.")
