@@ -1,13 +1,17 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, whether a process is killed or the power fails."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
+import socket
+import time
 import uuid
+from functools import cache
 from typing import TYPE_CHECKING
 
 import psutil
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 ASIDE_SUFFIX = ".replaced"
 INCOMPLETE_SUFFIX = ".incomplete"
 """Ends the name of a folder or file that is still being written, or whose writer was killed."""
+SECONDS_UNTIL_FORSAKEN = 86_400.0
+"""What another machine has not touched for so long, it will not finish."""
 
 
 _ANY_STEP = "Choose a place that you may write to."
@@ -51,13 +57,23 @@ def storing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; moved into place when the block ends well, removed otherwise."""
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; moved into place when the block ends well, removed otherwise.
+
+    Parameters
+    ----------
+    path
+        Where the finished file goes.
+    durable
+        Whether it must be whole after a loss of power, too; False where a damaged one is made again.
+    """
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{INCOMPLETE_SUFFIX}")
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            if durable:
+                _to_disk(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -85,8 +101,8 @@ def atomic_folder(
         `folder` holds something else, or cannot be written.
     """
     refuse_foreign(folder, known_by=known_by)
-    # The process number tells a later run whose leftovers these are.
-    own = f"{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    # Machine and process tell a later run whose leftovers these are.
+    own = f"{folder.name}.{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     unfinished = folder.with_name(f"{own}{INCOMPLETE_SUFFIX}")
     with storing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +110,10 @@ def atomic_folder(
         unfinished.mkdir()
         try:
             yield unfinished
+            for path in (*unfinished.rglob("*"), unfinished):
+                _to_disk(path)
             _swap(unfinished, folder, keep)
+            _to_disk(folder.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -116,6 +135,8 @@ def refuse_foreign(folder: Path, *, known_by: str) -> None:
 def sweep_leftovers(parent: Path, name: str | None = None) -> None:
     """Remove what runs that were killed left in a folder; bring earlier results back that they moved.
 
+    Another machine that shares the folder may be at work: what is its own is left alone for a day.
+
     Parameters
     ----------
     parent
@@ -124,17 +145,57 @@ def sweep_leftovers(parent: Path, name: str | None = None) -> None:
         Of the one result whose leftovers are meant; left out: all.
     """
     leftover = re.compile(
-        rf"({'.+' if name is None else re.escape(name)})\.(\d+)-[0-9a-f]{{8}}"
+        rf"({'.+' if name is None else re.escape(name)})\.([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}"
         rf"({re.escape(INCOMPLETE_SUFFIX)}|{re.escape(ASIDE_SUFFIX)})"
     )
-    for path in list(parent.iterdir()):
-        found = leftover.fullmatch(path.name)
-        if found is None or psutil.pid_exists(int(found[2])):
+    with os.scandir(parent) as entries:  # of thousands: a path is made only of those that matter
+        found = [match for entry in entries if (match := leftover.fullmatch(entry.name))]
+    for match in found:
+        path, place = parent / match[0], parent / match[1]
+        if not _forsaken(path, match[2], int(match[3])):
             continue
-        if found[3] == ASIDE_SUFFIX and not path.with_name(found[1]).exists():
-            path.replace(path.with_name(found[1]))
+        if match[4] == ASIDE_SUFFIX and not place.exists():
+            path.replace(place)
         else:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _forsaken(path: Path, machine: str, process: int) -> bool:
+    if machine == _machine():
+        return not psutil.pid_exists(process)
+    try:
+        touched = max(one.stat().st_mtime for one in (path, *path.rglob("*")))
+    except OSError:  # it is being finished just now
+        return False
+    return time.time() - touched > SECONDS_UNTIL_FORSAKEN
+
+
+@cache
+def _machine() -> str:
+    """Return what tells apart the machines, and the containers of one, that count processes by themselves."""
+    try:
+        numbering = os.readlink("/proc/self/ns/pid")  # noqa: PTH115  (no file's path)
+    except OSError:  # not Linux
+        numbering = ""
+    return hashlib.sha256(f"{socket.gethostname()}\0{numbering}".encode()).hexdigest()[:8]
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, would survive a loss of power.
+
+    Else a name may get to the disk before the content: a result that is said to be whole, and is not.
+    """
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":  # there folders cannot be opened, and need not be
+        return
+    file = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some shared drives know no such thing
+            raise
+    finally:
+        os.close(file)
 
 
 def _swap(new: Path, place: Path, keep: Callable[[Path], bool] | None) -> None:

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from napari_aln.errors import StoreError
-from napari_aln.store.atomic import INCOMPLETE_SUFFIX, atomic_file
+from napari_aln.store.atomic import INCOMPLETE_SUFFIX, SECONDS_UNTIL_FORSAKEN, atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 PARTS_BEFORE_MERGE = 8
-SECONDS_UNTIL_FORSAKEN = 86_400.0
 _SHARE_LEFT = 0.9  # of the limit, once something had to go: else every next entry would be looked at, too
 _SHARE_BEFORE_LOOKING = 0.01  # of the limit: so much may each process add before it looks at all again
 
@@ -220,7 +219,8 @@ class FeatureEntry:
         if len(part):
             tensors = {k: np.ascontiguousarray(v) for k, v in vars(part).items()}
             content = save(tensors | {"scored": part.scored.astype(np.uint8)})
-            with atomic_file(self.folder / f"part-{uuid.uuid4().hex}.safetensors") as temporary:
+            place = self.folder / f"part-{uuid.uuid4().hex}.safetensors"
+            with atomic_file(place, durable=False) as temporary:  # `load` drops a damaged one
                 temporary.write_bytes(content)
             if self._added is not None:
                 self._added(len(content))

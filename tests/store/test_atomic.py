@@ -1,9 +1,21 @@
 import errno
+import os
+import time
+from pathlib import Path
 
 import pytest
 
 from napari_aln.errors import StoreError
-from napari_aln.store.atomic import atomic_file, atomic_folder, check_writable, storing, sweep_leftovers
+from napari_aln.store import atomic
+from napari_aln.store.atomic import (
+    SECONDS_UNTIL_FORSAKEN,
+    _machine,
+    atomic_file,
+    atomic_folder,
+    check_writable,
+    storing,
+    sweep_leftovers,
+)
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path):
@@ -85,15 +97,75 @@ def test_who_comes_second_by_a_hair_keeps_the_first_too(tmp_path, monkeypatch):
 
 def test_all_leftovers_are_swept_at_once(tmp_path):
     nobody = 2**22 + 1  # no process has this number
+    alive = f"c.{_machine()}-1-0badcafe.incomplete"
     for name in (
-        f"a.{nobody}-0badcafe.incomplete",
-        f"b.{nobody}-0badcafe.replaced",
-        "c.1-0badcafe.incomplete",
+        f"a.{_machine()}-{nobody}-0badcafe.incomplete",
+        f"b.{_machine()}-{nobody}-0badcafe.replaced",
+        alive,
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mark").write_text(name)
     sweep_leftovers(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "c.1-0badcafe.incomplete"]  # process 1 lives
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b", alive]  # process 1 lives
+
+
+def test_what_another_machine_writes_is_left_alone_until_it_is_old(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic.socket, "gethostname", lambda: "another")
+    _machine.cache_clear()
+    theirs = _machine()
+    monkeypatch.undo()
+    _machine.cache_clear()
+    assert theirs != _machine()
+    yesterday = time.time() - SECONDS_UNTIL_FORSAKEN - 60
+    at_work, stopped, moved = (
+        tmp_path / f"{name}.{theirs}-999999999-0badcafe{suffix}"
+        for name, suffix in (("a", ".incomplete"), ("b", ".incomplete"), ("c", ".replaced"))
+    )
+    for path in (at_work, stopped, moved):
+        path.mkdir()
+        (path / "mark").write_text("x")
+        os.utime(path, (yesterday, yesterday))
+    os.utime(stopped / "mark", (yesterday, yesterday))
+    sweep_leftovers(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [at_work.name, moved.name]
+
+
+def test_content_is_on_the_disk_before_its_name(tmp_path, monkeypatch):
+    done = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(("sync", os.fstat(file).st_ino)) or sync(file))
+    monkeypatch.setattr(
+        Path, "replace", lambda self, to: done.append(("name", self.stat().st_ino)) or replace(self, to)
+    )
+    with atomic_file(tmp_path / "state.json") as temporary:
+        temporary.write_text("{}")
+    with atomic_folder(tmp_path / "result", known_by="mark") as folder:
+        (folder / "mark").write_text("whole")
+    file, mark, result = ((tmp_path / name).stat().st_ino for name in ("state.json", "result/mark", "result"))
+    assert done == [
+        *[("sync", file), ("name", file)],
+        *[("sync", mark), ("sync", result), ("name", result), ("sync", tmp_path.stat().st_ino)],
+    ]
+
+
+def test_a_drive_without_syncing_will_do_but_a_full_one_will_not(tmp_path, monkeypatch):
+    def refuse(number):
+        def sync(_):
+            raise OSError(number, "no")
+
+        monkeypatch.setattr(os, "fsync", sync)
+
+    def write():
+        with atomic_file(tmp_path / "file") as temporary:
+            temporary.write_text("x")
+
+    refuse(errno.EINVAL)
+    write()
+    (tmp_path / "file").unlink()
+    refuse(errno.ENOSPC)
+    with pytest.raises(StoreError, match="The disk is full"):
+        write()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -117,9 +189,9 @@ def test_a_place_below_a_file_is_refused_before_any_work(tmp_path):
 def test_leftovers_of_killed_runs_are_swept_and_an_earlier_result_comes_back(tmp_path):
     place = tmp_path / "result"
     dead = "999999999"
-    half = tmp_path / f"result.{dead}-0123abcd.incomplete"
+    half = tmp_path / f"result.{_machine()}-{dead}-0123abcd.incomplete"
     half.mkdir()
-    moved = tmp_path / f"result.{dead}-0123abcd.replaced"
+    moved = tmp_path / f"result.{_machine()}-{dead}-0123abcd.replaced"
     moved.mkdir()
     (moved / "mark").write_text("earlier")
     other = tmp_path / "result.2.incomplete"  # not one of ours

@@ -262,8 +262,8 @@ def test_results_of_a_run_are_no_slides_and_names_must_differ(slides, tmp_path):
     (tmp_path / "more").mkdir()
     twin = write_slide(tmp_path / "more" / "slide 0.tif", np.zeros((300, 300, 3), np.uint8))
     out = tmp_path / "more" / "out"
-    (out / "slide_9.1-0badcafe.incomplete").mkdir(parents=True)
-    (out / "slide_9.1-0badcafe.incomplete" / "heatmap-dlcnbc-ws.tif").write_bytes(b"II*\0")
+    (out / "slide_9.0badcafe-1-0badcafe.incomplete").mkdir(parents=True)
+    (out / "slide_9.0badcafe-1-0badcafe.incomplete" / "heatmap-dlcnbc-ws.tif").write_bytes(b"II*\0")
     listed, is_cohort = list_slides([tmp_path / "more"], TaskMaker(), out)
     assert is_cohort
     assert [one.path for one in listed] == [twin]
