@@ -280,7 +280,7 @@ def parse_card(text: bytes | str, source: PurePath | str) -> ModelCard:
     if isinstance(raw, dict) and raw.get("kind") == "nuclei":
         raise BundleError(
             f"{source} is a model that finds nuclei: it predicts no lymph nodes.",
-            "Use it with `nuclei measure --method`.",
+            "Choose it where nuclei are found: in the Nuclei dock (Shift+K), or `nuclei measure --method`.",
         )
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:

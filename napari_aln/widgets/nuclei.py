@@ -12,7 +12,7 @@ from shapely.geometry import box
 
 from napari_aln.nuclei.located import LocatedNuclei, within
 from napari_aln.nuclei.outlines import Outlines
-from napari_aln.nuclei.segmentation import DEFAULT_METHOD, METHODS
+from napari_aln.nuclei.segmentation import DEFAULT_METHOD
 from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import Progress, Region
 from napari_aln.settings import NucleiSettings
@@ -20,6 +20,7 @@ from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import NUCLEI_SUFFIX
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.nuclei_contrast import ByAttention
+from napari_aln.widgets.nuclei_method import MethodChoice
 from napari_aln.widgets.nuclei_scene import NucleiScene
 from napari_aln.widgets.panels.canvas_label import CanvasLabel
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_where_to_write, kinds
@@ -72,7 +73,7 @@ class Nuclei(QWidget):
     def __init__(self, review: Review, viewer: ViewerModel) -> None:
         super().__init__()
         self.review, self.state, self.scene = review, review.state, review.scene
-        self.panel = NucleiPanel(tuple(METHODS))
+        self.panel = NucleiPanel(nuclei_view.shipped_methods())
         self.panel.set_method(DEFAULT_METHOD)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -85,7 +86,8 @@ class Nuclei(QWidget):
         self.opening = review.new_job("open nuclei", self._on_opened)
         self.saving = review.new_job("save nuclei", self._on_saved)
         self.by_attention = ByAttention(review, self)
-        self._scope = "view"
+        self.choosing = MethodChoice(review, self.panel)
+        self._scope, self._method = "view", ""  # of the work that is under way, or was
         self._parts: list[NucleiFound] = []  # of the work that is under way
         self._n_shown = 0  # nuclei of it
         self._label: CanvasLabel | None = None
@@ -159,6 +161,7 @@ class Nuclei(QWidget):
                 return
         settings = NucleiSettings(method=self.panel.method)
         self._scope, self._parts, self._n_shown = scope, [], 0
+        self._method = self.panel.method_title
         self.panel.warning.set_text("")
         work = partial(steps.find_nuclei, slide.info, settings, self.state.seen, regions, patches)
         self.finding.start(work)
@@ -216,7 +219,7 @@ class Nuclei(QWidget):
         )
         table = pd.concat([part.table for part in filled], ignore_index=True)
         nuclei = LocatedNuclei(table, slide.info.mpp, outlines)
-        source = f"In {SCOPE_NAMES[self._scope]}, {self.panel.method}, {how}"
+        source = f"In {SCOPE_NAMES[self._scope]}, {self._method}, {how}"
         self.show_nuclei(SlideNuclei(nuclei, source, complete=False), same_work=self._n_shown > 0)
         self._n_shown = len(nuclei)
 

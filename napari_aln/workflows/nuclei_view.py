@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import shapely
@@ -16,6 +16,7 @@ from napari_aln.geometry import Rect
 from napari_aln.nuclei.detections import read_outlines, write_detections
 from napari_aln.nuclei.located import LocatedNuclei
 from napari_aln.nuclei.rasters import density_raster, mean_raster
+from napari_aln.nuclei.segmentation import BREAST_F1, DEFAULT_METHOD, METHODS
 from napari_aln.nuclei.table import L0_XY, NUCLEI_PARQUET, read_nuclei, write_nuclei, write_nuclei_csv
 from napari_aln.records import Progress
 from napari_aln.store.atomic import atomic_file, storing
@@ -66,6 +67,50 @@ NUCLEUS_STYLES = {
 """What nuclei are coloured by: `DENSITY`, then their features."""
 
 FEATURE_NAMES = tuple(name for name in NUCLEUS_STYLES if name != DENSITY)
+
+
+class NucleusMethod(NamedTuple):
+    """A way to find nuclei that can be chosen."""
+
+    method: str  # as of `NucleiSettings`: a name, or the path of a model
+    title: str
+    about: str  # sentences
+
+
+_ABOUT = {
+    "classical": "By stain and shape, without a network.",
+    "learned": "The small network that comes with the program; slower.",
+}
+
+
+def shipped_methods() -> tuple[NucleusMethod, ...]:
+    """Return the methods that come with the program, and what speaks for each."""
+    found = []
+    for name in METHODS:
+        is_default = name == DEFAULT_METHOD
+        about = f"{_ABOUT[name]} F1 on annotated breast: {BREAST_F1[name]:.3f}."
+        about += " The default, as none that ships has a higher one." if is_default else ""
+        found.append(NucleusMethod(name, name.capitalize() + " (default)" * is_default, about))
+    return tuple(found)
+
+
+def open_method(path: Path) -> Generator[Progress, None, NucleusMethod]:
+    """Yield once, return the method of a nucleus model's file.
+
+    Raises
+    ------
+    BundleError
+        It is no nucleus model, or damaged.
+    """
+    from napari_aln.nuclei.bundle import open_nucleus_bundle
+
+    yield Progress("open nucleus model", 0, 1)
+    bundle = open_nucleus_bundle(path)
+    bundle.network()  # checks that the weights are those of its layers
+    card = bundle.card
+    about = f"{card.name}. Learned at {card.mpp:g} µm/px."
+    about += "".join(f" F1 on {figure.source.name}: {figure.f1:.3f}." for figure in card.metrics)
+    return NucleusMethod(str(path), path.name, about)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Nuclei by mouse and keys: found, read under the mouse, chosen, filtered, cancelled, written, opened."""
 
+import shutil
+
 import numpy as np
 import pyarrow.parquet as pq
 from qtpy.QtCore import Qt
@@ -8,6 +10,7 @@ from qtpy.QtWidgets import QLabel
 from tests_shared import draw_tissue, write_slide
 
 from napari_aln.nuclei import read_nuclei
+from napari_aln.nuclei.segmentation import MODEL_NAME
 from napari_aln.widgets.nuclei_scene import CHOSEN, OUTLINES, RASTER
 from napari_aln.workflows.demo import ROI, SLIDE, sample_path
 
@@ -31,8 +34,12 @@ class NucleiHands:
     def find(self, act) -> None:
         """Start by `act` and wait for the end."""
         act()
-        self.hands.until(lambda: self.dock.finding.is_running or self.dock.shown is not None)
+        self.hands.until(lambda: self.dock.finding.is_running)
         self.hands.until(lambda: not self.dock.finding.is_running)
+
+    def choose_model(self, path) -> None:
+        self.hands.qtbot.mouseClick(self.panel.model_button, self.hands.left)
+        self.hands.answer_file_dialog(path)
 
     def said(self) -> str:
         labels = [at for at in self.hands.canvas.findChildren(QLabel, "nucleus_label") if at.isVisible()]
@@ -75,6 +82,32 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     assert nuclei.layer(OUTLINES).visible
     assert len(nuclei.layer(OUTLINES).data[1]) > 10 * n
     assert [str(unit) for unit in nuclei.layer(OUTLINES).units] == ["micrometer"] * 2
+    # By a model of one's own: others are refused, and the method stays.
+    assert nuclei.panel.method_title == "Classical (default)"
+    assert "none that ships has a higher one" in nuclei.panel.method_combo.toolTip()
+    mine, damaged = tmp_path / "mine.alnmodel", tmp_path / "damaged.alnmodel"
+    shutil.copy(sample_path(MODEL_NAME), mine)
+    damaged.write_bytes(mine.read_bytes()[:5000])
+    for model, fact in (
+        (sample_path("dlcnbc-demo.alnmodel"), "dlcnbc-demo.alnmodel is no nucleus model."),
+        (damaged, "damaged.alnmodel is no readable .alnmodel file"),
+    ):
+        nuclei.choose_model(model)
+        hands.until(lambda fact=fact: fact in hands.banner())
+        assert nuclei.panel.method == "classical"
+    nuclei.choose_model(mine)
+    hands.until(lambda: nuclei.panel.method_title == "mine.alnmodel")
+    assert "Learned at 0.25 µm/px" in nuclei.panel.method_combo.toolTip()
+    hands.review.scene.set_camera((centre.x, centre.y), 16.0)
+    nuclei.find(lambda: hands.key(Qt.Key.Key_D, SHIFT))
+    assert "learned: Nuclei" in nuclei.panel.source_text.shown_text()
+    assert 1 < len(nuclei.dock.shown.nuclei) < n / 4
+    for _ in range(2):  # back to the first
+        hands.qtbot.keyClick(nuclei.panel.method_combo, Qt.Key.Key_Up)
+    hands.review.scene.set_camera((centre.x, centre.y), 4.0)
+    nuclei.find(lambda: hands.key(Qt.Key.Key_D, SHIFT))
+    n = len(nuclei.dock.shown.nuclei)
+    assert "classical" in nuclei.panel.source_text.shown_text()
     # Coloured by a measure, read under the mouse, chosen by a click, and by the table.
     hands.qtbot.keyClick(nuclei.panel.feature_combo, Qt.Key.Key_Down)
     assert nuclei.panel.quantity.shown_text() == "Area (µm²)"

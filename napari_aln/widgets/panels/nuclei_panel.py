@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QResizeEvent
 
+    from napari_aln.workflows.nuclei_view import NucleusMethod
+
 SCOPES = {
     "view": ("View", "Find the nuclei of the tissue in view (Shift+D)"),
     "roi": ("ROI", "Find the nuclei inside the tumour ROI"),
@@ -58,6 +60,7 @@ class NucleiPanel(QWidget):
 
     find_requested = Signal(str)  # a key of `SCOPES`
     cancel_requested = Signal()
+    model_requested = Signal()
     open_requested = Signal()
     export_requested = Signal()
     contrast_requested = Signal()
@@ -66,7 +69,7 @@ class NucleiPanel(QWidget):
     visible_changed = Signal(bool)
     opacity_changed = Signal(float)  # 0 to 1
 
-    def __init__(self, methods: Sequence[str], parent: QWidget | None = None) -> None:
+    def __init__(self, methods: Sequence[NucleusMethod], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._running = self._is_moved = False
         self._no_contrast = "Run a model first."
@@ -114,13 +117,21 @@ class NucleiPanel(QWidget):
         self.set_state(JobState.IDLE)
         self.set_count(None, "")
 
-    def _build_find(self, column: QVBoxLayout, methods: Sequence[str]) -> None:
-        self.method_combo = _combo("nuclei_method", "Method", "How nuclei are found")
+    def _build_find(self, column: QVBoxLayout, methods: Sequence[NucleusMethod]) -> None:
+        self.method_combo = _combo("nuclei_method", "Method by which nuclei are found", "")
+        self.method_combo.currentIndexChanged.connect(self._on_method)
         for method in methods:
-            self.method_combo.addItem(method.capitalize(), method)
+            self.add_method(method)
+        self.model_button = QPushButton("Model…")
+        self.model_button.setObjectName("nuclei_model_choose")
+        self.model_button.setAccessibleName("Choose a nucleus model")
+        self.model_button.setToolTip("Choose a nucleus model (.alnmodel) that `nuclei train` wrote")
+        self.model_button.clicked.connect(self.model_requested)
         title_row = QHBoxLayout()
-        title_row.addWidget(QLabel("Find nuclei, method"))
+        title_row.setSpacing(4)
+        title_row.addWidget(QLabel("Method"))
         title_row.addWidget(self.method_combo, 1)
+        title_row.addWidget(self.model_button)
         column.addLayout(title_row)
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
@@ -243,8 +254,13 @@ class NucleiPanel(QWidget):
 
     @property
     def method(self) -> str:
-        """The chosen method's name."""
+        """The chosen method: a name, or the path of a model."""
         return str(self.method_combo.currentData())
+
+    @property
+    def method_title(self) -> str:
+        """What the chosen method is called."""
+        return self.method_combo.currentText()
 
     @property
     def feature(self) -> str:
@@ -256,6 +272,16 @@ class NucleiPanel(QWidget):
         """The colours to use: those chosen, but for features that have colours of their own."""
         style = NUCLEUS_STYLES[self.feature]
         return style.colour_map if style.limits else self.colour_combo.currentText()
+
+    def add_method(self, method: NucleusMethod) -> None:
+        """Offer a method; one that is offered already is renewed."""
+        index = self.method_combo.findData(method.method)
+        if index < 0:
+            index = self.method_combo.count()
+            self.method_combo.addItem(method.title, method.method)
+        self.method_combo.setItemText(index, method.title)
+        self.method_combo.setItemData(index, method.about, Qt.ItemDataRole.ToolTipRole)
+        self._on_method(self.method_combo.currentIndex())
 
     def set_method(self, method: str) -> None:
         """Choose a method where it is offered."""
@@ -347,6 +373,10 @@ class NucleiPanel(QWidget):
 
     def _on_find(self, key: str) -> None:
         self.find_requested.emit(key)
+
+    def _on_method(self, index: int) -> None:
+        about = self.method_combo.itemData(index, Qt.ItemDataRole.ToolTipRole)
+        self.method_combo.setToolTip(f"How nuclei are found. {about or ''}".rstrip())
 
     def _on_cancel(self) -> None:
         self.cancel_button.setEnabled(False)  # one click is enough; the state follows
