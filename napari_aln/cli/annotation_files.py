@@ -59,9 +59,9 @@ def convert(
     if slide is None:
         done = convert_file(source, target, origin=origin, write_origin=write_origin, written_as=written_as)
     else:
-        from napari_aln.slides import open_slide
+        from napari_aln.slides.first_open import open_untried
 
-        with open_slide(slide, mpp=mpp) as opened:
+        with open_untried(slide, mpp) as opened:
             done = convert_file(
                 source, target, opened.info, origin=origin, write_origin=write_origin, written_as=written_as
             )

@@ -63,7 +63,7 @@ def measure(
     nuclei: NucleiSettings,
 ) -> None:
     """Measure the nuclei of a slide's tissue or of an ROI: tables, QuPath's detections, sums by patch."""
-    from napari_aln.slides import open_slide
+    from napari_aln.slides.first_open import open_untried
     from napari_aln.store.result import alias_of, shown_name
     from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
 
@@ -73,7 +73,7 @@ def measure(
     if result is not None:
         mpp = _mpp_of(result, mpp)
     request = NucleiRequest(nuclei, roi, origin, labels, write_origin, private)
-    with open_slide(slide, mpp=mpp) as opened:
+    with open_untried(slide, mpp) as opened:
         title = alias_of(opened.info) if private else shown_name(slide)
         measured = progress.run(nuclei_to_folder(opened, request, folder), title, describe=_described)
     console = Console(soft_wrap=True)

@@ -43,14 +43,11 @@ def read_slide(path: str | Sequence[str]) -> list[LayerData]:
     SlideError
         It cannot be read.
     """
-    from napari_aln.slides import open_slide
-    from napari_aln.slides.first_open import require_harmless
+    from napari_aln.slides.first_open import open_untried
     from napari_aln.slides.pyramid import Pyramid
     from napari_aln.widgets.layers.placement import Frame
 
-    file = Path(path if isinstance(path, str) else path[0])
-    require_harmless(file)
-    slide = open_slide(file)
+    slide = open_untried(Path(path if isinstance(path, str) else path[0]))
     pyramid = Pyramid(slide, patience_s=PATIENCE_S)
     look = Frame(slide.info.mpp).of_picture((1.0, 1.0))
     about = {"name": "slide", "rgb": True, "multiscale": True, "metadata": {SLIDE_PATH: str(slide.info.path)}}

@@ -1,7 +1,7 @@
 """The first opening of a slide happens in a process of its own: a decoder that dies or hangs takes only that.
 
 The libraries below are C, and a damaged file can end the process that reads it. So whoever must live on (a
-window, a list of many slides) goes through `first_opening` before opening a file not opened before. The
+window, a training on many slides) opens files not opened before by `open_untried` or `opening_untried`. The
 process is kept: all but the first slide of a session cost no more than being opened twice.
 """
 
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from napari_aln.errors import AlnError, SlideError
+from napari_aln.records import Progress
 from napari_aln.slides.opening import open_slide
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.records import Level
+    from napari_aln.slides.facts import UserMpp
     from napari_aln.slides.protocol import Slide
 
 PATIENCE_S = 60.0
@@ -94,6 +96,19 @@ def require_harmless(path: Path) -> None:
     """Wait for all of `first_opening`."""
     for _ in first_opening(path):
         pass
+
+
+def open_untried(path: Path, mpp: UserMpp = None) -> Slide:
+    """Open a slide that may never have been opened before; see `first_opening` and `open_slide`."""
+    require_harmless(path)
+    return open_slide(path, mpp)
+
+
+def opening_untried(path: Path, mpp: UserMpp = None) -> Generator[Progress, None, Slide]:
+    """Yield until a slide is known to be harmless, return it open: `open_untried` that can be cancelled."""
+    for _ in first_opening(path):
+        yield Progress("open", 0, 1)
+    return open_slide(path, mpp)
 
 
 def warm_up() -> None:

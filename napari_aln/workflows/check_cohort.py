@@ -11,8 +11,7 @@ from napari_aln.cohort.checks import Finding, check_bags, check_lines, named
 from napari_aln.cohort.table import read_lines
 from napari_aln.errors import AlnError
 from napari_aln.records import Progress
-from napari_aln.slides import open_slide
-from napari_aln.slides.first_open import require_harmless
+from napari_aln.slides.first_open import open_untried
 from napari_aln.workflows.prepare import usable_roi
 
 if TYPE_CHECKING:
@@ -89,8 +88,7 @@ def _check_slide(line: Line) -> tuple[str | None, list[Finding]]:
     assert row.slide is not None  # the caller's choice
     findings = []
     try:
-        require_harmless(row.slide)
-        with open_slide(row.slide, mpp=row.mpp) as slide:
+        with open_untried(row.slide, row.mpp) as slide:
             info = slide.info
             if info.mpp is None:
                 fact = f"{row.slide.name} states no µm/px."

@@ -27,7 +27,7 @@ from napari_aln.mil.faithfulness import ranked_maps, slide_faithfulness, strengt
 from napari_aln.mil.scoring import PatchScorer
 from napari_aln.records import Progress
 from napari_aln.settings import BagSettings
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import refuse_foreign
 from napari_aln.workflows.evaluate import Evaluation
 from napari_aln.workflows.evaluation_folder import RECORD, write_evaluation
@@ -191,7 +191,7 @@ def _on_slide(
         raise CohortError(f"Patient {row.patient_id} has no slide.", "Fill the cell, or take the line out.")
     (bundle,) = request.bundles
     card = bundle.card
-    with open_slide(row.slide, mpp=row.mpp) as slide:
+    with (yield from opening_untried(row.slide, row.mpp)) as slide:
         result = yield from predict_slide(slide, request, survey(slide))
     scores, features = result.scores[card.mode], result.features[card.mode]
     vector, _ = clinical_vector(card, row.clinical, request.settings)

@@ -18,7 +18,7 @@ from napari_aln.nuclei.table import read_nuclei, write_nuclei
 from napari_aln.patches.grid import candidates, patch_grid, tissue_share
 from napari_aln.patches.membership import inside
 from napari_aln.records import Progress
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import atomic_file
 from napari_aln.workflows.measure_nuclei import measure_nuclei
 from napari_aln.workflows.prepare import require_mpp, survey, usable_roi
@@ -140,7 +140,7 @@ def _nuclei_of(
     row: CohortRow, source: NucleiSource
 ) -> Generator[Progress, None, tuple[SlideNuclei, list[str]]]:
     assert row.slide is not None  # see `labelled_rows`
-    with open_slide(row.slide, mpp=row.mpp) as slide:
+    with (yield from opening_untried(row.slide, row.mpp)) as slide:
         mpp = require_mpp(slide.info)
         seen = survey(slide)
         patches = _patches(slide, seen, row, source)

@@ -14,7 +14,7 @@ from napari_aln.patches.grid import patch_grid
 from napari_aln.patches.membership import inside
 from napari_aln.records import Progress
 from napari_aln.settings import EvaluateSettings
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import open_untried
 from napari_aln.workflows.prepare import require_mpp, usable_roi
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def attention_on_tumour(
 def _tumour_cells(row: CohortRow, card: ModelCard, patches: PatchSettings) -> NDArray[np.int64]:
     """Return the cells of a slide's grid that a model inside the ROI would take."""
     assert row.slide is not None  # its features are stored
-    with open_slide(row.slide, mpp=row.mpp) as slide:
+    with open_untried(row.slide, row.mpp) as slide:
         regions, _ = usable_roi(slide, row.roi)
         grid = patch_grid(slide.info.size_px, require_mpp(slide.info), card.patch_px, card.mpp)
         return inside(grid, regions, patches.min_roi_share).cell

@@ -15,7 +15,7 @@ from napari_aln.mil.faithfulness import ranked_maps, slide_faithfulness
 from napari_aln.mil.scoring import PatchScorer
 from napari_aln.records import Progress
 from napari_aln.settings import EngineSettings, PredictSettings
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import open_untried
 from napari_aln.workflows.extract import Extraction, Want, extract
 from napari_aln.workflows.networks import engine_for
 from napari_aln.workflows.prepare import patches_for, survey, usable_roi
@@ -104,7 +104,7 @@ class _Scorer:
         assert row.slide is not None  # checked when the table was read
         card, patches = self._bundle.card, self._settings.patches
         is_ws = card.mode == "dlcnbc-ws"
-        with open_slide(row.slide, mpp=row.mpp) as slide:
+        with open_untried(row.slide, row.mpp) as slide:
             regions, _ = usable_roi(slide, None if is_ws else row.roi)
             want = Want(
                 network=lambda: self._network,

@@ -19,7 +19,7 @@ from napari_aln.nuclei.segmentation import DEFAULT_METHOD, segmenter
 from napari_aln.nuclei.tiling import Box
 from napari_aln.patches.tissue import glass_rgb, optical_density
 from napari_aln.records import Progress
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import check_writable, storing
 from napari_aln.workflows.prepare import require_mpp
 
@@ -79,7 +79,7 @@ def nucleus_examples(
         rows.append((SYNTHETIC, drawn.name, drawn.mpp))
         yield Progress("draw tissue", len(rows), pictures)
     for number, path in enumerate(slides, start=1):
-        with open_slide(path) as slide:
+        with (yield from opening_untried(path)) as slide:
             mpp = require_mpp(slide.info).x
             squares = _squares(slide, mpp)
             of_slide = chosen.adapted([_read(slide, square) for square in squares[::_EVERY]])

@@ -14,7 +14,7 @@ from napari_aln.cohort.truth import nuclei_path, patch_targets, read_nuclei
 from napari_aln.errors import CohortError
 from napari_aln.mil.card import COUNTER, ModelCard
 from napari_aln.records import Progress
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import open_untried
 from napari_aln.store.atomic import atomic_file, check_writable
 from napari_aln.workflows.decode import decoded
 from napari_aln.workflows.encoder_weights import TRAINED_ON
@@ -141,7 +141,7 @@ def _read(
     """Return the patches that a whole-slide model takes, their corners, side (level-0 px) and µm/px."""
     assert row.slide is not None  # see `_with_truth`
     card = card.model_copy(update={"mode": "dlcnbc-ws"})
-    with open_slide(row.slide, mpp=row.mpp) as slide:
+    with open_untried(row.slide, row.mpp) as slide:
         table = patches_for(card, slide, survey(slide), (), settings.patches)
         chunks = list(decoded(slide, table, card.input_px, threads=1, chunk=_CHUNK))
         mpp_um = require_mpp(slide.info).mean

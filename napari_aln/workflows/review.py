@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from napari_aln.errors import AlnError
 from napari_aln.records import Progress
 from napari_aln.slides import open_slide
-from napari_aln.slides.first_open import first_opening
+from napari_aln.slides.first_open import opening_untried
 from napari_aln.slides.first_open import warm_up as start_first_opening
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ if TYPE_CHECKING:
 def open_for_review(path: Path, mpp: Mpp | None, remembered: Remembered) -> Generator[Progress, None, Slide]:
     """Yield until it is open, return the slide with the µm/px given now or once before for the same one."""
     yield Progress("open", 0, 1)
-    for _ in first_opening(path):
-        yield Progress("open", 0, 1)
-    slide = open_slide(path, mpp)
+    slide = yield from opening_untried(path, mpp)
     known = remembered.mpp(slide.info.quick_hash) if mpp is None else None
     if known is None:
         return slide

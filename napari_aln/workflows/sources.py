@@ -9,7 +9,7 @@ from napari_aln.errors import BundleError, SlideError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.bundle_file import CARD_NAME, SUFFIX
 from napari_aln.shipped import sample_path
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import open_untried
 from napari_aln.store.remembered import Remembered
 from napari_aln.workflows.demo import BUNDLES, SLIDE
 from napari_aln.workflows.worklist import SLIDE_SUFFIXES, slides_below
@@ -44,7 +44,7 @@ def find_slide(quick_hash: str, given: Path | None, folders: Sequence[Path], nam
         It does not exist, cannot be opened, is another slide, or no such slide was found.
     """
     if given is not None and not (given.is_dir() and _hash_of(given) is None):
-        with open_slide(given) as slide:
+        with open_untried(given) as slide:
             found = slide.info.quick_hash
         if found != quick_hash:
             raise SlideError(
@@ -75,7 +75,7 @@ def _likely_slides(folders: Sequence[Path], name: str | None) -> Iterator[Path]:
 
 def _hash_of(path: Path) -> str | None:
     try:
-        with open_slide(path) as slide:
+        with open_untried(path) as slide:
             return slide.info.quick_hash
     except (SlideError, OSError):
         return None

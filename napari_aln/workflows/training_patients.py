@@ -13,7 +13,7 @@ from napari_aln.errors import AlnError, CohortError, DeviceError, StoreError
 from napari_aln.mil.clinical import encode
 from napari_aln.patches.quality import stain_stats
 from napari_aln.records import Progress
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.features import FeatureKey
 from napari_aln.workflows.decode import RESIZE_KERNEL
 from napari_aln.workflows.extract import Extraction, Want, extract
@@ -283,7 +283,7 @@ def stored_features(
     assert row.slide is not None  # see `labelled_rows`
     card, network = encoding.card, encoding.network
     is_ws = card.mode == "dlcnbc-ws"
-    with open_slide(row.slide, mpp=row.mpp) as slide:
+    with (yield from opening_untried(row.slide, row.mpp)) as slide:
         seen = survey(slide)
         regions, _ = usable_roi(slide, None if is_ws else row.roi)
         table = patches_for(card, slide, seen, regions, encoding.patches)

@@ -11,7 +11,7 @@ import numpy as np
 from napari_aln.errors import CohortError
 from napari_aln.patches.quality import StainStats, stain_stats
 from napari_aln.records import Progress
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import storing
 from napari_aln.store.training_patches import new_patches, stored_patches
 from napari_aln.workflows.bagwise import cut_out_patches
@@ -62,7 +62,7 @@ def stored_pixels(
         The disk is full.
     """
     assert row.slide is not None  # see `labelled_rows`
-    with open_slide(row.slide, mpp=row.mpp) as slide:
+    with (yield from opening_untried(row.slide, row.mpp)) as slide:
         folder = store.folder(_key(slide, row, card, patches))
         found = stored_patches(folder, card.input_px)
         if found is None:

@@ -13,7 +13,7 @@ from napari_aln.errors import DeviceError, StoreError
 from napari_aln.mil.card import BF16_LIMIT
 from napari_aln.records import Clinical, Progress
 from napari_aln.settings import PredictSettings
-from napari_aln.slides import open_slide
+from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.machine import machine_facts
 from napari_aln.store.result import package_versions
 from napari_aln.store.stored_result import VALUES, StoredRun, read_stored
@@ -165,7 +165,7 @@ def verify(
     checks: list[Check] = []
     tolerances: dict[str, Tolerance] = {}
     given = stored.mpp if stored.mpp_origin == "user" else None
-    with open_slide(path, given) as opened:
+    with (yield from opening_untried(path, given)) as opened:
         checks.append(_same_mpp(stored, opened))
         again = _Again(stored, opened, survey(opened), networks or ReadyNetworks(), notes)
         for run, bundle in zip(stored.runs, bundles, strict=True):

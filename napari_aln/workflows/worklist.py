@@ -17,8 +17,8 @@ from napari_aln.cohort.table import read_cohort
 from napari_aln.errors import SlideError, StoreError, WorkListError
 from napari_aln.mil.scoring import predicted_class
 from napari_aln.records import Progress
-from napari_aln.slides import FORMATS, open_slide
-from napari_aln.slides.first_open import require_harmless
+from napari_aln.slides import FORMATS
+from napari_aln.slides.first_open import open_untried
 from napari_aln.store.result import RESULT_JSON
 from napari_aln.store.worklist_records import THREE_CLASSES, NewSlide, Patient
 
@@ -107,8 +107,7 @@ def _reference(row: CohortRow, classes: Sequence[str]) -> str | None:
 def _hash_of(path: Path) -> str | None:
     """Return what a slide holds, or None: that it cannot be opened is told when it is opened for review."""
     try:
-        require_harmless(path)
-        with open_slide(path) as slide:
+        with open_untried(path) as slide:
             return slide.info.quick_hash
     except SlideError:
         return None
