@@ -17,6 +17,7 @@ from napari_aln.settings import NucleiSettings
 
 if TYPE_CHECKING:
     from napari_aln.records import Progress
+    from napari_aln.store.result import ResultDocument
 
 app = typer.Typer(help="Nuclei: find, measure, compare.", no_args_is_help=True)
 
@@ -64,17 +65,20 @@ def measure(
 ) -> None:
     """Measure the nuclei of a slide's tissue or of an ROI: tables, QuPath's detections, sums by patch."""
     from napari_aln.slides.first_open import open_untried
-    from napari_aln.store.result import alias_of, shown_name
+    from napari_aln.store.result import alias_of, read_document, shown_name
     from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
 
     if (out is None) == (result is None):
         raise UsageError("Where to write is not clear.", "Give either --out or --result.")
     folder = out or result or Path()
-    if result is not None:
-        mpp = _mpp_of(result, mpp)
+    stored = None if result is None else read_document(result)
+    if stored is not None:
+        mpp = _mpp_of(stored, mpp)
+        private = private or stored.slide.file is None
     request = NucleiRequest(nuclei, roi, origin, labels, write_origin, private)
     with open_untried(slide, mpp) as opened:
-        title = alias_of(opened.info) if private else shown_name(slide)
+        alias = stored.alias if stored else alias_of(opened.info)
+        title = alias if private else shown_name(slide)
         measured = progress.run(nuclei_to_folder(opened, request, folder), title, describe=_described)
     console = Console(soft_wrap=True)
     density = f", {measured.density_per_mm2:.0f} per mm²" if measured.area_mm2 > 0 else ""
@@ -89,11 +93,9 @@ def measure(
     console.print(f"Written to {folder}", markup=False)
 
 
-def _mpp_of(result: Path, given: float | None) -> float | None:
+def _mpp_of(stored: ResultDocument, given: float | None) -> float | None:
     """Return the µm/px given, or the one a user gave when the result was made."""
-    from napari_aln.store.result import read_document
-
-    slide = read_document(result).slide
+    slide = stored.slide
     if given is None and slide.mpp_origin == "user" and slide.mpp is not None:
         return slide.mpp[0]
     return given

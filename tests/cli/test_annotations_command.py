@@ -9,10 +9,10 @@ import pytest
 from shapely.geometry import Polygon, box
 from tests_shared import MPP
 
-from napari_aln import slides
 from napari_aln.annotations import read_annotations, read_regions, write_geojson
 from napari_aln.geometry import Mpp, Rect, ScannerFrame
 from napari_aln.records import Region
+from napari_aln.slides import first_open, open_slide
 
 REGION = Region(
     Polygon(box(600, 500, 900, 800).exterior, [box(650, 550, 700, 600).exterior]),
@@ -40,16 +40,16 @@ def call(call):
 @pytest.fixture
 def bounded(monkeypatch):
     """Give every slide bounds that start elsewhere, as MIRAX has them, and a place on the glass."""
-    really_open = slides.open_slide
+    really_open = first_open.open_untried
 
     @contextlib.contextmanager
     def open_bounded(path, mpp=None):
-        with really_open(path, mpp=mpp) as slide:
+        with really_open(path, mpp) as slide:
             scanner = ScannerFrame((-100_000.0, -200_000.0), (500.0, 500.0))
             slide._info = replace(slide.info, bounds=BOUNDS, scanner=scanner)
             yield slide
 
-    monkeypatch.setattr(slides, "open_slide", open_bounded)
+    monkeypatch.setattr(first_open, "open_untried", open_bounded)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_the_suffix_or_the_option_says_what_is_written(call, ours, tmp_path, nam
 def test_the_slide_gives_resolution_and_hash(call, qupath, tissue_slide, tmp_path):
     code, _, err = call(qupath, tmp_path / "o.xml", "--slide", tissue_slide)
     assert (code, err) == (0, "")
-    with slides.open_slide(tissue_slide) as slide:
+    with open_slide(tissue_slide) as slide:
         stated = read_annotations(tmp_path / "o.xml").statement
         assert (stated.mpp, stated.slide_hash) == (Mpp(MPP, MPP), slide.info.quick_hash)
     assert tissue_slide.stem not in (tmp_path / "o.xml").read_text(encoding="utf-8")

@@ -121,7 +121,7 @@ def test_a_cohort_in_private_mode_names_nobody(marked, ws_bundle, call, tmp_path
     assert leaks(tmp_path / "cache") == []
 
 
-def test_results_nuclei_and_reports_name_nobody(marked, ws_bundle, roi_bundle, call, tmp_path):
+def test_results_nuclei_and_reports_name_nobody(marked, ws_bundle, roi_bundle, call, tmp_path, capsys):
     slide, roi, out = marked / f"{MARK} 4711.svs", roi_in(tmp_path), tmp_path / "out"
     models = ["--model", ws_bundle, "--model", roi_bundle, "--partitions", "2"]
     assert call("predict", slide, *models, *CLINICAL, "--roi", roi, "--private", "--out", out) == 0
@@ -135,6 +135,7 @@ def test_results_nuclei_and_reports_name_nobody(marked, ws_bundle, roi_bundle, c
     assert call("nuclei", "measure", slide, *nuclei, "--private", "--out", alone) == 0
     assert (place / "nuclei.json").is_file()
     assert leaks(out) == []
+    assert MARK not in "".join(capsys.readouterr())
 
 
 def test_what_the_window_writes_names_nobody(marked, ws_bundle, tmp_path):
