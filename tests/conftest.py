@@ -1,4 +1,4 @@
-"""What several rooms' tests share: a small drawn slide, small random bundles, a cache of their own."""
+"""What several rooms' tests share: a small drawn slide and cohort, small random bundles, an own cache."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests_shared import MPP, draw_tissue, why_no_window, write_slide
+from tests_shared import MPP, drain, draw_tissue, why_no_window, write_slide
 
 # pytest-qt needs Qt's libraries, which a machine without a display may lack: loaded only where windows open.
 pytest_plugins = [] if why_no_window() else ["pytestqt.plugin"]
@@ -16,6 +16,8 @@ collect_ignore = ["widgets"] if why_no_window() else []
 
 def pytest_addoption(parser):
     parser.addoption("--hostile", metavar="N", help="how many damaged files tests/hostile opens")
+    parser.addoption("--soak", metavar="N", help="how many actions the long walk through the window does")
+    parser.addoption("--soak-seed", metavar="SEED", help="by which they are drawn")
 
 
 def pytest_report_header():
@@ -91,3 +93,15 @@ def ws_bundle(make_bundle) -> Path:
 @pytest.fixture(scope="session")
 def roi_bundle(make_bundle) -> Path:
     return make_bundle("dlcnbc", seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_cohort(tmp_path_factory) -> Path:
+    """Return the table of eight synthetic patients: four to train on, two to choose on, two to test."""
+    from napari_aln.cohort.synthesize import synthesize
+    from napari_aln.settings import SynthesizeSettings
+
+    small = SynthesizeSettings(
+        core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
+    )
+    return drain(synthesize(tmp_path_factory.mktemp("tiny") / "cohort", 8, 1, small))

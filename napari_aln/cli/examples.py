@@ -29,7 +29,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "model show": ("napari-aln model show dlcnbc-ws.alnmodel",),
     "model verify": ("napari-aln model verify dlcnbc-ws.alnmodel",),
     "model import-balnmp": (
-        "napari-aln model import-balnmp best.pth --encoder vgg16_bn --mode dlcnb --mpp X --out model.alnmodel",
+        "napari-aln model import-balnmp best.pth --encoder vgg16_bn --mode dlcnb --mpp X "
+        "--out model.alnmodel",
     ),
     "nuclei measure": ("napari-aln nuclei measure biopsy.svs --roi tumour.geojson --out nuclei",),
     "nuclei contrast": ("napari-aln nuclei contrast results/biopsy --out contrast",),
