@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
+
+from napari_aln.cli import output
 
 app = typer.Typer(help="Annotation files.", no_args_is_help=True)
 
@@ -66,9 +66,9 @@ def convert(
                 source, target, opened.info, origin=origin, write_origin=write_origin, written_as=written_as
             )
     for warning in done.warnings:
-        print(f"Warning: {warning}", file=sys.stderr)  # noqa: T201
+        output.warn(warning)
     regions = "1 region" if done.regions == 1 else f"{done.regions} regions"
-    Console(soft_wrap=True).print(
+    output.wrote(
+        target,
         f"Wrote {target}: {regions} as {done.written_as}, read as {done.read_as}; origin {write_origin}.",
-        markup=False,
     )

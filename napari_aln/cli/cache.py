@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from napari_aln.cli import output
+from napari_aln.cli.output import AsJson
 
 app = typer.Typer(help="The feature cache, and the stores of training.", no_args_is_help=True)
 
@@ -18,7 +19,8 @@ Folder = Annotated[Path | None, typer.Option("--cache-dir", help="Another cache 
 @app.command()
 def info(
     cache_dir: Folder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show where the cache lies, how large it is and when its entries were last used; the stores in sum."""
     from napari_aln.store.features import FeatureCache
@@ -33,20 +35,27 @@ def info(
                 "folder": str(kept.root),
                 "entries": len(kept.entries()),
                 "bytes": sum(e[1] for e in kept.entries()),
+                "held": [
+                    {
+                        "entry": held.name,
+                        "bytes": size,
+                        "last_used_utc": datetime.fromtimestamp(used, UTC).isoformat(),
+                    }
+                    for held, size, used in kept.entries()
+                ],
             }
             for kept in (cache, *stores)
         ]
-        typer.echo(json.dumps(told, indent=1))
+        output.print_json(told)
         return
-    console = Console(soft_wrap=True)
-    console.print(f"{cache.root}: {len(entries)} entries, {sum(e[1] for e in entries) / 1e6:.1f} MB")
+    output.show(f"{cache.root}: {len(entries)} entries, {sum(e[1] for e in entries) / 1e6:.1f} MB")
     for folder, size, used in entries:
-        console.print(
+        output.show(
             f"  {folder.name}  {size / 1e6:8.1f} MB  last used {datetime.fromtimestamp(used):%Y-%m-%d %H:%M}"
         )
     for store in stores:
         kept = store.entries()
-        console.print(f"{store.root}: {len(kept)} slides, {sum(e[1] for e in kept) / 1e6:.1f} MB")
+        output.show(f"{store.root}: {len(kept)} slides, {sum(e[1] for e in kept) / 1e6:.1f} MB")
 
 
 @app.command()
@@ -65,4 +74,4 @@ def clear(
     if training:
         stores += [TrainingStore(cache_dir), PatchStore(cache_dir)]
     freed = sum(store.clear() for store in stores)
-    Console().print(f"Freed {freed / 1e6:.1f} MB.")
+    output.remark(f"Freed {freed / 1e6:.1f} MB.")

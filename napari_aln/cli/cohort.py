@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_aln.cli import BAD_INPUT, progress
+from napari_aln.cli import BAD_INPUT, output, progress
 from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
 from napari_aln.settings import SplitSettings, SynthesizeSettings
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def synthesize(
     from napari_aln.cohort.synthesize import synthesize as draw
 
     table = progress.run(draw(folder, patients, seed, settings), "synthesize")
-    Console(soft_wrap=True).print(f"Wrote {table}: {patients} synthetic patients.", markup=False)
+    output.wrote(table, f"Wrote {table}: {patients} synthetic patients.")
 
 
 @app.command("import-bcnb")
@@ -57,32 +56,32 @@ def import_bcnb(
     from napari_aln.workflows.import_bcnb import import_bcnb as import_workflow
 
     imported = progress.run(import_workflow(folder, out, mpp, complete_only=complete_only), "import")
-    console = Console(soft_wrap=True)
     for sentence in imported.absent:
-        console.print(f"[yellow]Not there:[/] {escape(sentence)}")
+        output.warn(sentence, "Not there:")
     for gap in imported.gaps:
         ids = gap.patient_ids
-        console.print(f"[yellow]{_count(len(ids), 'patient')}[/] {escape(gap.fact)}: {escape(named(ids))}")
-    console.print(
+        output.warn(f"{gap.fact}: {named(ids)}", _count(len(ids), "patient"))
+    output.wrote(
+        out,
         f"Wrote {out}: {_count(imported.n_patients, 'patient')}, {_count(imported.n_slides, 'slide')} at "
         f"{mpp:g} µm/px, {imported.n_outlines} with outlines, {_count(imported.n_bags, 'reference bag')}, "
         f"{_count(imported.n_patches, 'reference patch', 'reference patches')}. "
         f"Check it with: napari-aln cohort check {out}",
-        markup=False,
     )
 
 
 @app.command()
 def check(
     table: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort table: .csv, .xlsx or .parquet.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Find what would stop or spoil a training; ends with code 2 where there is an error."""
     from napari_aln.workflows.check_cohort import check_cohort
 
     checked = progress.run(check_cohort(table), "check")
     if as_json:
-        typer.echo(json.dumps(_as_json(checked), indent=1, ensure_ascii=False))
+        output.print_json(_document(checked))
     else:
         _show(table, checked)
     if checked.n_errors:
@@ -105,14 +104,14 @@ def split(
     from napari_aln.workflows.split_cohort import split_cohort
 
     divided = split_cohort(table, out, settings)
-    console = Console(soft_wrap=True)
     for path, counts in zip(divided.tables, divided.counts, strict=True):
-        console.print(_patients_table(str(path), counts))
+        output.remark(_patients_table("", counts))
+        output.wrote(path, f"Wrote {path}.")
     if ids := divided.without_class:
-        console.print(
-            f"[yellow]{_count(len(ids), 'patient')}[/] without a "
-            f"{'bag of that task' if settings.task else settings.stratify_by}, and so in no split: "
-            f"{escape(named(ids))}"
+        lacks = "bag of that task" if settings.task else settings.stratify_by
+        output.warn(
+            f"without a {lacks}, and so in no split: {named(ids)}",
+            _count(len(ids), "patient"),
         )
 
 
@@ -134,35 +133,33 @@ def baseline(
 
     done = clinical_baseline(table, out, against, fill_clinical=fill_clinical)
     filled = f", {done.n_filled} with filled values" if done.n_filled else ""
-    Console(soft_wrap=True).print(
+    output.wrote(
+        out,
         f"Wrote {out}: {_count(done.n_patients, 'patient')}{filled}, fitted on {done.n_train}. "
         f"Judge it with: napari-aln evaluate {out} --out DIR. {RESEARCH_NOTICE}",
-        markup=False,
     )
 
 
 def _show(table: Path, checked: Checked) -> None:
-    console = Console()
-    console.print(_patients_table(str(table), checked.patients))
+    output.show(_patients_table(str(table), checked.patients))
     if checked.sites:
         sites = ", ".join(f"{site} {number}" for site, number in sorted(checked.sites.items()))
-        console.print(f"Patients by site: {sites}", markup=False)
+        output.show(f"Patients by site: {sites}")
     if checked.findings:
         found = Table("", "where", "what", "what to do", show_lines=True)
         for finding in checked.findings:
             color = "red" if finding.severity == "error" else "yellow"
             cells = (finding.where, finding.fact, finding.next_step)
             found.add_row(f"[{color}]{finding.severity}[/]", *map(escape, cells))
-        console.print(found)
+        output.show(found)
     errors = checked.n_errors
-    console.print(
+    output.show(
         f"{_count(checked.n_patients, 'patient')}, {_count(checked.n_slides, 'slide')} opened: "
-        f"{_count(errors, 'error')}, {_count(len(checked.findings) - errors, 'warning')}.",
-        markup=False,
+        f"{_count(errors, 'error')}, {_count(len(checked.findings) - errors, 'warning')}."
     )
 
 
-def _as_json(checked: Checked) -> dict[str, object]:
+def _document(checked: Checked) -> dict[str, object]:
     patients = [{"split": s, "class": c, "patients": n} for (s, c), n in sorted(checked.patients.items())]
     return asdict(checked) | {"patients": patients, "n_errors": checked.n_errors}
 
@@ -171,7 +168,7 @@ def _patients_table(title: str, counts: Mapping[tuple[str, str], int]) -> Table:
     """Return patients by split and class."""
     order = ["train", "val", "test", ""]
     splits = sorted({split for split, _ in counts}, key=order.index)
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=escape(title) or None, title_justify="left")
     for name in ("patients", *(split or "no split" for split in splits)):
         table.add_column(name, justify="left" if name == "patients" else "right")
     for label in sorted({label for _, label in counts}):

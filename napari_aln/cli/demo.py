@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from napari_aln.cli import progress, view
+from napari_aln.cli import output, progress, view
 from napari_aln.cli.predict import show_result
 
 
@@ -24,12 +23,11 @@ def demo(
     check_writable(out)
     result, place = progress.run(demo_workflow(out), "demo")
     show_result(result, place, "Demonstration: synthetic tissue, no clinical meaning")
-    console = Console(soft_wrap=True)
-    console.print(f"Open {place / 'report.html'} in a browser.", markup=False)
+    output.remark(f"Open {place / 'report.html'} in a browser.")
     if no_gui:
         return
     if not has_display():
-        console.print("No display was found, so no window is opened.")
+        output.remark("No display was found, so no window is opened.")
         return
-    console.print("The review window opens on the same slide.")
+    output.remark("The review window opens on the same slide.")
     view.show((), demo=True)

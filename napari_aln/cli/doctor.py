@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from typing import Annotated
-
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from napari_aln.cli import output
+from napari_aln.cli.output import AsJson
 
 SOMETHING_MISSING = 1
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-) -> None:
+def doctor(*, as_json: AsJson = False) -> None:
     """Check the installation and name each missing piece with the step that mends it."""
     from napari_aln.workflows.doctor import examine
 
@@ -30,8 +26,8 @@ def doctor(
         )
         whole &= finding.ok or not finding.required
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
+        output.print_json(findings)
     else:
-        Console().print(table)
+        output.show(table)
     if not whole:
         raise typer.Exit(SOMETHING_MISSING)

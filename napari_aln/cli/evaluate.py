@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from napari_aln.cli import progress
+from napari_aln.cli import output, progress
 from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
 from napari_aln.settings import EvaluateSettings
+
+if TYPE_CHECKING:
+    from napari_aln.workflows.evaluate import Evaluation
 
 
 @takes({"subgroups": "--subgroup", "published": "--published"}, settings=EvaluateSettings)
@@ -40,18 +43,29 @@ def evaluate(
     ] = None,
     *,
     settings: EvaluateSettings,
+    as_json: AsJson = False,
 ) -> None:
     """Judge scores as the papers do: AUC, accuracy and the rest with intervals, tests, curves, subgroups."""
-    from napari_aln.records import RESEARCH_NOTICE
     from napari_aln.workflows.evaluate import evaluate as evaluate_workflow
 
     work = evaluate_workflow(scores, out, settings, compare or (), validation)
     found = progress.run(work, "evaluate")
-    console = Console(soft_wrap=True)
+    say_what_was_found(found, out, as_json=as_json)
+
+
+def say_what_was_found(found: Evaluation, folder: Path, *, as_json: bool, **more: object) -> None:
+    """Say where an evaluation was written, or print its record as JSON with `more` that is known."""
+    from napari_aln.records import RESEARCH_NOTICE
+    from napari_aln.store.json_document import parse_json
+    from napari_aln.workflows.evaluation_folder import RECORD
+
     for note in found.notes:
-        console.print(note, markup=False, highlight=False)
-    console.print(
-        f"Wrote {out}: evaluation.html, {len(found.tables)} tables, {len(found.figures)} figures. "
+        output.warn(note, "Note:")
+    if as_json:
+        output.print_json({"folder": folder} | more | parse_json((folder / RECORD).read_bytes()))
+        return
+    output.wrote(
+        folder,
+        f"Wrote {folder}: evaluation.html, {len(found.tables)} tables, {len(found.figures)} figures. "
         f"{RESEARCH_NOTICE}",
-        markup=False,
     )

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_aln.cli import SOME_FAILED, progress
+from napari_aln.cli import SOME_FAILED, output, progress
+from napari_aln.cli.evaluate import say_what_was_found
 from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
 from napari_aln.settings import CacheSettings, EngineSettings, MapSettings, PredictSettings
 
 
@@ -32,6 +33,7 @@ def evaluate_maps(
     settings: MapSettings,
     engine: EngineSettings,
     cache: CacheSettings,
+    as_json: AsJson = False,
 ) -> None:
     """Judge maps: take patches away in a map's order, or put them in, and watch the probability.
 
@@ -39,7 +41,6 @@ def evaluate_maps(
     the outlined tumour.
     """
     from napari_aln.mil.bundle import open_bundle
-    from napari_aln.records import RESEARCH_NOTICE
     from napari_aln.store.features import FeatureCache
     from napari_aln.workflows.evaluate_maps import evaluate_maps as evaluate_workflow
 
@@ -48,21 +49,16 @@ def evaluate_maps(
     kept = FeatureCache() if cache.enabled else None
     work = evaluate_workflow(cohort, bundles, out, settings, predicting, kept)
     found = progress.run(work, "evaluate maps", resumable=cache.enabled)
-    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     for line in found.left_out:
-        errors.print(str(line), markup=False)
-    for table in found.tables:
+        output.warn(str(line), "")
+    for table in () if as_json else found.tables:
         shown = Table(title=escape(table.title), title_justify="left")
         for name in table.columns:
             shown.add_column(escape(name))
         for row in table.rows:
             shown.add_row(*map(escape, row))
-        console.print(shown)
-    console.print(
-        f"Wrote {out}: evaluation.html, {len(found.tables)} tables, {len(found.figures)} figures. "
-        f"{RESEARCH_NOTICE}",
-        markup=False,
-    )
+        output.remark(shown)
+    say_what_was_found(found, out, as_json=as_json, n_left_out=len(found.left_out))
     if found.left_out:
-        errors.print(f"{len(found.left_out)} slides were left out.")
+        output.warn(f"{len(found.left_out)} slides were left out.", "")
         raise typer.Exit(SOME_FAILED)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_aln.cli import SOME_FAILED, progress
+from napari_aln.cli import SOME_FAILED, output, progress
+from napari_aln.cli.evaluate import say_what_was_found
 from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
 from napari_aln.settings import InterpretSettings, NucleiSettings
 
 NOT_ON_TERMINAL = ("mean ± SD", "Xu et al. 2021", "P(N(+) > N0)")
@@ -40,32 +41,25 @@ def interpret(
     *,
     settings: InterpretSettings,
     nuclei_settings: NucleiSettings,
+    as_json: AsJson = False,
 ) -> None:
     """Compare nucleus features of N0 and N(+), and weigh them by DL-CNB's attention (Xu et al., Figure 3)."""
-    from napari_aln.records import RESEARCH_NOTICE
     from napari_aln.workflows.interpret import REPORT_NAME
     from napari_aln.workflows.interpret import interpret as interpret_workflow
 
     work = interpret_workflow(cohort, out, settings, nuclei_settings, given=nuclei)
     found = progress.run(work, "interpret", resumable=True)
-    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     for line in found.left_out:
-        errors.print(str(line), markup=False)
-    for note in found.notes:
-        console.print(note, markup=False, highlight=False)
-    for table in found.tables:
+        output.warn(str(line), "")
+    for table in () if as_json else found.tables:
         columns = [place for place, name in enumerate(table.columns) if not name.endswith(NOT_ON_TERMINAL)]
         shown = Table(title=escape(table.title), title_justify="left")
         for place in columns:
             shown.add_column(escape(table.columns[place]))
         for row in table.rows:
             shown.add_row(*(escape(row[place]) for place in columns))
-        console.print(shown)
-    console.print(
-        f"Wrote {out / REPORT_NAME}: evaluation.html, {len(found.tables)} tables, "
-        f"{len(found.figures)} figures. {RESEARCH_NOTICE}",
-        markup=False,
-    )
+        output.remark(shown)
+    say_what_was_found(found, out / REPORT_NAME, as_json=as_json, n_left_out=len(found.left_out))
     if found.left_out:
-        errors.print(f"{len(found.left_out)} slides were left out.")
+        output.warn(f"{len(found.left_out)} slides were left out.", "")
         raise typer.Exit(SOME_FAILED)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from napari_aln.cli import output
+from napari_aln.cli.output import AsJson
+
 app = typer.Typer(help="Model bundles.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 BundlePath = Annotated[Path, typer.Argument(help="A bundle: an .alnmodel file or its folder.")]
 
 
@@ -24,15 +24,14 @@ def show(bundle: BundlePath, *, as_json: AsJson = False) -> None:
 
     card = open_bundle(bundle).card
     if as_json:
-        typer.echo(card.model_dump_json(indent=1))
+        output.print_json(card.model_dump(mode="json"))
         return
     table = Table(title=escape(card.name), title_justify="left", show_header=False)
     for name, value in card.model_dump(mode="json").items():
         if name != "name" and value not in (None, "", [], {}):
             table.add_row(name, escape(_readable(value)))
-    console = Console()
-    console.print(table)
-    console.print(card.notice, markup=False)
+    output.show(table)
+    output.show(card.notice)
 
 
 def _readable(value: object) -> str:
@@ -53,11 +52,9 @@ def verify(bundle: BundlePath, *, as_json: AsJson = False) -> None:
 
     checked = verify_bundle(bundle)
     if as_json:
-        typer.echo(json.dumps({"whole": True, "name": checked.card.name, "sha256": checked.sha256}))
+        output.print_json({"whole": True, "name": checked.card.name, "sha256": checked.sha256})
         return
-    Console(soft_wrap=True).print(
-        f"{bundle}: whole. {checked.card.name}, SHA-256 {checked.sha256}", markup=False
-    )
+    output.show(f"{bundle}: whole. {checked.card.name}, SHA-256 {checked.sha256}")
 
 
 @app.command("import-balnmp")
@@ -88,4 +85,4 @@ def import_balnmp(
     bundle = import_checkpoint(
         checkpoint, encoder, mode, mpp, out, clinical_stats=clinical_stats, norm_statistics=norm_statistics
     )
-    Console(soft_wrap=True).print(f"Wrote {out}: {bundle.card.name}, SHA-256 {bundle.sha256}", markup=False)
+    output.wrote(out, f"Wrote {out}: {bundle.card.name}, SHA-256 {bundle.sha256}")

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from napari_aln.cli import nuclei_train, progress
+from napari_aln.cli import nuclei_train, output, progress
 from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings import NucleiSettings
@@ -62,9 +61,11 @@ def measure(
     ] = False,
     *,
     nuclei: NucleiSettings,
+    as_json: AsJson = False,
 ) -> None:
     """Measure the nuclei of a slide's tissue or of an ROI: tables, QuPath's detections, sums by patch."""
     from napari_aln.slides.first_open import open_untried
+    from napari_aln.store.nuclei import read_statement
     from napari_aln.store.result import alias_of, read_document, shown_name
     from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
 
@@ -80,17 +81,19 @@ def measure(
         alias = stored.alias if stored else alias_of(opened.info)
         title = alias if private else shown_name(slide)
         measured = progress.run(nuclei_to_folder(opened, request, folder), title, describe=_described)
-    console = Console(soft_wrap=True)
-    density = f", {measured.density_per_mm2:.0f} per mm²" if measured.area_mm2 > 0 else ""
-    console.print(
-        f"{title}: {len(measured.table)} nuclei in {measured.area_mm2:.2f} mm²{density}, by the method "
-        f"{measured.method}, in {measured.seconds:.1f} s.",
-        markup=False,
-    )
     for warning in measured.warnings:
-        console.print(f"[yellow]Warning:[/] {escape(warning)}")
-    console.print(RESEARCH_NOTICE)
-    console.print(f"Written to {folder}", markup=False)
+        output.warn(warning)
+    if as_json:
+        document = read_statement(folder).model_dump(mode="json", exclude={"outline"})
+        output.print_json({"folder": folder} | document)
+        return
+    density = f", {measured.density_per_mm2:.0f} per mm²" if measured.area_mm2 > 0 else ""
+    output.remark(
+        f"{title}: {len(measured.table)} nuclei in {measured.area_mm2:.2f} mm²{density}, by the method "
+        f"{measured.method}, in {measured.seconds:.1f} s."
+    )
+    output.remark(RESEARCH_NOTICE)
+    output.wrote(folder, f"Written to {folder}")
 
 
 def _mpp_of(stored: ResultDocument, given: float | None) -> float | None:
@@ -124,12 +127,16 @@ def contrast(
     patches: Annotated[
         int | None, typer.Option(help="This many patches from the top and the bottom instead.")
     ] = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Compare nuclei of high- and low-attention patches: effect sizes, corrected p, violin plots."""
     from napari_aln.nuclei.table import NUCLEI_PARQUET
     from napari_aln.store.atomic import check_writable
+    from napari_aln.store.json_document import parse_json
     from napari_aln.store.result import NUCLEI_JSON, read_document
     from napari_aln.workflows.attention_nuclei import (
+        CONTRAST_JSON,
         INDEPENDENCE_NOTICE,
         Ends,
         contrast_of_result,
@@ -140,16 +147,21 @@ def contrast(
     check_writable(out)
     found = contrast_of_result(result, run, nuclei, ends=Ends(share, patches))
     write_contrast(found, out, alias)
-    console = Console(soft_wrap=True)
     table = nuclei or result / NUCLEI_PARQUET
     if not (table.parent / NUCLEI_JSON).is_file():
-        console.print(
-            f"[yellow]Warning:[/] No {NUCLEI_JSON} lies beside {escape(table.name)}: it is taken for the "
-            "nuclei of all the slide's tissue."
+        output.warn(
+            f"No {NUCLEI_JSON} lies beside {table.name}: it is taken for the nuclei of all the slide's "
+            "tissue."
         )
+    rows = found.rows.to_dict("records")
+    if as_json:
+        output.print_json(
+            {"folder": out} | parse_json((out / CONTRAST_JSON).read_bytes()) | {"features": rows}
+        )
+        return
     high, low = found.nuclei
-    console.print(f"{found.title}, of {found.n_patches}: {high} against {low} nuclei.", markup=False)
-    for row in found.rows.to_dict("records"):
+    output.remark(f"{found.title}, of {found.n_patches}: {high} against {low} nuclei.")
+    for row in rows:
         tests = [("effect_patches", "p_patches_adjusted", "patches"), ("effect", "p_adjusted", "nuclei")]
         said = [
             f"{row[effect]:+.2f}, p {row[p]:.3g} between {units}"
@@ -157,9 +169,9 @@ def contrast(
             if row[p] == row[p]  # a density has no nuclei to compare
         ]
         text = f"effect {'; '.join(said)}" if said else "too few nuclei"
-        console.print(f"  {row['feature']}: {text}", markup=False, highlight=False)
-    console.print(f"{INDEPENDENCE_NOTICE} {RESEARCH_NOTICE}")
-    console.print(f"Written to {out}", markup=False)
+        output.remark(f"  {row['feature']}: {text}")
+    output.remark(f"{INDEPENDENCE_NOTICE} {RESEARCH_NOTICE}")
+    output.wrote(out, f"Written to {out}")
 
 
 app.command("train")(nuclei_train.train)

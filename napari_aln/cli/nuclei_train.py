@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from napari_aln.cli import progress
+from napari_aln.cli import output, progress
 from napari_aln.cli.flags import takes
 from napari_aln.settings import NucleiTrainSettings
 
@@ -44,20 +43,18 @@ def train(
 
     trained = progress.run(train_nuclei(images, out, settings, table), "nuclei train", describe=described)
     if trained.estimated:
-        Console(stderr=True, soft_wrap=True).print(
+        output.warn(
             f"µm/px of {len(trained.estimated)} pictures was estimated from their nuclei; "
-            "state it in images.csv where it is known.",
-            markup=False,
+            "state it in images.csv where it is known."
         )
-    console, card = Console(soft_wrap=True), trained.bundle.card
+    card = trained.bundle.card
     for figures in card.metrics:
-        console.print(
+        output.remark(
             f"{figures.source.name or images.name}, held out ({figures.source.pictures} pictures, "
             f"{figures.source.nuclei} nuclei): F1 {figures.f1:.3f}, AJI {figures.aji:.3f}, "
-            f"PQ {figures.pq:.3f}",
-            markup=False,
+            f"PQ {figures.pq:.3f}"
         )
-    console.print(f"Wrote {out}. {card.notice}", markup=False)
+    output.wrote(out, f"Wrote {out}. {card.notice}")
 
 
 def examples(
@@ -78,4 +75,4 @@ def examples(
     from napari_aln.workflows.nucleus_examples import nucleus_examples
 
     made = progress.run(nucleus_examples(out, pictures, seed, slide or [], method), "nuclei examples")
-    Console(soft_wrap=True).print(f"Wrote {made} pictures to {out}.", markup=False)
+    output.wrote(out, f"Wrote {made} pictures to {out}.")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_aln.cli import SOME_FAILED, progress
+from napari_aln.cli import SOME_FAILED, output, progress
 from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
 from napari_aln.cli.predict_cohort import predict_cohort
 from napari_aln.errors import AlnError, UsageError
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
@@ -107,6 +106,7 @@ def predict(
     engine: EngineSettings,
     cache: CacheSettings,
     cohort_run: CohortRunSettings,
+    as_json: AsJson = False,
 ) -> None:
     """Estimate lymph node status of slides with one bundle a mode, and write what the model looked at.
 
@@ -139,9 +139,9 @@ def predict(
     check_names(listed, private=private)
     if is_cohort or cohort_run != CohortRunSettings():
         del predictor  # the workers have their own
-        predict_cohort(listed, asked, cohort_run)
+        predict_cohort(listed, asked, cohort_run, as_json=as_json)
     else:
-        _run_all(listed, predictor)
+        _run_all(listed, predictor, as_json=as_json)
 
 
 def _bundles_apart(slides: list[Path], models: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -178,23 +178,39 @@ def _clinical_of_flags(
     return clinical
 
 
-def _run_all(listed: Sequence[Listed], predictor: Predictor) -> None:
+def _run_all(listed: Sequence[Listed], predictor: Predictor, *, as_json: bool) -> None:
+    from napari_aln.store.result import read_document
+
     failed: list[Path] = []
+    documents: list[dict[str, object]] = []
     for one in listed:
         try:
-            _run_one(one, predictor)
+            place = _run_one(one, predictor, as_json=as_json)
         except AlnError as error:
             if len(listed) == 1:
                 raise
             failed.append(one.path)
-            print(f"{one.path}: {error}", file=sys.stderr)  # noqa: T201
+            output.warn(f"{one.path}: {error}", "")
+        else:
+            if as_json:
+                documents.append({"folder": place} | read_document(place).model_dump(mode="json"))
+    if as_json:
+        output.print_json(
+            {
+                "notice": RESEARCH_NOTICE,
+                "folder": predictor.asked.out,
+                "n_slides": len(listed),
+                "n_failed": len(failed),
+                "results": documents,
+            }
+        )
     if failed:
         names = ", ".join(str(slide) for slide in failed)
-        print(f"{len(failed)} of {len(listed)} slides failed: {names}", file=sys.stderr)  # noqa: T201
+        output.warn(f"{len(failed)} of {len(listed)} slides failed: {names}", "")
         raise typer.Exit(SOME_FAILED)
 
 
-def _run_one(listed: Listed, predictor: Predictor) -> None:
+def _run_one(listed: Listed, predictor: Predictor, *, as_json: bool) -> Path:
     from napari_aln.slides.first_open import require_harmless
     from napari_aln.store.result import shown_name
 
@@ -204,12 +220,16 @@ def _run_one(listed: Listed, predictor: Predictor) -> None:
     private = predictor.asked.private
     title = "slide" if private else shown_name(listed.path)
     result, place = progress.run(predictor.run(listed.task), title, resumable=predictor.resumes)
-    show_result(result, place, result.alias if private else title)
+    show_result(result, place, result.alias if private else title, as_json=as_json)
+    return place
 
 
-def show_result(result: SlideResult, place: Path, title: str) -> None:
-    """Print a result as a table, with the notices that belong to it."""
-    console = Console()
+def show_result(result: SlideResult, place: Path, title: str, *, as_json: bool = False) -> None:
+    """Print a result's warnings and, unless it is told as JSON, the result as a table with its notices."""
+    for warning in dict.fromkeys([*result.warnings, *(w for run in result.runs for w in run.warnings)]):
+        output.warn(warning)
+    if as_json:
+        return
     table = Table(title=escape(title), title_justify="left")
     table.add_column("")
     for run in result.runs:
@@ -220,9 +240,6 @@ def show_result(result: SlideResult, place: Path, title: str) -> None:
     table.add_row("decision", *(escape(f"{run.prediction} ({run.operating_point})") for run in result.runs))
     table.add_row("bag spread", *(f"{max(run.bag_spread.values()):.3f}" for run in result.runs))
     table.add_row("patches, bags", *(f"{run.n_patches}, {run.n_bags}" for run in result.runs))
-    console.print(table)
-    warnings = dict.fromkeys([*result.warnings, *(w for run in result.runs for w in run.warnings)])
-    for warning in warnings:
-        console.print(f"[yellow]Warning:[/] {escape(warning)}", soft_wrap=True)
-    console.print(f"{RESEARCH_NOTICE} {ATTENTION_NOTICE}", soft_wrap=True)
-    console.print(f"Result: {place}", soft_wrap=True, markup=False)
+    output.remark(table)
+    output.remark(f"{RESEARCH_NOTICE} {ATTENTION_NOTICE}")
+    output.wrote(place, f"Result: {place}")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from napari_aln.cli import INTERRUPTED
+from napari_aln.cli import INTERRUPTED, output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -41,7 +41,8 @@ def run(
     )
     started_by_another = os.environ.get("LOCAL_RANK", "0") != "0"  # trains along on another GPU
     console = Console(stderr=True, quiet=started_by_another)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    hidden = output.is_quiet() or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
         title = escape(title)
         bar = bars.add_task(title, total=None, rate="")
         try:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from napari_aln.cli import SOME_FAILED, progress
+from napari_aln.cli import SOME_FAILED, output, progress
 from napari_aln.cli.flags import takes
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
@@ -104,7 +103,7 @@ def pretrain(
     from napari_aln.workflows.pretrain_encoder import pretrain_encoder
 
     progress.run(pretrain_encoder(cohort, out, settings), "pretrain", describe=lambda step: step.step)
-    Console(soft_wrap=True).print(f"Wrote {out}.", markup=False)
+    output.wrote(out, f"Wrote {out}.")
 
 
 def train_demo(
@@ -118,9 +117,8 @@ def train_demo(
 
     work = workflow(folder, patients, seed, threads)
     made = progress.run(work, "train-demo", resumable=True)
-    console = Console(soft_wrap=True)
-    console.print(made.read_text(encoding="utf-8"), markup=False)
-    console.print(f"Wrote {made.parent}. {RESEARCH_NOTICE}", markup=False)
+    output.remark(made.read_text(encoding="utf-8"))
+    output.wrote(made.parent, f"Wrote {made.parent}. {RESEARCH_NOTICE}")
 
 
 def _run(work: Generator[Progress, None, Trained], out: Path) -> None:
@@ -140,15 +138,13 @@ def _run(work: Generator[Progress, None, Trained], out: Path) -> None:
         return seen if isinstance(step, EpochProgress) else f"{seen}  {step.step}"
 
     trained = progress.run(work, "train", resumable=True, describe=described)
-    errors = Console(stderr=True, soft_wrap=True)
     for line in (*trained.left_out, *trained.remarks):
-        errors.print(str(line), markup=False)
-    console = Console(soft_wrap=True)
+        output.warn(str(line), "")
     fitted = trained.fitted
-    console.print(f"Kept epoch {fitted.best_epoch} of {fitted.epochs}. Curves and scores: {trained.folder}.")
+    output.remark(f"Kept epoch {fitted.best_epoch} of {fitted.epochs}. Curves and scores: {trained.folder}.")
     _show(trained.bundle.card, out)
     if trained.left_out:
-        errors.print(f"{len(trained.left_out)} slides were left out.")
+        output.warn(f"{len(trained.left_out)} slides were left out.", "")
         raise typer.Exit(SOME_FAILED)
 
 
@@ -160,10 +156,7 @@ def curve(values: list[float]) -> str:
 
 
 def _show(card: ModelCard, out: Path) -> None:
-    console = Console(soft_wrap=True)
     for metric in card.metrics:
         interval = "" if metric.low is None else f" ({metric.low:.3f}-{metric.high:.3f})"
-        console.print(
-            f"{metric.name} on {metric.cohort}: {metric.value:.3f}{interval} (n = {metric.n})", markup=False
-        )
-    console.print(f"Wrote {out}. {card.notice}", markup=False)
+        output.remark(f"{metric.name} on {metric.cohort}: {metric.value:.3f}{interval} (n = {metric.n})")
+    output.wrote(out, f"Wrote {out}. {card.notice}")

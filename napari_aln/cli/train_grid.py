@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_aln.cli import SOME_FAILED, progress
+from napari_aln.cli import SOME_FAILED, output, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +31,6 @@ def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any
     on_cpu = grid.trainer == "frozen" or getattr(every[0].recipe, "device", "auto") not in ("auto", "cuda")
     work = workflow(cohort, every, out, () if on_cpu else visible_gpus())
     found = progress.run(work, "train", resumable=True)
-    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     for table in found.tables:
         shown = Table(title=escape(table.title), title_justify="left")
         places = [place for place, name in enumerate(table.columns) if name not in _ONLY_IN_FILES]
@@ -40,14 +38,14 @@ def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any
             shown.add_column(escape(table.columns[place]))
         for row in table.rows:
             shown.add_row(*(escape(row[place]) for place in places))
-        console.print(shown)
+        output.remark(shown)
     for name, why in found.failed.items():
-        errors.print(f"{name} failed: {why}", markup=False)
+        output.warn(f"{name} failed: {why}", "")
     kept = f", {found.n_kept} of them kept from before" if found.n_kept else ""
     n_ended = len(every) - len(found.failed)
-    console.print(
+    output.wrote(
+        out,
         f"Wrote {out}: {n_ended} of {len(every)} trainings{kept}; grid.csv, grid.md. {RESEARCH_NOTICE}",
-        markup=False,
     )
     if found.failed:
         raise typer.Exit(SOME_FAILED)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_aln.cli import progress
+from napari_aln.cli import output, progress
+from napari_aln.cli.output import AsJson
 
 if TYPE_CHECKING:
     from napari_aln.workflows.verify import Check, Verification
@@ -46,7 +45,7 @@ def verify(
     full_hash: Annotated[
         bool, typer.Option("--full-hash", help="Also take the SHA-256 of every byte of the slide.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a result again from its slide, models and settings, and compare every number.
 
@@ -59,18 +58,15 @@ def verify(
     work = verify_result(result, slide=slide, models=model or (), full_hash=full_hash)
     found = progress.run(work, "verify")
     if as_json:
-        typer.echo(json.dumps(_plain(found), indent=2, ensure_ascii=False, allow_nan=False))
+        output.print_json(_document(found))
     else:
         _show(found)
     if not found.equal:
         raise typer.Exit(DIFFERS)
 
 
-def _plain(found: Verification) -> dict[str, object]:
+def _document(found: Verification) -> dict[str, object]:
     content = asdict(found) | {"equal": found.equal}
-    for check in content["checks"]:
-        if check["difference"] is not None and not math.isfinite(check["difference"]):
-            check["difference"] = None
     if found.full_hash:
         content["full_hash"] = {"sha256": found.full_hash[0], "files": found.full_hash[1]}
     return content

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_aln.cli import output
+from napari_aln.cli.output import Quiet
 from napari_aln.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +28,9 @@ def view(
     show(files or [])
 
 
-def without_command(context: typer.Context) -> None:
+def without_command(context: typer.Context, *, quiet: Quiet = False) -> None:
     """Open the window where no command was named."""
+    output.start(quiet=quiet)
     if context.invoked_subcommand is None:
         show(())
 

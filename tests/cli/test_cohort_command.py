@@ -24,9 +24,9 @@ def download(tmp_path):
 def test_import_check_and_split_follow_each_other(call, download, tmp_path):
     table = tmp_path / "cohort.csv"
     (download / "WSIs" / "3.json").unlink()
-    code, out, _ = call("import-bcnb", download, table, "--mpp", "0.5")
+    code, out, err = call("import-bcnb", download, table, "--mpp", "0.5")
     assert code == 0
-    assert "1 patient with a slide, but without outlines: 3" in out
+    assert "1 patient with a slide, but without outlines: 3" in err
     assert "6 patients, 6 slides at 0.5 µm/px, 5 with outlines, 6 reference bags, 60 reference patches" in out
     code, out, _ = call("check", table)
     assert code == 0

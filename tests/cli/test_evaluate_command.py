@@ -20,7 +20,7 @@ def scores(tmp_path):
 
 def test_scores_become_a_folder(call, scores, tmp_path):
     out = tmp_path / "out"
-    code, said, _ = call(
+    code, said, err = call(
         "evaluate",
         scores,
         "--compare",
@@ -35,7 +35,7 @@ def test_scores_become_a_folder(call, scores, tmp_path):
     )
     assert code == 0
     assert RESEARCH_NOTICE in said
-    assert "left out" in said  # no validation patients, so no Youden
+    assert "left out" in err  # no validation patients, so no Youden
     assert {"evaluation.html", "performance.csv", "subgroups-scores--1-.csv", "roc.svg"} <= {
         p.name for p in out.iterdir()
     }
