@@ -188,7 +188,7 @@ def _to_disk(path: Path) -> None:
     is_folder = path.is_dir()
     if is_folder and os.name == "nt":  # there folders cannot be opened, and need not be
         return
-    file = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    file = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # of a write-protected copy, too
     try:
         os.fsync(file)
     except OSError as error:
