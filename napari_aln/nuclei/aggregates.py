@@ -52,7 +52,8 @@ def patch_statistics(
     mpp
         µm/px of level 0.
     tissue_share
-        (n,) share of each patch that is tissue: densities are then per mm² of tissue. None: of the patch.
+        (n,) share of each patch that is tissue and was measured: densities are then per mm² of that. None: of
+        the patch.
     with_border
         Whether nuclei that the picture's border may cut count in means, deviations and orientation.
 

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.geometry import Mpp
+    from napari_aln.nuclei.measured_area import MeasuredArea
 
 CELLS_UM = (32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 """Sides of the squares; the smallest holds about five nuclei of dense tissue."""
 
 LEAST_CELL_PX = 6.0  # on the screen
 MOST_CELLS = 4_000_000
+LEAST_MEASURED = 0.25
+"""Share of a square; of less, one nucleus more or less is a density of its own."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,14 @@ def cell_um(px_per_um: float, size_l0: tuple[int, int], mpp: Mpp) -> float:
     return CELLS_UM[-1]
 
 
-def density_raster(l0_xy: NDArray[np.float64], size_l0: tuple[int, int], mpp: Mpp, side_um: float) -> Raster:
-    """Count nuclei per mm² of slide, in squares of a side in µm.
+def density_raster(
+    l0_xy: NDArray[np.float64],
+    size_l0: tuple[int, int],
+    mpp: Mpp,
+    side_um: float,
+    measured: MeasuredArea | None = None,
+) -> Raster:
+    """Count nuclei per mm² of what was measured, in squares of a side in µm.
 
     Parameters
     ----------
@@ -67,11 +76,18 @@ def density_raster(l0_xy: NDArray[np.float64], size_l0: tuple[int, int], mpp: Mp
         µm/px of level 0.
     side_um
         Side of the squares.
+    measured
+        What was; squares of which less than `LEAST_MEASURED` was are NaN. None: not known, then the squares.
     """
     grid = _Squares(l0_xy, size_l0, mpp, side_um)
     area_mm2 = grid.area_mm2()
     count = grid.sums(None)
-    return grid.raster(np.where(count > 0, count / area_mm2, np.nan))
+    shown = count > 0
+    if measured is not None:
+        share = measured.of_squares(grid.pixel_l0, grid.shape)
+        shown &= share >= LEAST_MEASURED
+        area_mm2 = share * side_um**2 / 1e6
+    return grid.raster(np.divide(count, area_mm2, out=np.full(grid.shape, np.nan), where=shown))
 
 
 def mean_raster(

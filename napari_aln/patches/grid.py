@@ -63,7 +63,7 @@ def patch_grid(size_px: tuple[int, int], slide_mpp: Mpp, patch_px: int, mpp: flo
 
 
 def tissue_share(
-    grid: PatchGrid, mask: NDArray[np.bool_], mask_downsample: tuple[float, float]
+    grid: PatchGrid, mask: NDArray[np.bool_ | np.float64], mask_downsample: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Return the share of each cell that the mask covers.
 
@@ -72,7 +72,7 @@ def tissue_share(
     grid
         The slide's grid.
     mask
-        (H, W) boolean overview; what lies beyond it counts as empty.
+        (H, W) boolean overview, or shares of its pixels in 0..1; what lies beyond it counts as empty.
     mask_downsample
         Level-0 pixels that one mask pixel spans along x and y.
 

@@ -220,7 +220,9 @@ class Nuclei(QWidget):
         table = pd.concat([part.table for part in filled], ignore_index=True)
         nuclei = LocatedNuclei(table, slide.info.mpp, outlines)
         source = f"In {SCOPE_NAMES[self._scope]}, {self._method}, {how}"
-        self.show_nuclei(SlideNuclei(nuclei, source, complete=False), same_work=self._n_shown > 0)
+        scope = filled[-1].scope
+        shown = SlideNuclei(nuclei, source, (), scope.outline, scope.measured, complete=False)
+        self.show_nuclei(shown, same_work=self._n_shown > 0)
         self._n_shown = len(nuclei)
 
     def _on_found(self, measured: MeasuredNuclei) -> None:
@@ -228,7 +230,8 @@ class Nuclei(QWidget):
         nuclei = LocatedNuclei(measured.table, measured.mpp, measured.outlines)
         density = f", {count(round(measured.density_per_mm2))} per mm²" if measured.area_mm2 else ""
         source = f"In {SCOPE_NAMES[self._scope]}: {measured.area_mm2:.3g} mm²{density}; {measured.method}"
-        shown = SlideNuclei(nuclei, source, measured.warnings, measured.scope.outline)
+        scope = measured.scope
+        shown = SlideNuclei(nuclei, source, measured.warnings, scope.outline, scope.measured)
         self.show_nuclei(shown, same_work=self._n_shown > 0)
 
     # Files
@@ -241,7 +244,7 @@ class Nuclei(QWidget):
             self.review.failed.emit(f"{self._shown(path)} holds nuclei.", "Open its slide first.")
             return
         self.finding.reset()
-        self.opening.start(partial(nuclei_view.open_nuclei, slide.info, path))
+        self.opening.start(partial(nuclei_view.open_nuclei, slide.info, path, self.state.seen))
 
     def _shown(self, path: Path) -> str:
         return "The file" if self.state.hide_names else shown_name(path)
@@ -301,7 +304,8 @@ class Nuclei(QWidget):
         for warning in warnings:
             self.review.told.emit("warning", warning)
         size_l0 = (1, 1) if slide is None else slide.info.size_px
-        self.view.show(nuclei if nuclei is not None and len(nuclei) else None, size_l0)
+        measured = None if shown is None else shown.measured
+        self.view.show(nuclei if nuclei is not None and len(nuclei) else None, size_l0, measured)
         if shown is not None and self.panel.filter.ranges():
             self._on_filter(self.panel.filter.ranges())
         self._show_legend()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.nuclei.located import LocatedNuclei
+    from napari_aln.nuclei.measured_area import MeasuredArea
     from napari_aln.widgets.scene import Scene
 
 RASTER, OUTLINES, CHOSEN = "nuclei raster", "nuclei", "chosen nuclei"
@@ -70,6 +71,7 @@ class NucleiScene(QObject):
         self._mark.colour(np.array([[1, 1, 1, 1], [0, 0, 0, 1]]), "light and dark")
         self.nuclei: LocatedNuclei | None = None
         self._size_l0 = 1, 1  # of the slide
+        self._measured: MeasuredArea | None = None
         self._limits_of: dict[str, tuple[float, float]] = {}  # feature -> as they were worked out
         self.kept: NDArray[np.bool_] | None = None  # None: all
         self.near = False  # outlines are shown, not the raster
@@ -90,9 +92,17 @@ class NucleiScene(QObject):
         viewer.cursor.events.position.connect(self._on_cursor)
         viewer.mouse_drag_callbacks.append(self._on_mouse)
 
-    def show(self, nuclei: LocatedNuclei | None, size_l0: tuple[int, int]) -> None:
-        """Show nuclei of a slide of this size in place of those before; None: show none."""
-        self.nuclei, self.kept, self._size_l0 = nuclei, None, size_l0
+    def show(
+        self,
+        nuclei: LocatedNuclei | None,
+        size_l0: tuple[int, int],
+        measured: MeasuredArea | None = None,
+    ) -> None:
+        """Show nuclei of a slide of this size in place of those before; None: show none.
+
+        `measured`: to which densities refer; None: whole squares.
+        """
+        self.nuclei, self.kept, self._size_l0, self._measured = nuclei, None, size_l0, measured
         self._limits_of = {}
         self._chosen = np.zeros(0, np.intp)
         self._hover(None)
@@ -222,7 +232,7 @@ class NucleiScene(QObject):
             return
         self.cell_um, self._drawn = side_um, None
         feature = self._feature
-        raster = nuclei_raster(self.nuclei, self.kept, feature, self._size_l0, side_um)
+        raster = nuclei_raster(self.nuclei, self.kept, feature, self._size_l0, side_um, self._measured)
         self.limits = density_limits(raster) if feature == DENSITY else self._feature_limits(feature)
         shown = raster.picture, raster.pixel_l0, self.limits, self._colour_map, self._scene.frame
         self.raster.show_picture(*shown)

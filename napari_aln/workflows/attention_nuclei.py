@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CONTRAST_CSV, CONTRAST_JSON, CONTRAST_STEM = "contrast.csv", "contrast.json", "contrast"
 
 COVERED = 0.5
-"""A patch takes part if so much of it was measured."""
+"""A patch takes part if so much of it lies inside what was measured."""
 
 PATCH_COLUMNS = {DENSITY: "density_per_mm2", ORIENTATION: "orientation_coherence_unbiased"}
 """What a patch has and a nucleus has not. Disorder is left out: it grows with the number of nuclei."""
@@ -136,13 +136,14 @@ def _note(row: Mapping[Hashable, Any]) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def contrast(
+def contrast(  # noqa: PLR0913 - nuclei, patches and what ranks them, then by name
     table: pd.DataFrame,
     mpp: Mpp,
     patches: PatchTable,
     attention: ArrayLike,
     *,
     ends: Ends = DECILES,
+    share: NDArray[np.float64] | None = None,
     run: str = "",
     map_name: str = "attention_slide",
 ) -> NucleiContrast:
@@ -158,6 +159,9 @@ def contrast(
         n patches and the (n,) values that rank them; patches without a value take no part.
     ends
         How many of them are high, and how many low.
+    share
+        (n,) share of each that lies inside what was measured, to which densities refer; patches of less than
+        `COVERED` take no part. None: all of each.
     run, map_name
         What the result is to say of itself.
 
@@ -167,10 +171,12 @@ def contrast(
         Fewer than two patches, a share or k of nothing, or no nuclei in the chosen patches.
     """
     values = np.asarray(attention, np.float64)
+    if share is not None:
+        values = np.where(share >= COVERED, values, np.nan)
     ranked = from_the_top(values)
     k = ends.of(len(ranked))
     high, low = ranked[:k], ranked[-k:]
-    sums = patch_statistics(table, patches, mpp)
+    sums = patch_statistics(table, patches, mpp, tissue_share=share)
     whole = table[~table["on_border"].to_numpy(bool)]
     members = members_of_patches(whole, patches)
     in_high, in_low = (whole.iloc[members.nucleus[np.isin(members.group, chosen)]] for chosen in (high, low))
@@ -262,31 +268,32 @@ def contrast_of_result(
     if scored.slide_hash != table.slide_hash:
         raise UsageError(f"{path} and {folder} are of different slides.", "Give the nuclei of this slide.")
     attention = scored.values[scored.attention_name].to_numpy(float)
+    share = None
     if (path.parent / NUCLEI_JSON).is_file():
         stated = read_statement(path.parent)
         if stated.outline is not None:
-            covered = covered_patches(scored.patches, shapely.geometry.shape(stated.outline))
-            attention = np.where(covered, attention, np.nan)
+            share = measured_share(scored.patches, shapely.geometry.shape(stated.outline))
     return contrast(
         table.table,
         table.mpp,
         scored.patches,
         attention,
         ends=ends,
+        share=share,
         run=scored.run,
         map_name=scored.attention_name,
     )
 
 
-def covered_patches(patches: PatchTable, outline: BaseGeometry) -> NDArray[np.bool_]:
-    """Return which patches lie by enough (`COVERED`) in what was measured, an outline in level-0 pixels."""
+def measured_share(patches: PatchTable, outline: BaseGeometry | None) -> NDArray[np.float64]:
+    """Return the (n,) share of each patch inside an outline in level-0 pixels; None: all of it."""
+    if outline is None:
+        return np.ones(len(patches))
     step_x, step_y = patches.grid.step_l0
     x, y = patches.l0_xy.T
     boxes = shapely.box(x, y, x + step_x, y + step_y)
-    covered: NDArray[np.bool_] = (
-        shapely.area(shapely.intersection(boxes, outline)) >= COVERED * step_x * step_y
-    )
-    return covered
+    share: NDArray[np.float64] = shapely.area(shapely.intersection(boxes, outline)) / (step_x * step_y)
+    return np.minimum(share, 1.0)
 
 
 def write_contrast(found: NucleiContrast, folder: Path, alias: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -15,8 +15,8 @@ from napari_aln.errors import UsageError
 from napari_aln.nuclei.aggregates import Members, patch_statistics, region_statistics, statistics
 from napari_aln.nuclei.detections import write_detections
 from napari_aln.nuclei.table import NUCLEI_PARQUET, write_nuclei, write_nuclei_csv
-from napari_aln.patches.grid import candidates, patch_grid, tissue_share
-from napari_aln.patches.membership import inside, roi_share
+from napari_aln.patches.grid import candidates, patch_grid
+from napari_aln.patches.membership import inside
 from napari_aln.records import Progress
 from napari_aln.settings import NucleiSettings, PatchSettings
 from napari_aln.store.atomic import atomic_file, check_writable
@@ -186,28 +186,26 @@ def by_patch(slide: Slide, measured: MeasuredNuclei, settings: NucleiSettings) -
 
     The patches are those of the slide's grid of `patch_um` with enough tissue, or inside the regions by
     enough, or those that were measured themselves. ``share`` says how much of each was measured (its tissue,
-    or its part inside the regions), and densities refer to that.
+    inside the regions where there are any), and densities refer to that.
     """
     scope, mpp = measured.scope, measured.mpp
-    patches, share = scope.patches, None
+    patches = scope.patches
     if patches is None:
         grid = patch_grid(slide.info.size_px, mpp, GRID_PX, settings.patch_um / GRID_PX)
-        patches, share = _on_grid(grid, scope.regions, scope.seen)
+        patches = _on_grid(grid, scope.regions, scope.seen)
+    share = scope.measured.of_patches(patches)
     found = patch_statistics(measured.table, patches, mpp, tissue_share=share)
     step = patches.grid.step_l0
     for place, (name, value) in enumerate(zip(("width", "height"), step, strict=True)):
         found.insert(2 + place, name, value)
-    found.insert(4, "share", 1.0 if share is None else share)
+    found.insert(4, "share", share)
     return found
 
 
-def _on_grid(grid: PatchGrid, regions: Sequence[Region] | None, seen: Overview) -> tuple[PatchTable, Any]:
+def _on_grid(grid: PatchGrid, regions: Sequence[Region] | None, seen: Overview) -> PatchTable:
     if regions is not None:
-        patches = inside(grid, regions, PatchSettings().min_roi_share)
-        touched, shares = roi_share(grid, regions)
-        return patches, shares[np.searchsorted(touched.cell, patches.cell)]
-    patches = candidates(grid, seen.mask, seen.downsample, PatchSettings())
-    return patches, tissue_share(grid, seen.mask.tissue, seen.downsample)[patches.row, patches.column]
+        return inside(grid, regions, PatchSettings().min_roi_share)
+    return candidates(grid, seen.mask, seen.downsample, PatchSettings())
 
 
 def by_region(measured: MeasuredNuclei, regions: Sequence[Region], private: bool = False) -> pd.DataFrame:

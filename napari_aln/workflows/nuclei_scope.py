@@ -12,6 +12,7 @@ import shapely
 from scipy import ndimage
 
 from napari_aln.geometry import l0_to_level
+from napari_aln.nuclei.measured_area import MeasuredArea
 from napari_aln.nuclei.tiling import Box
 
 if TYPE_CHECKING:
@@ -76,15 +77,16 @@ class Scope:
         return near
 
     @cached_property
+    def measured(self) -> MeasuredArea:
+        """The tissue inside what is measured, to which densities of squares refer."""
+        return MeasuredArea.of(self.seen.mask.tissue, self.seen.downsample, self.outline)
+
+    @cached_property
     def tissue_mm2(self) -> float:
         """Area of the tissue inside what is measured, in mm²."""
         if self.outline is None:
             return self.seen.mask.tissue_mm2
-        rows, columns = np.nonzero(self.seen.mask.tissue)
-        l0_xy = (np.column_stack([columns, rows]) + 0.5) * self.seen.downsample
-        within = shapely.contains_xy(self.outline, l0_xy[:, 0], l0_xy[:, 1])
-        px_mm2 = self.seen.downsample[0] * self.seen.downsample[1] * self.mpp.x * self.mpp.y * 1e-6
-        return float(within.sum()) * px_mm2
+        return self.measured.l0_px * self.mpp.x * self.mpp.y * 1e-6
 
     @cached_property
     def area_mm2(self) -> float:

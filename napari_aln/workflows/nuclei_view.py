@@ -15,6 +15,7 @@ from napari_aln.errors import StoreError
 from napari_aln.geometry import Rect
 from napari_aln.nuclei.detections import read_outlines, write_detections
 from napari_aln.nuclei.located import LocatedNuclei
+from napari_aln.nuclei.measured_area import MeasuredArea
 from napari_aln.nuclei.rasters import density_raster, mean_raster
 from napari_aln.nuclei.segmentation import BREAST_F1, DEFAULT_METHOD, METHODS
 from napari_aln.nuclei.table import L0_XY, NUCLEI_PARQUET, read_nuclei, write_nuclei, write_nuclei_csv
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from napari_aln.nuclei.rasters import Raster
     from napari_aln.records import PatchScores, SlideInfo
     from napari_aln.workflows.attention_nuclei import NucleiContrast
+    from napari_aln.workflows.prepare import Overview
 
 DENSITY = "density"
 ORIENTATION = "orientation_rad"
@@ -127,6 +129,8 @@ class SlideNuclei:
         What makes the measures doubtful: name, colon, sentence.
     outline
         Of what was measured, in level-0 pixels; None: all tissue, or nobody knows.
+    measured
+        The tissue in it, to which densities refer; None: not known, then whole squares are taken.
     complete
         Whether all of it was; else the work goes on, or was cancelled.
     """
@@ -135,6 +139,7 @@ class SlideNuclei:
     source: str
     warnings: tuple[str, ...] = ()
     outline: BaseGeometry | None = None
+    measured: MeasuredArea | None = None
     complete: bool = True
 
     @cached_property
@@ -184,14 +189,15 @@ def nuclei_raster(
     name: str,
     size_l0: tuple[int, int],
     side_um: float,
+    measured: MeasuredArea | None = None,
 ) -> Raster:
     """Return density or a feature's means in squares of `side_um`.
 
-    `kept`: (n,) which nuclei count; None: all.
+    `kept`: (n,) which nuclei count; None: all. `measured`: as of `density_raster`.
     """
     l0_xy = nuclei.l0_xy if kept is None else nuclei.l0_xy[kept]
     if name == DENSITY:
-        return density_raster(l0_xy, size_l0, nuclei.mpp, side_um)
+        return density_raster(l0_xy, size_l0, nuclei.mpp, side_um, measured)
     values = nuclei.table[name].to_numpy(np.float64)
     values = values if kept is None else values[kept]
     return mean_raster(l0_xy, values, size_l0, nuclei.mpp, side_um, axial=name == ORIENTATION)
@@ -203,8 +209,10 @@ def density_limits(raster: Raster) -> tuple[float, float]:
     return 0.0, float(np.quantile(known, 1 - SHARE_BEYOND / 2)) if len(known) else 1.0
 
 
-def open_nuclei(info: SlideInfo, path: Path) -> Generator[Progress, None, SlideNuclei]:
-    """Yield once, return the nuclei in a file of the slide that is open.
+def open_nuclei(
+    info: SlideInfo, path: Path, seen: Overview | None = None
+) -> Generator[Progress, None, SlideNuclei]:
+    """Yield once, return the nuclei in a file of the slide that is open; `seen`: its overview, if at hand.
 
     Raises
     ------
@@ -231,14 +239,17 @@ def open_nuclei(info: SlideInfo, path: Path) -> Generator[Progress, None, SlideN
     nuclei.count_near(Rect(0, 0, 1, 1))  # builds the index here, beside the window
     outline: BaseGeometry | None = None
     warnings: tuple[str, ...] = ()
+    measured = None
     if (path.parent / NUCLEI_JSON).is_file():
         stated = read_statement(path.parent)
         outline = None if stated.outline is None else shape(stated.outline)
         warnings = stated.warnings
+        if seen is not None:
+            measured = MeasuredArea.of(seen.mask.tissue, seen.downsample, outline)
     about = f"From {NUCLEI_PARQUET}"
     if outlines is None:
         about += "; drawn as ellipses, as it holds no outlines"
-    found = SlideNuclei(nuclei, about, warnings, outline)
+    found = SlideNuclei(nuclei, about, warnings, outline, measured)
     assert found.extents is not None  # worked out here, too
     return found
 
@@ -274,15 +285,14 @@ def contrast_by_attention(
     run
         What it is called.
     """
-    from napari_aln.workflows.attention_nuclei import contrast, covered_patches
+    from napari_aln.workflows.attention_nuclei import contrast, measured_share
 
     yield Progress("compare nuclei", 0, 1)
     name = "attention_slide" if np.isfinite(scores.attention_slide).any() else "attention_bag"
     attention = np.asarray(getattr(scores, name), np.float64)
-    if shown.outline is not None:
-        attention = np.where(covered_patches(scores.table, shown.outline), attention, np.nan)
+    share = measured_share(scores.table, shown.outline)
     nuclei = shown.nuclei
-    return contrast(nuclei.table, nuclei.mpp, scores.table, attention, run=run, map_name=name)
+    return contrast(nuclei.table, nuclei.mpp, scores.table, attention, share=share, run=run, map_name=name)
 
 
 def save_contrast(found: NucleiContrast, folder: Path, alias: str) -> Generator[Progress, None, Path]:

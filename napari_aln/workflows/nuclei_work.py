@@ -56,12 +56,15 @@ class NucleiFound(Progress):
         Its own nuclei, as in `MeasuredNuclei`, but for the distances to neighbours: these are of the tile.
     outlines
         Theirs, in level-0 pixels.
+    scope
+        Of which this is a tile.
     """
 
     nuclei: int
     l0_rect: Rect
     table: pd.DataFrame
     outlines: Outlines
+    scope: Scope
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,7 @@ class NucleiWork:
             l0_rect=l0_rect,
             table=table,
             outlines=outlines,
+            scope=self.scope,
         )
 
     @property

@@ -50,6 +50,16 @@ def row(found, feature):
     return found.rows.set_index("feature").loc[feature]
 
 
+def test_density_is_of_the_part_that_was_measured(nuclei, patches):
+    share = np.ones(N)
+    share[-1], share[0] = 0.8, 0.4  # the first lies mostly outside
+    found = contrast(nuclei, UM, patches, np.arange(N), ends=Ends(k=1), share=share)
+    high, low = found.values["density_per_mm2"]
+    assert (found.n_patches, found.nuclei) == (N - 1, (4, 4))
+    assert high.tolist() == pytest.approx([4 / (0.8 * 0.032**2)])
+    assert low.tolist() == pytest.approx([4 / 0.032**2])
+
+
 def test_both_ends_are_compared_by_counting_pairs(nuclei, patches):
     found = contrast(nuclei, UM, patches, np.arange(N), ends=Ends(k=3))
     area = nuclei["area_um2"].to_numpy().reshape(N, 4)
