@@ -77,9 +77,14 @@ def _device(settings: EngineSettings) -> str:
 
 
 def _accelerator_possible() -> bool:
-    """Whether torch is worth asking: Apple's GPUs always, NVIDIA's where the driver's library loads."""
+    """Whether torch is worth asking: Apple's GPUs always, NVIDIA's where its driver is."""
+    return sys.platform == "darwin" or has_nvidia_driver()
+
+
+def has_nvidia_driver() -> bool:
+    """Whether the library of an NVIDIA driver can be loaded."""
     if sys.platform == "darwin":
-        return True
+        return False
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

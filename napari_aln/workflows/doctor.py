@@ -9,9 +9,11 @@ import importlib
 import io
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -29,6 +31,9 @@ GLIBC_OF_QT_WHEELS = (2, 34)
 LEAST_MEMORY_GB, LEAST_DISK_GB = 4, 5  # below these it may not be enough for a run, or for what a run keeps
 OPENGL_WAIT_S = 30
 SOFTWARE_OPENGL = ("llvmpipe", "softpipe", "swrast", "GDI Generic")
+TORCH_FOR_CUDA = "Install the torch that https://pytorch.org/get-started/locally/ gives for the driver."
+
+QT_LIBRARIES = "Install the driver of the graphics card; on Linux also libegl1, libgl1 and libxcb-cursor0."
 
 
 @dataclass(frozen=True)
@@ -50,19 +55,23 @@ def examine() -> Iterator[Finding]:
         f"{platform.python_version()} on {platform.platform()}",
         "Install Python 3.11 or newer.",
     )
-    yield _library("OpenSlide", "openslide", "openslide-python", "pip install openslide-python openslide-bin")
+    yield _openslide()
     yield _library("tifffile", "tifffile", "tifffile", "pip install tifffile imagecodecs")
     yield _library("image codecs", "imagecodecs", "imagecodecs", "pip install imagecodecs")
     yield _library("matplotlib", "matplotlib", "matplotlib", "pip install matplotlib")
     yield _library("torch", "torch", "torch", "pip install torch")
     yield _torchvision()
-    yield _timm()
+    yield _optional("timm", "encoders called timm:NAME, and models with one, wait for it")
+    yield _optional("distributed", "predict --scheduler, for several machines, waits for it")
     yield _openvino()
     yield _cuda()
     yield _jpeg_on_gpu()
     yield from _window()
     yield _memory()
-    yield _writing(Path.cwd())
+    yield _writing("this folder", Path.cwd(), "Write results elsewhere by --out.")
+    yield _disk("disk here", Path.cwd(), "Free some, or write results elsewhere by --out.")
+    yield _writing("temporary files", Path(tempfile.gettempdir()), "Set TMPDIR (on Windows TEMP) elsewhere.")
+    yield _own_folder()
     yield from _cache()
     yield _demo_data()
     yield from _formats()
@@ -76,6 +85,17 @@ def _formats() -> Iterator[Finding]:
         return
     for tested, piece in ((True, "slide formats"), (False, "formats untested")):
         yield Finding(piece, True, "; ".join(f.name for f in FORMATS if f.tested is tested))
+
+
+def _openslide() -> Finding:
+    try:
+        import openslide
+
+        fact = f"{openslide.__library_version__}, openslide-python {openslide.__version__}"
+        return Finding("OpenSlide", True, fact)
+    except (ImportError, OSError) as error:  # OSError: its library is not there, or is not for this system
+        step = "Try: pip install openslide-python openslide-bin"
+        return Finding("OpenSlide", False, f"cannot be loaded: {error}", step)
 
 
 def _library(piece: str, module: str, package: str, install: str) -> Finding:
@@ -95,32 +115,25 @@ def _torchvision() -> Finding:
         return Finding("torchvision", False, f"cannot be loaded: {error}", "Try: pip install torchvision")
 
 
-def _timm() -> Finding:
+def _optional(package: str, without: str) -> Finding:
     try:
-        return Finding("timm", True, version("timm"), required=False)
+        return Finding(package, True, version(package), required=False)
     except PackageNotFoundError:
-        return Finding(
-            "timm",
-            True,
-            "not installed: encoders called timm:NAME, and models with one, wait for it",
-            required=False,
-        )
+        return Finding(package, True, f"not installed: {without}", required=False)
 
 
 def _openvino() -> Finding:
+    if find_spec("openvino") is None and platform.machine().lower() not in ("x86_64", "amd64"):
+        return Finding("OpenVINO", True, "not used on this processor: torch is", required=False)
     try:
         from napari_aln.runtimes.openvino_import import openvino
 
         devices = ", ".join(openvino.Core().available_devices)
         return Finding("OpenVINO", True, f"{version('openvino')}, devices: {devices}", required=False)
-    except (ImportError, OSError) as error:
-        return Finding(
-            "OpenVINO",
-            False,
-            f"cannot be loaded ({error}); torch is used instead, which is slower",
-            "Try: pip install openvino",
-            required=False,
-        )
+    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: its plugins cannot be loaded
+        fact = f"cannot be loaded ({error}); torch is used instead, which is slower"
+        step = "Try: pip install --force-reinstall openvino"
+        return Finding("OpenVINO", False, fact, step, required=False)
 
 
 def _cuda() -> Finding:
@@ -128,9 +141,18 @@ def _cuda() -> Finding:
         import torch
     except (ImportError, OSError):
         return Finding("CUDA", True, "not asked: torch cannot be loaded", required=False)
+    from napari_aln.runtimes.choice import has_nvidia_driver
+
     if torch.cuda.is_available():
         return Finding("CUDA", True, torch.cuda.get_device_name(0), required=False)
-    return Finding("CUDA", True, "no CUDA device: networks run on the processor", required=False)
+    if torch.backends.mps.is_available():
+        return Finding("CUDA", True, "no CUDA device: networks run on Apple's GPU", required=False)
+    if not has_nvidia_driver():
+        return Finding("CUDA", True, "no CUDA device: networks run on the processor", required=False)
+    why = "sees no device" if torch.version.cuda else "was built without CUDA"
+    fact = f"an NVIDIA driver is here, but torch {torch.__version__} {why}: networks run on the processor"
+    step = TORCH_FOR_CUDA if not torch.version.cuda else f"Update the driver. Or: {TORCH_FOR_CUDA}"
+    return Finding("CUDA", False, fact, step, required=False)
 
 
 def _jpeg_on_gpu() -> Finding:
@@ -165,21 +187,13 @@ def _window() -> Iterator[Finding]:
         there = find_spec(module) is not None
         fact = version(module) if there else "not installed: the command line works, a window does not"
         yield Finding(module, there, fact, f"Try: pip install {module}", required=False)
-    libc, release = platform.libc_ver()
-    if libc == "glibc":
-        enough = tuple(int(part) for part in release.split(".")[:2]) >= GLIBC_OF_QT_WHEELS
-        yield Finding(
-            "glibc",
-            enough,
-            release,
-            "PySide6 wheels need glibc 2.34 or newer: use a newer system.",
-            required=False,
-        )
+    if sys.platform == "linux":
+        yield _glibc()
     yield Finding(
         "display",
         has_display(),
         "a display is there" if has_display() else "no display: the command line works, a window does not",
-        "Start from a desktop session, or under a virtual display.",
+        "Start from a desktop session, or under a virtual display: xvfb-run -a napari-aln.",
         required=False,
     )
 
@@ -187,15 +201,32 @@ def _window() -> Iterator[Finding]:
         yield _opengl()
 
 
+def _glibc() -> Finding:
+    libc, release = platform.libc_ver()
+    if libc != "glibc":
+        fact = "this system has another C library: there are no wheels of torch, OpenVINO and PySide6 for it"
+        step = "Use a system with glibc 2.34 or newer, such as Debian 12, Ubuntu 22.04 or RHEL 9."
+        return Finding("glibc", False, fact, step, required=False)
+    enough = tuple(int(part) for part in release.split(".")[:2]) >= GLIBC_OF_QT_WHEELS
+    step = "PySide6 wheels need glibc 2.34 or newer: use a newer system, such as Debian 12 or Ubuntu 22.04."
+    return Finding("glibc", enough, release, step, required=False)
+
+
 def _opengl() -> Finding:
     asked = [sys.executable, "-m", "napari_aln.widgets.opengl"]
-    next_step = "Install the driver of the graphics card; on Linux also libegl1, libgl1 and libxcb-cursor0."
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=OPENGL_WAIT_S, check=False)
     except subprocess.TimeoutExpired:
-        return Finding("OpenGL", False, "it does not answer: no window", next_step, required=False)
+        return Finding("OpenGL", False, "it does not answer: no window", QT_LIBRARIES, required=False)
     if done.returncode:
-        return Finding("OpenGL", False, "cannot be used: no window", next_step, required=False)
+        if "could not connect to display" in done.stderr:
+            where = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+            step = "Start from a desktop session; over ssh by ssh -X; else under xvfb-run -a."
+            fact = f"cannot be used: no window (no display answers at {where})"
+            return Finding("OpenGL", False, fact, step, required=False)
+        missing = re.search(r"\S+\.so[.\d]*(?=: cannot open shared object file)", done.stderr)
+        why = f" ({missing[0]} is missing)" if missing else ""
+        return Finding("OpenGL", False, f"cannot be used: no window{why}", QT_LIBRARIES, required=False)
     fact = done.stdout.strip()
     if any(name in fact for name in SOFTWARE_OPENGL):
         fact += ": the processor draws, which is slower"
@@ -216,20 +247,39 @@ def _memory() -> Finding:
         "memory",
         free_gb >= LEAST_MEMORY_GB,
         f"{free_gb:.0f} of {total_gb:.0f} GB free",
-        "Close other programs, or lower --batch-size and --workers.",
+        "Close other programs, or lower --batch and --workers.",
         required=False,
     )
 
 
-def _writing(folder: Path) -> Finding:
-    """Tell whether results can be written where the program was started."""
+def _writing(piece: str, folder: Path, next_step: str) -> Finding:
+    """Tell whether files can be written to a folder."""
     from napari_aln.store.atomic import check_writable
 
     try:
         check_writable(folder)
     except AlnError as error:
-        return Finding("this folder", False, error.fact, "Write results elsewhere by --out.", required=False)
-    return Finding("this folder", True, "results can be written here", required=False)
+        return Finding(piece, False, error.fact, next_step, required=False)
+    return Finding(piece, True, f"files can be written to {folder}", required=False)
+
+
+def _disk(piece: str, folder: Path, next_step: str) -> Finding:
+    """Tell how much room the disk of a folder has."""
+    try:
+        free_gb = shutil.disk_usage(folder).free / 1e9
+    except OSError as error:
+        return Finding(piece, False, f"cannot be told: {error}", next_step, required=False)
+    return Finding(piece, free_gb >= LEAST_DISK_GB, f"{free_gb:.0f} GB free", next_step, required=False)
+
+
+def _own_folder() -> Finding:
+    """Tell whether the window can keep what it remembers, and reviews that go on."""
+    try:
+        from napari_aln.store.autosave import autosave_folder
+    except ImportError as error:
+        step = "Install what is missing above."
+        return Finding("autosave", False, f"cannot be told: {error}", step, required=False)
+    return _writing("autosave", autosave_folder(), "Set NAPARI_ALN_CONFIG to a folder you may write to.")
 
 
 def _cache() -> Iterator[Finding]:
@@ -247,14 +297,7 @@ def _cache() -> Iterator[Finding]:
         yield Finding("feature cache", False, error.fact, elsewhere)
         return
     yield Finding("feature cache", True, str(root))
-    free_gb = shutil.disk_usage(root).free / 1e9
-    yield Finding(
-        "disk",
-        free_gb >= LEAST_DISK_GB,
-        f"{free_gb:.0f} GB free for features and patches",
-        "Free some, or set NAPARI_ALN_CACHE to a larger disk.",
-        required=False,
-    )
+    yield _disk("disk", root, "Free some, or set NAPARI_ALN_CACHE to a larger disk.")
 
 
 def _demo_data() -> Finding:

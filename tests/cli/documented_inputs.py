@@ -13,11 +13,12 @@ from bcnb_download import write_download
 from PIL import Image
 from tests_shared import drain
 
-from napari_aln.cohort.table import read_cohort, write_cohort
+from napari_aln.cohort.table import CohortRow, read_cohort, write_cohort
 from napari_aln.shipped import sample_path
+from napari_aln.workflows.import_bcnb import import_bcnb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MPP_X = "0.5"
 """What X stands for in commands."""
@@ -35,6 +36,17 @@ class Shared(NamedTuple):
 
 def cohort(path: Path, shared: Shared) -> None:
     write_cohort(path, read_cohort(shared.cohort))  # its paths are absolute
+
+
+def many_patients(path: Path, shared: Shared) -> None:
+    """Write a cohort with enough patients for folds, and no slides."""
+    rows = [CohortRow(patient_id=f"{number:03d}", label=("N0", "N(+)")[number % 2]) for number in range(40)]
+    write_cohort(path, rows)
+
+
+def imported(path: Path, shared: Shared) -> None:
+    """Write the cohort that a BCNB download becomes, with its bag lists."""
+    drain(import_bcnb(write_download(Path("bcnb").absolute()), path, 0.5, complete_only=False))
 
 
 def scores(path: Path, shared: Shared) -> None:
@@ -142,9 +154,22 @@ INPUTS: dict[str, Callable[[Path, Shared], object]] = {
 }
 
 
-def place(words: list[str], shared: Shared) -> None:
-    """Make those of the inputs that a command names, in the working folder."""
-    for word in words:
-        if word in INPUTS and not Path(word).exists():
+OTHERWISE = {
+    ("napari-aln cohort split cohort.csv folds.csv", "cohort.csv"): many_patients,
+    ("napari-aln cohort split cohort.csv type-0.csv", "cohort.csv"): imported,
+}
+"""Inputs of commands that begin so, in place of those above."""
+
+
+def place(words: list[str], shared: Shared, written: Sequence[str] = ()) -> None:
+    """Make those of the inputs that a command names and does not write itself, in the working folder."""
+    for word in (word for word in words if word not in written):
+        make = next((m for (start, name), m in OTHERWISE.items() if _is(start, words) and name == word), None)
+        make = make or INPUTS.get(word)
+        if make is not None and not Path(word).exists():
             Path(word).parent.mkdir(parents=True, exist_ok=True)
-            INPUTS[word](Path(word), shared)
+            make(Path(word), shared)
+
+
+def _is(start: str, words: list[str]) -> bool:
+    return words[: len(start.split())] == start.split()

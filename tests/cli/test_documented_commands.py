@@ -24,6 +24,7 @@ QUICK = (
     "napari-aln annotations convert",
     "napari-aln cache",
     "napari-aln cohort import-bcnb",
+    "napari-aln cohort split",
 )
 """How commands begin that take a moment and run with every test; the others are slow together."""
 
@@ -68,7 +69,7 @@ def as_run(command: str) -> list[str]:
 def run_and_check(command, call, shared):
     words = as_run(command)
     written = written_by(command, words)
-    place([word for word in words if word not in written], shared)
+    place(words, shared, written)
     code, said, errors = call(*words[1:])
     assert code == 0, f"{said}\n{errors}"
     for path in map(Path, written):
