@@ -11,6 +11,7 @@ from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.cohort.table import find_patient, read_cohort
 from napari_aln.errors import AlnError, CohortError, RegionError, UsageError
 from napari_aln.store.result import folder_safe, public_name
+from napari_aln.workflows.cohort_summary import CSV_NAME
 from napari_aln.workflows.slide_tasks import SlideTask
 from napari_aln.workflows.worklist import slides_below
 
@@ -148,13 +149,18 @@ def list_slides(sources: Sequence[Path], maker: TaskMaker, out: Path) -> tuple[l
     CohortError, WorkListError
         A table or folder cannot be read.
     UsageError
-        Clinical values were given beside a table, or results would overwrite each other.
+        Clinical values were given beside a table, or the summary would overwrite it.
     """
     found: list[Listed] = []
     known: set[Path] = set()  # a folder may hold slides that a table names, too
     is_cohort = False
     for source in sources:
         if source.suffix.lower() in READABLE_SUFFIXES:
+            if source.resolve() == (out / CSV_NAME).resolve():
+                raise UsageError(
+                    f"The cohort table {source} would be overwritten: the summary has its place and name.",
+                    "Choose another output folder.",
+                )
             is_cohort = True
             more = [one for one in _of_table(source, maker) if one.path.absolute() not in known]
         elif below := _slides_in(source, out):

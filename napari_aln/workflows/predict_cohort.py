@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.records import Progress
 from napari_aln.store.cohort_run import CUT_OFF, Attempt, CohortFolder, SlideState, now
-from napari_aln.workflows.cohort_summary import SlideLine, runs_of, write_summary
+from napari_aln.workflows.cohort_summary import ModelFacts, SlideLine, runs_of, write_summary
 from napari_aln.workflows.cohort_tasks import check_names, folder_of
 from napari_aln.workflows.crews import Ended, Order, Said
 from napari_aln.workflows.local_crew import LocalCrew
@@ -65,7 +65,7 @@ def predict_cohort(
         The slides. One that fails is tried again, then named; it stops no other, and the next run tries it.
     asked
         What is asked of each. Below its output folder go the results, named as those of single slides,
-        ``cohort.csv``, ``cohort.html`` and what `store.cohort_run` keeps.
+        the files of `cohort_summary` and what `store.cohort_run` keeps.
     settings
         Who works, and how stubbornly.
 
@@ -81,10 +81,11 @@ def predict_cohort(
         The scheduler does not answer, or is gone.
     """
     check_names(listed, private=asked.private)
-    models = _models_of(asked)
+    models, facts = _models_of(asked)
     folder = CohortFolder(asked.out)
     with folder.locked():
-        stand = _Stand(folder, asked, [_Slide(n, one, asked) for n, one in enumerate(listed, start=1)])
+        slides = [_Slide(n, one, asked) for n, one in enumerate(listed, start=1)]
+        stand = _Stand(folder, asked, facts, slides)
         yield from stand.take_up(models)
         try:
             if stand.waiting:
@@ -94,11 +95,12 @@ def predict_cohort(
         return CohortResult(stand.n_slides, stand.n_kept, tuple(stand.failed))
 
 
-def _models_of(asked: Asked) -> tuple[str, ...]:
-    """Return the models' hashes; the weights are the workers' business."""
+def _models_of(asked: Asked) -> tuple[tuple[str, ...], list[ModelFacts]]:
+    """Return the models' hashes, and what the summary says of them; the weights are the workers' business."""
     predictor = Predictor(asked)
     check_modes(predictor.bundles)
-    return predictor.models
+    facts = [ModelFacts(b.card.mode, b.card.name, b.sha256, b.card_sha256) for b in predictor.bundles]
+    return predictor.models, facts
 
 
 def _crew(asked: Asked, models: tuple[str, ...], settings: CohortRunSettings) -> Crew:
@@ -151,8 +153,10 @@ def _file_name(path: Path) -> str:
 class _Stand:
     """Where a run stands: in memory, in the states on disk, in the summary."""
 
-    def __init__(self, folder: CohortFolder, asked: Asked, slides: Sequence[_Slide]) -> None:
-        self._folder, self._asked = folder, asked
+    def __init__(
+        self, folder: CohortFolder, asked: Asked, models: Sequence[ModelFacts], slides: Sequence[_Slide]
+    ) -> None:
+        self._folder, self._asked, self._models = folder, asked, models
         self._slides = {slide.key: slide for slide in slides}
         self.n_slides = len(self._slides)  # one that is named twice is done once
         self.waiting: deque[_Slide] = deque()
@@ -238,6 +242,9 @@ class _Stand:
             attempts=len(slide.attempts),
             folder=folder,
             n_warnings=len({*document.warnings, *(text for run in document.runs for text in run.warnings)}),
+            quick_hash=document.slide.quick_hash,
+            mpp=document.slide.mpp,
+            mpp_origin=document.slide.mpp_origin,
             runs=runs_of(document),
         )
 
@@ -288,7 +295,7 @@ class _Stand:
 
     def write_summary(self) -> None:
         """Write the summary as things stand."""
-        write_summary([slide.line for slide in self._slides.values()], self._asked)
+        write_summary([slide.line for slide in self._slides.values()], self._asked, self._models)
         self._written_at = time.monotonic()
 
     def words(self, busy: dict[str, str]) -> str:

@@ -16,7 +16,9 @@ from tests_shared import collect, drain, write_slide
 
 from napari_aln.cli import main
 from napari_aln.errors import CohortError, StoreError, UsageError
+from napari_aln.mil.bundle import open_bundle
 from napari_aln.settings import CohortRunSettings
+from napari_aln.slides import open_slide
 from napari_aln.store.cohort_run import CUT_OFF, CohortFolder
 from napari_aln.workflows.cohort_tasks import TaskMaker, check_names, list_slides
 from napari_aln.workflows.predict_cohort import predict_cohort
@@ -145,6 +147,18 @@ def test_what_fails_is_tried_again_and_named_first(
     page = (out / "cohort.html").read_text(encoding="utf-8")
     assert page.index("SIGSEGV") < page.index('href="a/report.html"')
     assert "Research use only" in page
+    assert page.index("what to do") < page.index("SIGSEGV")
+    made_by = json.loads((out / "cohort.json").read_bytes())
+    card = open_bundle(ws_bundle).card
+    assert made_by["slides"] == {"all": 3, "failed": 2, "not done": 0, "done": 1}
+    assert [model["sha256"] for model in made_by["models"]] == [card.weights_sha256]
+    assert made_by["settings"]["bags"]["seed"] == 0
+    assert made_by["versions"]["napari-aln"]
+    assert {"processor", "system"} <= set(made_by["machine"])
+    assert card.weights_sha256[:12] in page
+    with open_slide(mixed / "a.tif") as slide:
+        assert by_name["a.tif"]["slide_quick_hash"] == slide.info.quick_hash
+    assert [by_name["a.tif"][name] for name in ("mpp_x", "mpp_y", "mpp_origin")] == ["0.5", "0.5", "file"]
     failed = [state for state in states_in(out) if state["state"] == "failed"]
     assert all(one["cause"] and one["next_step"] for state in failed for one in state["attempts"])
 
@@ -254,6 +268,8 @@ def test_a_table_lists_slides_with_what_it_says_of_them(slides, tmp_path):
     assert "no slide of patient 9" in str(none.task)
     both, _ = list_slides([table, slides], TaskMaker(), tmp_path / "out")
     assert len(both) == len(listed)  # none twice
+    with pytest.raises(UsageError, match=r"cohort.csv would be overwritten"):
+        list_slides([table], TaskMaker(), tmp_path)
     with pytest.raises(UsageError, match="beside the cohort table"):
         list_slides([table], TaskMaker(clinical=PATIENT), tmp_path / "out")
 
