@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 import shapely
+from scipy.special import gammaln
 
 from napari_aln.errors import UsageError
 from napari_aln.nuclei.morphometry import FEATURES
@@ -24,6 +25,9 @@ AVERAGED = tuple(name for name in FEATURES if name != "orientation_rad")
 
 ORIENTATION_BINS = 18
 """Of 10 degrees each, for the entropy of orientations."""
+
+DRAWN = 10
+"""Nuclei whose disorder is compared between groups of any size."""
 
 
 class Members(NamedTuple):
@@ -187,7 +191,12 @@ def statistics(
             Shannon's entropy of the orientations in 18 bins of 10 degrees, over its largest value: 0 (one
             bin) to 1 (all alike). With Miller's correction for few values, ``(bins hit - 1) / 2n`` (Miller,
             Information Theory in Psychology, 1955). Entropy of nuclear orientation as a measure of disorder:
-            Lee et al., MICCAI 2013, who take it from co-occurring neighbours.
+            Lee et al., MICCAI 2013, who take it from co-occurring neighbours. It still grows with the number
+            of nuclei, up to some hundred: compare groups of like size, or the next.
+        ``orientation_disorder_of_10``
+            Mean entropy of 10 of the nuclei, drawn at random, over that of 10 in as many bins: the same
+            number everywhere, so that sparse and dense groups compare (rarefaction, as Hurlbert, Ecology
+            1971, for species). NaN of fewer.
         ``mean_<feature>``, ``sd_<feature>``
             Of each of `AVERAGED`, values that are not known left out; the deviation with n - 1.
     """
@@ -222,13 +231,12 @@ def _orientations(angle: NDArray[np.float64], group: NDArray[np.intp], n: int) -
         "orientation_coherence": length,
         "orientation_coherence_unbiased": np.sqrt(np.maximum(excess, 0.0)),
         "orientation_mean_rad": mean,
-        "orientation_disorder": _disorder(angle, group, count),
-    }
+    } | _disorders(angle, group, count)
 
 
-def _disorder(
+def _disorders(
     angle: NDArray[np.float64], group: NDArray[np.intp], count: NDArray[np.float64]
-) -> NDArray[np.float64]:
+) -> dict[str, NDArray[Any]]:
     share_of_turn = (angle / np.pi + 0.5) % 1.0
     which = np.minimum((share_of_turn * ORIENTATION_BINS).astype(np.intp), ORIENTATION_BINS - 1)
     hits = np.bincount(group * ORIENTATION_BINS + which, minlength=len(count) * ORIENTATION_BINS)
@@ -236,7 +244,31 @@ def _disorder(
     share = hits / np.maximum(count, 1)[:, None]
     entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1)
     entropy += ((hits > 0).sum(axis=1) - 1) / (2 * np.maximum(count, 1))
-    return np.where(count > 1, np.clip(entropy / np.log(ORIENTATION_BINS), 0.0, 1.0), np.nan)
+    return {
+        "orientation_disorder": np.where(
+            count > 1, np.clip(entropy / np.log(ORIENTATION_BINS), 0.0, 1.0), np.nan
+        ),
+        "orientation_disorder_of_10": _drawn_disorder(hits, count.astype(np.intp)),
+    }
+
+
+def _drawn_disorder(hits: NDArray[np.intp], count: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the mean entropy of `DRAWN` nuclei of each group; `hits`: (n, bins), `count`: their sums."""
+    found = np.full(len(count), np.nan)
+    enough = count >= DRAWN
+    hits, n = hits[enough], count[enough, None]
+    log_factorial = gammaln(np.arange(int(count.max(initial=DRAWN)) + 1) + 1.0)
+
+    def log_choose(of: NDArray[np.intp], k: int) -> NDArray[np.float64]:
+        drawn = log_factorial[of] - log_factorial[k] - log_factorial[np.maximum(of - k, 0)]
+        return np.where(of >= k, drawn, -np.inf)
+
+    entropy = np.zeros(len(hits))
+    for k in range(1, DRAWN):  # drawn from one bin; all of them from one are no disorder
+        chance = np.exp(log_choose(hits, k) + log_choose(n - hits, DRAWN - k) - log_choose(n, DRAWN))
+        entropy -= chance.sum(axis=1) * (k / DRAWN) * np.log(k / DRAWN)
+    found[enough] = np.clip(entropy / np.log(DRAWN), 0.0, 1.0)
+    return found
 
 
 def _mean_and_deviation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,12 +14,12 @@ from napari_aln.evaluation.group_differences import adjusted_p, group_difference
 from napari_aln.evaluation.plots import DPI
 from napari_aln.evaluation.violins import violin_figure
 from napari_aln.nuclei.aggregates import members_of_patches, patch_statistics
-from napari_aln.nuclei.slide_features import DENSITY, MIN_NUCLEI, ORIENTATION, SLIDE_FEATURES
+from napari_aln.nuclei.slide_features import DENSITY, MIN_NUCLEI, ORIENTATION, SLIDE_FEATURES, SlideFeature
 from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei_csv
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.nuclei import read_statement
-from napari_aln.store.result import NUCLEI_JSON, read_document
+from napari_aln.store.result import NUCLEI_JSON, package_versions, read_document
 from napari_aln.store.scored_patches import scored_patches
 from napari_aln.workflows.maps import MAP_STYLES, from_the_top
 
@@ -41,10 +41,17 @@ CONTRAST_CSV, CONTRAST_JSON, CONTRAST_STEM = "contrast.csv", "contrast.json", "c
 COVERED = 0.5
 """A patch takes part if so much of it lies inside what was measured."""
 
-PATCH_COLUMNS = {DENSITY: "density_per_mm2", ORIENTATION: "orientation_coherence_unbiased"}
-"""What a patch has and a nucleus has not. Disorder is left out: it grows with the number of nuclei."""
+DISORDER = "orientation_disorder"
+PATCH_COLUMNS = {
+    DENSITY: "density_per_mm2",
+    ORIENTATION: "orientation_coherence_unbiased",
+    DISORDER: "orientation_disorder_of_10",
+}
+"""What a patch has and a nucleus has not; coherence and disorder by what does not grow with their number."""
 
-TITLES = {one.name: f"{one.title} ({one.unit})" if one.unit else one.title for one in SLIDE_FEATURES}
+_FEATURES = list(SLIDE_FEATURES)
+_FEATURES.insert(2, SlideFeature(DISORDER, "Orientation (disorder)", ""))
+TITLES = {one.name: f"{one.title} ({one.unit})" if one.unit else one.title for one in _FEATURES}
 
 INDEPENDENCE_NOTICE = (
     "Nuclei of one slide are not independent: with thousands of them small differences have tiny p. The test "
@@ -106,6 +113,8 @@ class NucleiContrast:
         ``p_patches_adjusted``. Features that only a patch has are NaN among the nuclei's.
     values
         Feature -> values of the high and of the low patches' nuclei (or of the patches), for figures.
+    made_by
+        What made the run and the nuclei, as plain values; empty where nobody knows.
     """
 
     run: str
@@ -115,6 +124,7 @@ class NucleiContrast:
     nuclei: tuple[int, int]
     rows: pd.DataFrame
     values: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    made_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -268,12 +278,14 @@ def contrast_of_result(
     if scored.slide_hash != table.slide_hash:
         raise UsageError(f"{path} and {folder} are of different slides.", "Give the nuclei of this slide.")
     attention = scored.values[scored.attention_name].to_numpy(float)
+    made_by: dict[str, Any] = {"run": scored.made_by, "nuclei": {"slide_quick_hash": table.slide_hash}}
     share = None
     if (path.parent / NUCLEI_JSON).is_file():
         stated = read_statement(path.parent)
+        made_by["nuclei"] |= stated.found_by
         if stated.outline is not None:
             share = measured_share(scored.patches, shapely.geometry.shape(stated.outline))
-    return contrast(
+    found = contrast(
         table.table,
         table.mpp,
         scored.patches,
@@ -283,6 +295,7 @@ def contrast_of_result(
         run=scored.run,
         map_name=scored.attention_name,
     )
+    return replace(found, made_by=made_by)
 
 
 def measured_share(patches: PatchTable, outline: BaseGeometry | None) -> NDArray[np.float64]:
@@ -324,6 +337,7 @@ def write_contrast(found: NucleiContrast, folder: Path, alias: str) -> None:
         "nuclei_low": found.nuclei[1],
         "tests": "Mann-Whitney U, two-sided; p_adjusted: Benjamini and Hochberg over the features",
         "effect": "rank-biserial correlation = Cliff's delta; above 0: larger where attention is high",
+        "made_by": found.made_by | {"versions": package_versions()},
     }
     with atomic_file(folder / CONTRAST_JSON) as temporary:
         temporary.write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -115,6 +115,28 @@ def test_known_coherence_and_mean():
     assert row["orientation_disorder"] == pytest.approx(entropy / np.log(18))
 
 
+def test_disorder_of_ten_is_the_mean_over_draws_whatever_the_number():
+    rng = np.random.default_rng(3)
+    bins = np.repeat([0, 4, 9, 15], [9, 5, 2, 1])
+    row = one_group(nuclei(np.ones((17, 2)), (bins + 0.5) * np.pi / 18 - np.pi / 2))
+    drawn = [np.bincount(rng.choice(bins, 10, replace=False), minlength=18) / 10 for _ in range(20000)]
+    entropy = [-(p[p > 0] * np.log(p[p > 0])).sum() for p in drawn]
+    assert row["orientation_disorder_of_10"] == pytest.approx(np.mean(entropy) / np.log(10), abs=0.005)
+    means = {}
+    for size, groups in ((10, 3000), (100, 300)):
+        group = np.repeat(np.arange(groups), size)
+        table = nuclei(np.ones((len(group), 2)), rng.uniform(-np.pi / 2, np.pi / 2, len(group)))
+        means[size] = statistics(table, Members(np.arange(len(group)), group), np.ones(groups)).mean()
+    few, many = means[10], means[100]
+    assert few["orientation_disorder_of_10"] == pytest.approx(many["orientation_disorder_of_10"], abs=0.005)
+    assert few["orientation_disorder"] < many["orientation_disorder"] - 0.1  # why it is not compared
+    parallel = one_group(nuclei(np.ones((12, 2)), 0.3))
+    assert parallel["orientation_disorder_of_10"] == 0
+    apart = one_group(nuclei(np.ones((10, 2)), (np.arange(10) + 0.5) * np.pi / 18))
+    assert apart["orientation_disorder_of_10"] == pytest.approx(1)
+    assert np.isnan(one_group(nuclei(np.ones((9, 2)), np.arange(9) / 9))["orientation_disorder_of_10"])
+
+
 def test_all_ways_alike_is_disorder():
     angle = (np.arange(18 * 50) + 0.5) * np.pi / 900 - np.pi / 2
     row = one_group(nuclei(np.ones((900, 2)), angle))

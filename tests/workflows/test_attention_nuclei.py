@@ -60,6 +60,28 @@ def test_density_is_of_the_part_that_was_measured(nuclei, patches):
     assert low.tolist() == pytest.approx([4 / 0.032**2])
 
 
+def test_disorder_is_compared_between_patches():
+    """Aligned nuclei where attention is low, any way where it is high; twelve a patch."""
+    rng = np.random.default_rng(5)
+    x, y = (np.arange(12) % 4) * 16 + 8, (np.arange(12) // 4) * 20 + 10
+    yy, xx = np.mgrid[:SIDE, : SIDE * N]
+    labels = np.zeros(yy.shape, np.int32)
+    for k in range(N):
+        for j in range(12):
+            turn = rng.uniform(0, np.pi) if k >= 5 else 0.3
+            across, down = xx - (k * SIDE + x[j]), yy - y[j]
+            along = across * np.cos(turn) + down * np.sin(turn)
+            labels[(along / 7) ** 2 + (across**2 + down**2 - along**2) / 9 < 1] = 12 * k + j + 1
+    grid = PatchGrid(SIDE, 0.5, (SIDE, SIDE), N, 1)
+    table = PatchTable(grid, np.arange(N, dtype=np.int32), np.zeros(N, np.int32))
+    found = contrast(placed(measure(labels, UM)), UM, table, np.arange(N), ends=Ends(k=5))
+    high, low = found.values["orientation_disorder"]
+    assert low.max() < 0.2 < 0.6 < high.min()
+    assert row(found, "orientation_disorder")["effect_patches"] == 1
+    assert np.isnan(row(found, "orientation_disorder")["p"])  # a nucleus has none
+    assert row(found, "orientation_coherence")["effect_patches"] == -1
+
+
 def test_both_ends_are_compared_by_counting_pairs(nuclei, patches):
     found = contrast(nuclei, UM, patches, np.arange(N), ends=Ends(k=3))
     area = nuclei["area_um2"].to_numpy().reshape(N, 4)
@@ -175,6 +197,16 @@ def test_a_contrast_is_written_with_its_figure(result, tmp_path):
     about = json.loads((tmp_path / "contrast.json").read_text(encoding="utf-8"))
     assert about["patches_at_each_end"] == 2
     assert "not independent" in about["independence"]
+    made_by = about["made_by"]
+    stored = json.loads((result[0] / "result.json").read_text(encoding="utf-8"))
+    (run,) = stored["runs"]
+    assert made_by["run"]["slide_quick_hash"] == stored["slide"]["quick_hash"]
+    assert made_by["run"]["runs"]["dlcnbc-ws"]["model_sha256"] == run["model_sha256"]
+    assert made_by["run"]["runs"]["dlcnbc-ws"]["settings"] == run["settings"]
+    nuclei = json.loads((result[0] / "nuclei.json").read_text(encoding="utf-8"))
+    assert made_by["nuclei"]["settings"] == nuclei["settings"]
+    assert made_by["nuclei"]["method"] == nuclei["method"]
+    assert made_by["versions"] == stored["versions"]
     svg = (tmp_path / "contrast.svg").read_text(encoding="utf-8")
     assert svg.startswith("<?xml")
     assert (tmp_path / "contrast.png").stat().st_size > 10_000
