@@ -24,6 +24,9 @@ PATCHES_CSV = "nuclei-patches.csv"
 REGIONS_CSV = "nuclei-regions.csv"
 FILES = (NUCLEI_PARQUET, NUCLEI_CSV, NUCLEI_GEOJSON, PATCHES_CSV, REGIONS_CSV, NUCLEI_JSON)
 
+FOUND_BY = ("method", "model_sha256", "settings", "read_mpp", "what", "area_mm2", "tissue_mm2", "counts")
+"""What a file says of how its nuclei were found."""
+
 _AGAIN = "Run `napari-aln nuclei measure` again."
 
 
@@ -53,6 +56,11 @@ class NucleiDocument(BaseModel):
     counts: dict[str, int]
     seconds: float
     warnings: tuple[str, ...]
+
+    @property
+    def found_by(self) -> dict[str, Any]:
+        """What made the nuclei, for files that are made of them."""
+        return self.model_dump(mode="json", include=set(FOUND_BY) | {"created", "versions"})
 
 
 def write_statement(document: NucleiDocument, folder: Path) -> None:

@@ -24,11 +24,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_aln.errors import StoreError
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, RunRecord, SlideInfo, SlideResult
+from napari_aln.store.atomic import atomic_file
 from napari_aln.store.json_document import is_newer, parse_json
 from napari_aln.store.machine import machine_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -205,6 +206,19 @@ def made_by(info: SlideInfo, runs: Sequence[RunRecord]) -> dict[str, Any]:
         "machine": machine_of(runs),
         "notice": RESEARCH_NOTICE,
     }
+
+
+def write_made_by(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write what made a file beside it, as ``<its name>.json``: for files that cannot say so themselves.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
+    with atomic_file(path.with_name(f"{path.name}.json")) as temporary:
+        text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_document(document: ResultDocument, folder: Path) -> None:

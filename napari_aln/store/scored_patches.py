@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +36,7 @@ class ScoredPatches:
     values: pd.DataFrame  # in_roi, entropy, attention_slide, …: a column for each of `PatchScores`
     mpp: Mpp  # µm/px of level 0
     slide_hash: str
+    made_by: dict[str, Any]  # see `result.made_by`; empty in files of early versions
 
     @property
     def attention_name(self) -> str:
@@ -79,6 +80,7 @@ def scored_patches(folder: Path, run: str | None = None) -> ScoredPatches:
     try:
         mpp = plausible_mpp(*(parse_json(stated.get(b"mpp", b"null")) or (None, None)))
         slide_hash = stated.get(b"slide_quick_hash", b"").decode()
+        made_by = _made_by(parse_json(stated.get(b"made_by", b"{}")), run)
         places = None if mpp is None else _places(values, mpp)
     except (ValueError, TypeError, OverflowError) as error:
         raise StoreError(
@@ -86,7 +88,14 @@ def scored_patches(folder: Path, run: str | None = None) -> ScoredPatches:
         ) from error
     if mpp is None or places is None:
         raise StoreError(f"{folder / PATCHES_PARQUET} does not state its µm/px.", "Run predict again.")
-    return ScoredPatches(run, places, values, mpp, slide_hash)
+    return ScoredPatches(run, places, values, mpp, slide_hash, made_by)
+
+
+def _made_by(stated: object, run: str) -> dict[str, Any]:
+    """Return what made one run of those in a file."""
+    if not isinstance(stated, dict) or not isinstance(stated.get("runs"), dict):
+        return {}
+    return stated | {"runs": {run: stated["runs"].get(run)}}
 
 
 def _read(folder: Path) -> pa.Table:

@@ -231,7 +231,9 @@ class Nuclei(QWidget):
         density = f", {count(round(measured.density_per_mm2))} per mm²" if measured.area_mm2 else ""
         source = f"In {SCOPE_NAMES[self._scope]}: {measured.area_mm2:.3g} mm²{density}; {measured.method}"
         scope = measured.scope
-        shown = SlideNuclei(nuclei, source, measured.warnings, scope.outline, scope.measured)
+        shown = SlideNuclei(
+            nuclei, source, measured.warnings, scope.outline, scope.measured, found_by=measured.found_by
+        )
         self.show_nuclei(shown, same_work=self._n_shown > 0)
 
     # Files
@@ -274,7 +276,7 @@ class Nuclei(QWidget):
         slide = self.state.slide
         if slide is not None and self.shown is not None:
             self.review.nuclei_path = path
-            self.saving.start(partial(nuclei_view.save_nuclei, slide.info, self.shown.nuclei, path))
+            self.saving.start(partial(nuclei_view.save_nuclei, slide.info, self.shown, path))
 
     def _on_saved(self, path: Path) -> None:
         if path.suffix.lower() == NUCLEI_SUFFIX and self.shown is not None and self.shown.complete:

@@ -47,9 +47,10 @@ class ByAttention(QObject):
         if state.shown is None or not state.answers:
             return
         run = state.shown[0]
-        self._alias = state.answers[run].result.alias
+        result = state.answers[run].result
+        self._alias = result.alias
         scores = state.scores_of(run)
-        self.comparing.start(partial(nuclei_view.contrast_by_attention, shown, scores, run))
+        self.comparing.start(partial(nuclei_view.contrast_by_attention, shown, scores, run, result))
 
     def _on_compared(self, found: NucleiContrast) -> None:
         self._close()

@@ -337,7 +337,7 @@ def write_contrast(found: NucleiContrast, folder: Path, alias: str) -> None:
         "nuclei_low": found.nuclei[1],
         "tests": "Mann-Whitney U, two-sided; p_adjusted: Benjamini and Hochberg over the features",
         "effect": "rank-biserial correlation = Cliff's delta; above 0: larger where attention is high",
-        "made_by": found.made_by | {"versions": package_versions()},
+        "made_by": {**found.made_by, "versions": package_versions()},
     }
     with atomic_file(folder / CONTRAST_JSON) as temporary:
         temporary.write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")

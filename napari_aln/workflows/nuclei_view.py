@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -22,12 +22,12 @@ from napari_aln.nuclei.table import L0_XY, NUCLEI_PARQUET, read_nuclei, write_nu
 from napari_aln.records import Progress
 from napari_aln.store.atomic import atomic_file, storing
 from napari_aln.store.nuclei import NUCLEI_GEOJSON, read_statement
-from napari_aln.store.result import NUCLEI_JSON
+from napari_aln.store.result import NUCLEI_JSON, made_by, write_made_by
 from napari_aln.workflows.maps import MapStyle
 from napari_aln.workflows.prepare import require_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from napari_aln.nuclei.outlines import Outlines
     from napari_aln.nuclei.rasters import Raster
-    from napari_aln.records import PatchScores, SlideInfo
+    from napari_aln.records import PatchScores, SlideInfo, SlideResult
     from napari_aln.workflows.attention_nuclei import NucleiContrast
     from napari_aln.workflows.prepare import Overview
 
@@ -133,6 +133,8 @@ class SlideNuclei:
         The tissue in it, to which densities refer; None: not known, then whole squares are taken.
     complete
         Whether all of it was; else the work goes on, or was cancelled.
+    found_by
+        What made them, as plain values; empty where nobody knows.
     """
 
     nuclei: LocatedNuclei
@@ -141,6 +143,7 @@ class SlideNuclei:
     outline: BaseGeometry | None = None
     measured: MeasuredArea | None = None
     complete: bool = True
+    found_by: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def extents(self) -> dict[str, tuple[float, float]]:
@@ -239,17 +242,18 @@ def open_nuclei(
     nuclei.count_near(Rect(0, 0, 1, 1))  # builds the index here, beside the window
     outline: BaseGeometry | None = None
     warnings: tuple[str, ...] = ()
+    found_by: dict[str, Any] = {}
     measured = None
     if (path.parent / NUCLEI_JSON).is_file():
         stated = read_statement(path.parent)
         outline = None if stated.outline is None else shape(stated.outline)
-        warnings = stated.warnings
+        warnings, found_by = stated.warnings, stated.found_by
         if seen is not None:
             measured = MeasuredArea.of(seen.mask.tissue, seen.downsample, outline)
     about = f"From {NUCLEI_PARQUET}"
     if outlines is None:
         about += "; drawn as ellipses, as it holds no outlines"
-    found = SlideNuclei(nuclei, about, warnings, outline, measured)
+    found = SlideNuclei(nuclei, about, warnings, outline, measured, found_by=found_by)
     assert found.extents is not None  # worked out here, too
     return found
 
@@ -272,7 +276,7 @@ def _outlines_beside(path: Path, info: SlideInfo, table: pd.DataFrame) -> Outlin
 
 
 def contrast_by_attention(
-    shown: SlideNuclei, scores: PatchScores, run: str
+    shown: SlideNuclei, scores: PatchScores, run: str, result: SlideResult | None = None
 ) -> Generator[Progress, None, NucleiContrast]:
     """Yield once, return the nuclei of patches of highest against lowest attention; see `contrast`.
 
@@ -284,6 +288,8 @@ def contrast_by_attention(
         Of the run, by whose attention over the slide patches are ranked; where there is none, within bags.
     run
         What it is called.
+    result
+        That holds the run, to say what made it.
     """
     from napari_aln.workflows.attention_nuclei import contrast, measured_share
 
@@ -292,7 +298,9 @@ def contrast_by_attention(
     attention = np.asarray(getattr(scores, name), np.float64)
     share = measured_share(scores.table, shown.outline)
     nuclei = shown.nuclei
-    return contrast(nuclei.table, nuclei.mpp, scores.table, attention, share=share, run=run, map_name=name)
+    found = contrast(nuclei.table, nuclei.mpp, scores.table, attention, share=share, run=run, map_name=name)
+    made = {} if result is None else made_by(result.slide, [one for one in result.runs if one.run == run])
+    return replace(found, made_by={"run": made, "nuclei": dict(shown.found_by)})
 
 
 def save_contrast(found: NucleiContrast, folder: Path, alias: str) -> Generator[Progress, None, Path]:
@@ -307,8 +315,10 @@ def save_contrast(found: NucleiContrast, folder: Path, alias: str) -> Generator[
     return folder
 
 
-def save_nuclei(info: SlideInfo, nuclei: LocatedNuclei, path: Path) -> Generator[Progress, None, Path]:
+def save_nuclei(info: SlideInfo, shown: SlideNuclei, path: Path) -> Generator[Progress, None, Path]:
     """Yield once, return the file that nuclei were written to: Parquet, CSV or GeoJSON, by its suffix.
+
+    A file of its name and ``.json`` beside it says what made them.
 
     Raises
     ------
@@ -316,7 +326,7 @@ def save_nuclei(info: SlideInfo, nuclei: LocatedNuclei, path: Path) -> Generator
         GeoJSON without outlines, or the file cannot be written.
     """
     yield Progress("write nuclei", 0, 1)
-    suffix = path.suffix.lower()
+    suffix, nuclei = path.suffix.lower(), shown.nuclei
     if suffix == ".geojson" and nuclei.outlines is None:
         raise StoreError(
             "These nuclei have no outlines: they come from a table.",
@@ -331,4 +341,6 @@ def save_nuclei(info: SlideInfo, nuclei: LocatedNuclei, path: Path) -> Generator
             write_nuclei_csv(nuclei.table, new)
         else:
             write_nuclei(nuclei.table, new, mpp=nuclei.mpp, slide_hash=info.quick_hash)
+    found = {"n_nuclei": len(nuclei), "complete": shown.complete} | dict(shown.found_by)
+    write_made_by(path, made_by(info, ()) | {"nuclei": found})
     return path

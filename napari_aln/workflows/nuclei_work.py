@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,6 +87,8 @@ class MeasuredNuclei:
         How they were found; the hash of a learned method's weights, empty of another.
     read_mpp
         µm/px at which they were.
+    settings
+        How they were to be found, and which count.
     scope
         What was measured.
     counts
@@ -104,6 +106,7 @@ class MeasuredNuclei:
     method: str
     model_sha256: str
     read_mpp: Mpp
+    settings: NucleiSettings
     scope: Scope
     counts: dict[str, int]
     seconds: float
@@ -123,6 +126,13 @@ class MeasuredNuclei:
     def density_per_mm2(self) -> float:
         """Nuclei per mm² of what was measured; NaN of nothing."""
         return len(self.table) / self.area_mm2 if self.area_mm2 > 0 else float("nan")
+
+    @property
+    def found_by(self) -> dict[str, Any]:
+        """What made them, as plain values: `store.nuclei.FOUND_BY`."""
+        values = {name: getattr(self, name) for name in ("method", "model_sha256", "read_mpp", "counts")}
+        areas = {"what": self.scope.what, "area_mm2": self.area_mm2, "tissue_mm2": self.tissue_mm2}
+        return values | {"settings": self.settings.model_dump(mode="json")} | areas
 
 
 class NucleiWork:
@@ -225,6 +235,7 @@ class NucleiWork:
             method,
             model_sha256,
             self.read_mpp,
+            self._settings,
             self.scope,
             {name: self._counts[name] for name in COUNTED},
             round(time.perf_counter() - self._started, 3),

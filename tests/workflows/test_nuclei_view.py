@@ -14,7 +14,7 @@ from napari_aln.geometry import Mpp
 from napari_aln.nuclei import FEATURES, measure, outlines_of, placed, read_nuclei, write_nuclei
 from napari_aln.nuclei.located import LocatedNuclei
 from napari_aln.workflows import nuclei_view
-from napari_aln.workflows.nuclei_view import DENSITY, NUCLEUS_STYLES
+from napari_aln.workflows.nuclei_view import DENSITY, NUCLEUS_STYLES, SlideNuclei
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_every_measure_has_a_name_a_unit_and_colours():
 
 
 def test_a_file_is_opened_for_its_slide_alone(nuclei, info, tmp_path):
-    path = last(nuclei_view.save_nuclei(info, nuclei, tmp_path / "nuclei.parquet"))
+    path = last(nuclei_view.save_nuclei(info, SlideNuclei(nuclei, ""), tmp_path / "nuclei.parquet"))
     opened = last(nuclei_view.open_nuclei(info, path))
     assert opened.nuclei.l0_xy == pytest.approx(nuclei.l0_xy)
     assert opened.nuclei.outlines is None
@@ -73,7 +73,7 @@ def test_outlines_beside_the_file_are_taken_where_they_are_of_the_same_nuclei(nu
     from napari_aln.nuclei import write_detections
 
     path, beside = tmp_path / "nuclei.parquet", tmp_path / "nuclei.geojson"
-    last(nuclei_view.save_nuclei(info, nuclei, path))
+    last(nuclei_view.save_nuclei(info, SlideNuclei(nuclei, ""), path))
 
     def opened():
         return last(nuclei_view.open_nuclei(info, path)).nuclei.outlines
@@ -88,7 +88,7 @@ def test_outlines_beside_the_file_are_taken_where_they_are_of_the_same_nuclei(nu
     other = {MEMBER: Statement.to_write("level0", (0, 0), info.mpp, "0" * 16).as_json()}
     write_detections(nuclei.table, nuclei.outlines, beside, members=other)
     assert opened() is None
-    last(nuclei_view.save_nuclei(info, nuclei, beside))
+    last(nuclei_view.save_nuclei(info, SlideNuclei(nuclei, ""), beside))
     assert opened() is not None
     beside.write_text(beside.read_text().replace('"name": "3"', '"name": "33"'))
     assert opened() is None
@@ -102,7 +102,7 @@ def test_outlines_beside_the_file_are_taken_where_they_are_of_the_same_nuclei(nu
 
 def test_nuclei_are_written_as_their_names_suffix_says(nuclei, info, tmp_path):
     for name in ("a.parquet", "a.csv", "a.geojson"):
-        last(nuclei_view.save_nuclei(info, nuclei, tmp_path / name))
+        last(nuclei_view.save_nuclei(info, SlideNuclei(nuclei, ""), tmp_path / name))
     assert len(read_nuclei(tmp_path / "a.parquet").table) == len(nuclei)
     assert len((tmp_path / "a.csv").read_text("utf-8-sig").splitlines()) == len(nuclei) + 1
     document = json.loads((tmp_path / "a.geojson").read_text())
@@ -111,8 +111,18 @@ def test_nuclei_are_written_as_their_names_suffix_says(nuclei, info, tmp_path):
     assert "Doe" not in (tmp_path / "a.geojson").read_text()
     bare = LocatedNuclei(nuclei.table, nuclei.mpp)
     with pytest.raises(StoreError, match="no outlines"):
-        last(nuclei_view.save_nuclei(info, bare, tmp_path / "b.geojson"))
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "a.geojson", "a.parquet"]
+        last(nuclei_view.save_nuclei(info, SlideNuclei(bare, ""), tmp_path / "b.geojson"))
+    names = {"a.csv", "a.geojson", "a.parquet"}
+    assert {file.name for file in tmp_path.iterdir()} == names | {f"{name}.json" for name in names}
+    found_by = {"method": "classical", "model_sha256": ""}
+    shown = SlideNuclei(nuclei, "", complete=False, found_by=found_by)
+    last(nuclei_view.save_nuclei(info, shown, tmp_path / "a.csv"))
+    about = json.loads((tmp_path / "a.csv.json").read_text(encoding="utf-8"))
+    assert about["slide_quick_hash"] == info.quick_hash
+    assert (about["mpp"], about["mpp_origin"]) == (list(info.mpp), info.mpp_origin)
+    assert about["nuclei"] == {"n_nuclei": len(nuclei), "complete": False} | found_by
+    assert about["versions"]["napari-aln"]
+    assert "Doe" not in json.dumps(about)
 
 
 def test_colours_span_the_nuclei_but_for_the_outermost(nuclei):
@@ -154,7 +164,7 @@ def test_nuclei_are_compared_by_attention_where_they_were_measured(nuclei, score
     from qtpy.QtCore import Qt
 
     from napari_aln.widgets.panels.contrast_dialog import ContrastDialog
-    from napari_aln.workflows.nuclei_view import SlideNuclei, contrast_by_attention, save_contrast
+    from napari_aln.workflows.nuclei_view import contrast_by_attention, save_contrast
 
     every = last(contrast_by_attention(SlideNuclei(nuclei, ""), scored, "dlcnbc"))
     assert (every.n_patches, every.map_name) == (24, "attention_bag")
