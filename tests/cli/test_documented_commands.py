@@ -200,32 +200,3 @@ def test_the_python_of_the_readme_runs(shared, here):
     names: dict = {}
     exec(block, names)
     assert set(names["result"].runs[0].probabilities) == {"N0", "N(+)"}
-
-
-def test_links_inside_the_readme_lead_somewhere():
-    import re
-
-    headings = {
-        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in documented.without_fences(README).splitlines()
-        if line.startswith("#")
-    }
-    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
-    assert links
-    for link in links:
-        assert link[1:] in headings if link.startswith("#") else (documented.ROOT / link).exists(), link
-
-
-def test_the_messages_of_troubleshooting_are_the_programs_own():
-    import ast
-    import re
-
-    said = set()
-    for path in (documented.ROOT / "napari_aln").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                said.add(node.value)
-    table = README.split("\n## Troubleshooting\n")[1].split("\n## ")[0]
-    quoted = [m for row in table.splitlines() for m in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
-    assert len(quoted) > 10
-    assert [text for text in quoted if not any(text in one for one in said)] == []
