@@ -1,20 +1,29 @@
-"""How long the morphometry of nuclei takes, against scikit-image's regionprops on the same label image.
+"""Nuclei a second: morphometry against scikit-image's regionprops, and a slide from pixels to a table.
 
     python tests/benchmarks/bench_nuclei.py [--nuclei 50000] [--radius 8] [--picture] [--reference 2000]
+        [--slide] [--out FILE]
 
 The picture is drawn: ellipses of random size, elongation and rotation, about `--radius` px large, three
 radii apart. `--picture` measures haematoxylin too. The reference measures so many of the nuclei and is scaled
-up to all. Target: 1 million nuclei in 60 s on two cores.
+up to all. Target: 1 million nuclei in 60 s on two cores. `--slide` also finds and measures those of the demo
+slide, with each method that ships.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import resource
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from stored import load, store, versions_of
+from tests_shared import drain
 
 from napari_aln.nuclei import measure
 
@@ -60,6 +69,22 @@ def reference_s(labels: np.ndarray, wanted: int) -> tuple[float, int]:
     return time.perf_counter() - start, len(found["label"])
 
 
+def whole_slide(method: str) -> dict[str, Any]:
+    """Find and measure the nuclei of the demo slide."""
+    from napari_aln import open_slide
+    from napari_aln.settings import NucleiSettings
+    from napari_aln.workflows.demo import SLIDE, sample_path
+    from napari_aln.workflows.measure_nuclei import measure_nuclei
+
+    with open_slide(sample_path(SLIDE)) as slide:
+        start = time.perf_counter()
+        found = drain(measure_nuclei(slide, NucleiSettings(method=method)))
+        seconds = time.perf_counter() - start
+    n = len(found.table)
+    print(f"demo slide, {method}: {n:,} nuclei in {seconds:.1f} s, {n / seconds:,.0f} a second")
+    return {"method": method, "nuclei": n, "seconds": seconds, "nuclei_per_s": n / seconds}
+
+
 def main() -> None:
     """Print what was measured."""
     parser = argparse.ArgumentParser(
@@ -69,8 +94,11 @@ def main() -> None:
     parser.add_argument("--radius", type=float, default=8.0)
     parser.add_argument("--picture", action="store_true")
     parser.add_argument("--reference", type=int, default=2_000, help="0: none")
+    parser.add_argument("--slide", action="store_true")
+    parser.add_argument("--out", type=Path, help="write the results here, as JSON")
     given = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load", ", ".join(f"{load:.1f}" for load in os.getloadavg()))
+    before, figures = load(), {}
+    print(f"load {before:.1f}")
     labels = drawn(given.nuclei, given.radius)
     rgb = None
     if given.picture:
@@ -87,12 +115,21 @@ def main() -> None:
         f"{seconds:.1f} s, {cpu:.1f} s of processor time, {seconds / len(table) * 1e6:.1f} s a million; "
         f"peak {peak_gb:.1f} GB"
     )
+    figures["measured"] = {"nuclei": len(table), "nuclei_per_s": len(table) / seconds, "peak_gb": peak_gb}
     if given.reference:
         taken, n = reference_s(labels, given.reference)
+        figures["regionprops"] = {"nuclei": n, "nuclei_per_s": n / taken}
         print(
             f"regionprops of scikit-image, {n:,} nuclei, without rectangle and neighbours: "
             f"{taken / n * 1e6:.0f} s a million, {taken / n * len(table) / seconds:.0f} times as long"
         )
+    if given.slide:
+        from napari_aln.nuclei.segmentation import METHODS
+
+        figures["slide"] = [whole_slide(method) for method in METHODS]
+    if given.out:
+        settings = {"radius_px": given.radius, "haematoxylin": given.picture}
+        store(given.out, settings, figures, versions_of("napari-aln", "scikit-image", "openvino"), before)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ folder; the table shows percentiles over all rounds. The file is in the page cac
 
 "first" is the first slide of a fresh window, with all that is imported for it; "again" the same slide once
 more after its layer was removed. Times run until the picture is whole and on the canvas: ours until no tile
-is missing in what was drawn, the others until `layer.loaded` and drawn. Jumps go to the same random places
+is missing in what was drawn, the others until `layer.loaded` and drawn. Ours first has the file tried in a
+process of its own, as the window does with a file it does not know. Jumps go to the same random places
 at five zooms for all. What was measured while other processes used more than a fifth of the machine is left
 out, for all alike ("kept %" says how much was not). "ours, idle" has first done what the review window does
 while it stands open and nobody has dropped a slide yet.
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from idleness import seconds_of_others
 from large_slide import TILE_PX, write_slide
 
 _ZOOMS = (0.9, 0.42, 0.2, 0.1, 0.055)  # screen pixels per level-0 pixel
@@ -71,14 +73,6 @@ class _BareLevel:
 
     def __array__(self, dtype=None, copy=None):
         return self[:, :]
-
-
-def _seconds_of_others() -> float:
-    """Return the processor seconds that other processes have used so far."""
-    import psutil
-
-    machine, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    return sum(machine) - machine.idle - getattr(machine, "iowait", 0.0) - own.user - own.system
 
 
 class _Heartbeat:
@@ -146,7 +140,7 @@ class _Stage:
     def until_whole(self, change, beat: _Heartbeat) -> float:
         """Return the seconds from a change until its whole picture is drawn."""
         beat.restart()
-        drawn, others = self.draws, _seconds_of_others()
+        drawn, others = self.draws, seconds_of_others()
         start = time.perf_counter()
         self.dirty = True
         change()
@@ -155,7 +149,7 @@ class _Stage:
             if time.perf_counter() - start > 60:
                 raise TimeoutError("the picture did not get whole in a minute")
         seconds = time.perf_counter() - start
-        share = (_seconds_of_others() - others) / (seconds * (os.cpu_count() or 1))
+        share = (seconds_of_others() - others) / (seconds * (os.cpu_count() or 1))
         self.undisturbed = share < _MOST_BY_OTHERS
         return seconds
 
@@ -169,12 +163,14 @@ def _add_ours(stage: _Stage, path: Path) -> None:
     from qtpy.QtCore import QObject, Qt, Signal
 
     from napari_aln.slides import open_slide
+    from napari_aln.slides.first_open import require_harmless
     from napari_aln.slides.pyramid import Pyramid
 
     class Arrival(QObject):
         came = Signal()
 
     arrival = Arrival()
+    require_harmless(path)
     slide = open_slide(path)
     pyramid = Pyramid(slide)
 
@@ -216,6 +212,7 @@ def _idle(stage: _Stage) -> None:
 
     use_units(_to_its_end(load(), stage))
     _to_its_end(first_picture(), stage)
+    stage.settle(3)  # by then the process that tries files is ready
 
 
 def _to_its_end(work: Generator, stage: _Stage) -> Any:
@@ -315,8 +312,8 @@ def _peer_has_wsi(python: str | None) -> bool:
     return not found.returncode
 
 
-def compare(path: Path, arguments: argparse.Namespace) -> None:
-    """Run all contenders in turn and print the figures."""
+def compare(path: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Run all contenders in turn; print and return the figures."""
     peer = _peer_has_wsi(arguments.peer_python)
     contenders = [name for name in _CONTENDERS if peer or name != "napari-wsi"]
     seen: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
@@ -330,6 +327,11 @@ def compare(path: Path, arguments: argparse.Namespace) -> None:
         values = [_percentile(seen[name][figure], percent) for name in contenders]
         ratios = "".join(f"{values[0] / other:10.2f}" for other in values[1:] if other and label != "kept %")
         print(f"{label:14}" + "".join(f"{value:12.0f}" for value in values) + ratios)
+    return {
+        name: {label: _percentile(seen[name][figure], percent) for label, figure, percent in _FIGURES}
+        | {"samples": len(seen[name]["jump"])}
+        for name in contenders
+    }
 
 
 def _percentile(values: list[float], percent: float | None) -> float:
@@ -348,6 +350,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jumps", type=int, default=12, help="jumps for each of five zooms")
     parser.add_argument("--async-slicing", action="store_true", help="switch on napari's own, for all")
+    parser.add_argument("--out", type=Path, help="write the results here, as JSON")
     parser.add_argument("--perform", choices=_CONTENDERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.perform:
@@ -356,14 +359,28 @@ def main() -> None:
         with openslide.OpenSlide(arguments.slide) as slide:
             side = min(slide.dimensions)
         print(json.dumps(perform(arguments.perform, arguments.slide, side, arguments.jumps)))
-    elif arguments.slide:
-        compare(arguments.slide, arguments)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
+        return
+    from stored import load, store, versions_of  # not where pictures are timed: it loads modules
+
+    before = load()
+    with tempfile.TemporaryDirectory() as folder:
+        path = arguments.slide
+        if path is None:
             path = Path(folder) / "generated.tif"
             write_slide(path, arguments.side)
             print(f"generated: {arguments.side} px square, levels 1/4/16, JPEG tiles of {TILE_PX} px")
-            compare(path, arguments)
+        figures = compare(path, arguments)
+    if arguments.out:
+        settings = {"side_px": None if arguments.slide else arguments.side, "rounds": arguments.rounds}
+        versions = versions_of("napari-aln", "napari", "PySide6", "openslide-python")
+        if "napari-wsi" in figures:
+            versions["napari-wsi"] = _version_there(arguments.peer_python)
+        store(arguments.out, settings | {"jumps": 5 * arguments.jumps}, figures, versions, before)
+
+
+def _version_there(python: str) -> str:
+    program = "import importlib.metadata as m; print(m.version('napari-wsi'))"
+    return subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

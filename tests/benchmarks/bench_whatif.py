@@ -1,6 +1,7 @@
 """How long a what-if takes: a moved vertex and a changed value, with 10 000 and 100 000 patches in memory.
 
     python tests/benchmarks/bench_whatif.py [--patches 10000 100000] [--vertices 1000] [--rounds 15]
+        [--out FILE]
 
 Random features and a random head on a square of tissue; the ROI is a ragged ring of vertices that holds
 nearly all patches, the worst case. Target: 16 ms for one model at 10 000 patches, 50 ms to scale and lay out
@@ -23,7 +24,9 @@ from typing import Any
 import numpy as np
 import shapely
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from stored import load, store, versions_of
 
 from napari_aln.geometry import Mpp, Rect
 from napari_aln.mil.attribution import attention_bag, contribution, patch_probability
@@ -55,22 +58,28 @@ def main() -> None:
     parser.add_argument("--patches", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--vertices", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--out", type=Path, help="write the answers' times here, as JSON")
     given = parser.parse_args()
-    print(f"numpy {np.__version__}, shapely {shapely.__version__}, {os.cpu_count()} cores, load", end=" ")
-    print(", ".join(f"{load:.1f}" for load in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown")
-    for n_patches in given.patches:
-        for n_vertices in given.vertices:
-            measure(n_patches, n_vertices, given.rounds)
+    before = load()
+    print(f"numpy {np.__version__}, shapely {shapely.__version__}, {os.cpu_count()} cores, load {before:.1f}")
+    figures = [
+        measure(n_patches, n_vertices, given.rounds)
+        for n_patches in given.patches
+        for n_vertices in given.vertices
+    ]
+    if given.out:
+        versions = versions_of("napari-aln", "numpy", "shapely")
+        store(given.out, {"rounds": given.rounds}, figures, versions, before)
 
 
-def measure(n_patches: int, n_vertices: int, rounds: int) -> None:
-    """Time both modes' answers and the parts they are made of."""
+def measure(n_patches: int, n_vertices: int, rounds: int) -> dict[str, Any]:
+    """Time both modes' answers and the parts they are made of; return the answers' medians."""
     side = int(n_patches**0.5)
     slide, seen = make_slide(side)
     rng = np.random.default_rng(0)
     rois = [[ring(side, n_vertices, np.random.default_rng(k))] for k in range(rounds + 1)]
     print(f"\n{side * side} patches, ROI of {n_vertices} vertices")
-    answers = {}
+    answers, found = {}, {"patches": side * side, "vertices": n_vertices}
     for mode in ("dlcnbc", "dlcnbc-ws"):
         bundle = make_bundle(mode, rng)
         what_if = WhatIf(bundle, slide, seen, PredictSettings(), Execution("openvino", "cpu", "fp32"))
@@ -79,15 +88,18 @@ def measure(n_patches: int, n_vertices: int, rounds: int) -> None:
         answers[mode] = what_if.score(rois[0], PATIENT)
         held = answers[mode].run.record.n_patches
         moved = [timed(what_if.score, roi, PATIENT) for roi in rois[1:]]
-        show(f"{mode}: vertex moved, {held} patches in {answers[mode].run.record.n_bags} bags", moved)
+        found[f"{mode}, vertex moved, ms"] = show(
+            f"{mode}: vertex moved, {held} patches in {answers[mode].run.record.n_bags} bags", moved
+        )
         ages = np.linspace(30, 80, rounds)
         aged = [
             timed(what_if.score, rois[0], Clinical(float(age), 2.4, er=True, pr=False, her2=False))
             for age in ages
         ]
-        show(f"{mode}: age changed", aged)
+        found[f"{mode}, age changed, ms"] = show(f"{mode}: age changed", aged)
     parts(what_if, rois, rounds)
     maps(answers, rounds)
+    return found
 
 
 def parts(what_if: WhatIf, rois: list[list[Region]], rounds: int) -> None:
@@ -176,7 +188,8 @@ def make_features(
     grid = patch_grid(slide.info.size_px, slide.info.mpp, patch_px, mpp)
     row, column = np.divmod(np.arange(side * side), side)
     table = PatchTable(grid, (column + MARGIN).astype(np.int32), (row + MARGIN).astype(np.int32))
-    h = np.maximum(rng.standard_normal((len(table), HIDDEN), np.float32), 0)
+    h = rng.standard_normal((len(table), HIDDEN), np.float32)
+    np.maximum(h, 0, out=h)
     entropy = np.full(len(table), 7.0, np.float32)
     return Features(table, entropy, h, rng.standard_normal(len(table), np.float32))
 
@@ -197,13 +210,14 @@ def timed(step: Callable[..., Any], *given: Any) -> tuple[float, float]:
     return (time.perf_counter() - started) * 1000, (time.process_time() - busy) * 1000
 
 
-def show(name: str, took_ms: list[tuple[float, float]]) -> None:
-    """Print the median, the longest, and the median on the processor."""
+def show(name: str, took_ms: list[tuple[float, float]]) -> float:
+    """Print the median, the longest, and the median on the processor; return the first."""
     clock, busy = zip(*took_ms, strict=True)
     middle, most = statistics.median(clock), max(clock)
     print(
         f"{name}: median {middle:.1f} ms, longest {most:.1f} ms, processor {statistics.median(busy):.1f} ms"
     )
+    return middle
 
 
 if __name__ == "__main__":
