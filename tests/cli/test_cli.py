@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit codes, one clear line for what is wrong, never a traceback."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -314,6 +315,35 @@ def test_help_and_import_load_nothing_heavy(statement):
     code = f"import sys\ntry:\n  {statement}\nexcept SystemExit: pass\nprint({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_shell_completes_commands_flags_and_choices_and_leaves_files_to_itself():
+    lines = {
+        "model sh": ["show"],
+        "-q cohort s": ["synthesize", "split"],
+        "predict a.svs --no-c": ["--no-cache"],
+        "train --mode dlcnbc": ["dlcnbc", "dlcnbc-ws"],
+        "predict a": [],  # nothing of the program's: the shell offers files
+        "model show a": [],
+        "predict a.svs --model a": [],
+    }
+    code = (
+        "import os, sys\n"
+        "from napari_aln.cli.app import app\n"
+        f"for line in {list(lines)!r}:\n"
+        "  words = f'napari-aln {line}'\n"
+        "  os.environ.update(COMP_WORDS=words, COMP_CWORD=str(words.count(' ')))\n"
+        "  try: app(prog_name='napari-aln')\n"
+        "  except SystemExit: print('.')\n"
+        "print([m for m in ('torch', 'openvino', 'qtpy', 'napari', 'pandas') if m in sys.modules])"
+    )
+    environment = os.environ | {"_NAPARI_ALN_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    *found, heavy = done.stdout.split(".\n")
+    assert [one.split() for one in found] == list(lines.values())
+    assert heavy == "[]\n"
 
 
 def test_a_run_from_the_cache_loads_neither_torch_nor_pandas(tissue_slide, ws_bundle, tmp_path):
