@@ -8,6 +8,7 @@ slide's file in private mode.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import platform
 import re
@@ -205,6 +206,16 @@ def made_by(info: SlideInfo, runs: Sequence[RunRecord]) -> dict[str, Any]:
         "versions": package_versions(),
         "machine": machine_of(runs),
         "notice": RESEARCH_NOTICE,
+    }
+
+
+def made_of_table(table: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a table made of another one says of itself: that one's content, settings, versions."""
+    return {
+        "input": {"name": shown_name(table), "sha256": hashlib.sha256(table.read_bytes()).hexdigest()},
+        "settings": dict(settings),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": package_versions(),
     }
 
 

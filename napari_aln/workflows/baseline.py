@@ -11,7 +11,9 @@ from napari_aln.cohort.writing import TABLE_SUFFIXES, write_table
 from napari_aln.errors import ClinicalError, CohortError, UsageError
 from napari_aln.evaluation.logistic import fit_logistic
 from napari_aln.mil.clinical import encode, missing_values
+from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
+from napari_aln.store.result import made_of_table, write_made_by
 from napari_aln.workflows.clinical_statistics import clinical_fields
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def clinical_baseline(
     cohort: Path, out: Path, against: Against = "N(+)", *, fill_clinical: bool = False
 ) -> Baseline:
     """Fit on the training patients and write every patient's score, as `evaluate` reads them.
+
+    Beside the scores, as ``<their name>.json``, stands what made them.
 
     Parameters
     ----------
@@ -97,6 +101,10 @@ def clinical_baseline(
     cells = [_cells(row, against, score) for row, score in zip(rows, scores.tolist(), strict=True)]
     with atomic_file(out) as temporary:
         write_table(temporary, _COLUMNS, cells, out.suffix)
+    settings = {"method": "logistic regression", "against": against, "fill_clinical": fill_clinical}
+    fitted = {"intercept": float(regression.intercept), "weights": regression.weights.tolist()}
+    made_by = made_of_table(cohort, settings) | {"regression": fitted, "n_train": int(train.sum())}
+    write_made_by(out, made_by | {"notice": RESEARCH_NOTICE})
     return Baseline(regression, int(train.sum()), len(rows), len(incomplete))
 
 

@@ -12,6 +12,7 @@ from napari_aln.cohort.table import placed_beside, read_cohort, write_cohort
 from napari_aln.cohort.writing import table_suffix
 from napari_aln.errors import CohortError, UsageError
 from napari_aln.store.atomic import atomic_file
+from napari_aln.store.result import made_of_table, write_made_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ class Divided:
 
 
 def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
-    """Write a cohort table with splits.
+    """Write a cohort table with splits, and beside it, as ``<its name>.json``, what it was made by.
 
     Parameters
     ----------
@@ -65,6 +66,7 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
     folds = range(1, len(divided) + 1)
     several = settings.method == "kfold"
     tables = tuple(out.with_name(f"{out.stem}-fold{n}{out.suffix}") if several else out for n in folds)
+    made_by = made_of_table(table, settings.model_dump(mode="json"))
     counts: list[Counter[tuple[str, str]]] = []
     for place, splits in zip(tables, divided, strict=True):
         placed = [
@@ -72,6 +74,7 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
         ]
         with atomic_file(place) as temporary:
             write_cohort(temporary, placed, suffix)
+        write_made_by(place, made_by)
         classes = {row.patient_id: getattr(row, settings.stratify_by) for row in rows}
         counts.append(Counter((split, classes[patient_id] or "") for patient_id, split in splits.items()))
     without = dict.fromkeys(row.patient_id for row in rows if row.patient_id not in divided[0])

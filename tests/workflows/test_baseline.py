@@ -1,6 +1,8 @@
 """The clinical-only baseline: the published figures on real patients, and what a table may lack."""
 
 import csv
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,11 @@ def cohort(tmp_path):
 def test_scores_are_as_evaluate_reads_them(cohort, tmp_path):
     done = clinical_baseline(cohort, tmp_path / "clinical.csv")
     assert (done.n_patients, done.n_train, done.n_filled) == (96, 48, 0)
+    made_by = json.loads((tmp_path / "clinical.csv.json").read_text(encoding="utf-8"))
+    assert made_by["input"]["sha256"] == hashlib.sha256(cohort.read_bytes()).hexdigest()
+    assert made_by["settings"]["against"] == "N(+)"
+    assert made_by["regression"]["weights"] == done.regression.weights.tolist()
+    assert "Research use only" in made_by["notice"]
     scored = read_scores(tmp_path / "clinical.csv", "clinical")
     assert scored.patients[7] == "007"
     assert scored.classes == ("N0", "N(+)")

@@ -1,5 +1,7 @@
 """A cohort table divided: paths kept, slides of a patient together, tasks as the reference has them."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,12 @@ def test_both_slides_of_a_patient_are_in_one_split(table, tmp_path):
 
 
 def test_a_table_may_be_divided_in_place_and_comes_out_the_same_again(table):
+    before = hashlib.sha256(table.read_bytes()).hexdigest()
     split_cohort(table, table, SplitSettings(seed=5))
+    made_by = json.loads(table.with_name("cohort.csv.json").read_text(encoding="utf-8"))
+    assert made_by["input"] == {"name": "cohort.csv", "sha256": before}
+    assert made_by["settings"]["seed"] == 5
+    assert made_by["versions"]["napari-aln"]
     once = table.read_bytes()
     split_cohort(table, table, SplitSettings(seed=5))
     assert table.read_bytes() == once
