@@ -177,7 +177,7 @@ def write_summary(lines: Sequence[SlideLine], asked: Asked, models: Sequence[Mod
 
 def _made_by(lines: Sequence[SlideLine], asked: Asked, models: Sequence[ModelFacts]) -> dict[str, object]:
     """Return all that made the tables and is the same for every slide; the rest stands in each line."""
-    n_of = Counter(line.state for line in lines)
+    n_of: Counter[str] = Counter(line.state for line in lines)
     return {
         "schema": SCHEMA,
         "notice": RESEARCH_NOTICE,
