@@ -110,6 +110,7 @@ def contend(prepare: Callable[[Work], Callable[[str], tuple]], packages: tuple[s
         "patches_per_s": (len(features) - few) / (large.seconds - small.seconds),
         "seconds": [small.seconds, large.seconds],
         "others_share": max(small.others_share, large.others_share),
+        "cores_used": large.cores_used,
         "peak_mb": _peak_mb(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in packages},
