@@ -91,7 +91,8 @@ def figures(stored: dict[str, Document]) -> dict[str, str]:
 
 def _encoders(name: str, document: Document) -> str:
     rows = document["figures"]
-    cores = document["settings"]["cores_used"]
+    cores, most = document["settings"]["cores_used"], max(row["cores_used"] for row in rows)
+    held = "1 core" if cores == 1 else f"{cores} cores"
     by_name = {row["contender"]: row for row in rows}
     naive, targets = by_name[NAIVE], []
     for ours, over_naive, over_peers in ((OURS, 4.0, 2.3), (OURS_BF16, 8.0, 4.5)):
@@ -116,12 +117,12 @@ def _encoders(name: str, document: Document) -> str:
     disturbed = [row["contender"] for row in rows if row["disturbed"]]
     return "\n\n".join(
         [
-            f"## Slide to features, {cores} core{'s' if cores > 1 else ''}",
+            f"## Slide to features, {held}",
             _picture(name, "patches per second of each contender"),
             "VGG-13 BN, 256 px patches resized to 224 px, from a closed file to 256 values a patch; the same "
             "slide, patches and weights for all, each with its own reader, batches and defaults, in its own "
-            f"environment and held to {cores} core{'s' if cores > 1 else ''} (none used more than "
-            f"{max(row['cores_used'] for row in rows):.2f}). {document['settings']['rounds']} rounds, in turn: median (lowest–highest). Ours also computes "
+            f"environment and held to {held} (none used more than {most:.2f}). "
+            f"{document['settings']['rounds']} rounds, in turn: median (lowest–highest). Ours also computes "
             'entropy and attention. "difference" is the largest difference of a feature from the naive '
             "loop's, over the largest feature: all did the same work.",
             _table(("", "version", "patches/s", "x naive", "peak MB", "difference"), lines),
