@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
+from shapely.geometry import shape
 
 from napari_aln.errors import AlnError, CohortError, DeviceError, RegionError, StoreError, TissueError
-from napari_aln.nuclei.segmentation import DEFAULT_METHOD
+from napari_aln.nuclei.measured_area import MeasuredArea
+from napari_aln.nuclei.segmentation import DEFAULT_METHOD, stated
 from napari_aln.nuclei.slide_features import PAPER_FEATURES, slide_features
-from napari_aln.nuclei.table import read_nuclei, write_nuclei
-from napari_aln.patches.grid import candidates, patch_grid, tissue_share
+from napari_aln.nuclei.table import NUCLEI_PARQUET, holds_nuclei, read_nuclei, write_nuclei
+from napari_aln.patches.grid import candidates, patch_grid
 from napari_aln.patches.membership import inside
 from napari_aln.records import Progress
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import atomic_file
+from napari_aln.store.nuclei import read_statement
+from napari_aln.store.result import NUCLEI_JSON
+from napari_aln.workflows.attention_nuclei import COVERED, measured_share
 from napari_aln.workflows.measure_nuclei import measure_nuclei
 from napari_aln.workflows.prepare import require_mpp, survey, usable_roi
 from napari_aln.workflows.training_patients import PATCH_PX, LeftOut
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from shapely.geometry.base import BaseGeometry
 
     from napari_aln.cohort.table import CohortRow
     from napari_aln.nuclei.slide_features import SlideFeatures
@@ -49,6 +54,18 @@ class SlideNuclei:
     row: CohortRow
     slide_hash: str
     features: SlideFeatures
+    method: str  # by which they were found, empty where a table at hand does not say
+    is_given: bool  # from a table at hand
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The nuclei of a slide, and what is known of them."""
+
+    table: pd.DataFrame
+    warnings: Sequence[str] = ()
+    method: str = ""
+    outline: BaseGeometry | None = None  # of what was measured, in level-0 pixels; None: not known
 
 
 @dataclass(frozen=True)
@@ -82,13 +99,9 @@ def tables_by_slide(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.parquet")):
-        try:
-            stated = pq.read_schema(path).metadata or {}
-        except (OSError, pa.ArrowInvalid):
+        if not holds_nuclei(path):
             continue
-        slide_hash = stated.get(b"slide_quick_hash", b"").decode()
-        if not slide_hash:
-            continue
+        slide_hash = pq.read_schema(path).metadata[b"slide_quick_hash"].decode()
         if slide_hash in found:
             raise StoreError(
                 f"{found[slide_hash]} and {path} are tables of one slide.", "Leave one of them in the folder."
@@ -110,8 +123,13 @@ def cohort_nuclei(
     ------
     StoreError, DeviceError
         The disk is full, or a network gave up: no slide's fault.
+    CohortError
+        None of the tables at hand is of a slide of the cohort.
     """
     rows = [row for own in patients.values() for row in own]
+    if source.given:
+        yield Progress(STEP, 0, len(rows))
+        yield from _require_any_given(rows, source.given)
     found: list[SlideNuclei] = []
     left_out: list[LeftOut] = []
     doubts: list[str] = []
@@ -136,6 +154,24 @@ def cohort_nuclei(
     return found, left_out, doubts
 
 
+def _require_any_given(
+    rows: Sequence[CohortRow], given: Mapping[str, Path]
+) -> Generator[Progress, None, None]:
+    """Refuse a folder of other slides, before hours go into measuring all of the cohort's."""
+    for row in rows:
+        assert row.slide is not None
+        try:
+            with (yield from opening_untried(row.slide, row.mpp)) as slide:
+                if slide.info.quick_hash in given:
+                    return
+        except AlnError:  # it is named when its turn comes
+            continue
+    raise CohortError(
+        f"None of the {len(given)} tables of nuclei is of a slide of this cohort.",
+        "Name the folder with this cohort's tables, or leave it out to measure the slides.",
+    )
+
+
 def _nuclei_of(
     row: CohortRow, source: NucleiSource
 ) -> Generator[Progress, None, tuple[SlideNuclei, list[str]]]:
@@ -143,16 +179,17 @@ def _nuclei_of(
     with (yield from opening_untried(row.slide, row.mpp)) as slide:
         mpp = require_mpp(slide.info)
         seen = survey(slide)
-        patches = _patches(slide, seen, row, source)
         slide_hash = slide.info.quick_hash
-        warnings: list[str] = []
-        if slide_hash in source.given:
-            table = _given(source.given[slide_hash], slide)
+        given = source.given.get(slide_hash)
+        if given is not None:
+            nuclei = _given(given, slide)
+            patches = _patches(slide, seen, row, source, nuclei.outline)
         else:
+            patches = _patches(slide, seen, row, source)
             path = source.folder / f"{slide_hash}-{_digest(slide, patches, source.nuclei)}.parquet"
-            table, warnings = yield from _kept(path, slide, seen, patches, source.nuclei)
-    share = tissue_share(patches.grid, seen.mask.tissue, seen.downsample)[patches.row, patches.column]
-    features = slide_features(table, patches, mpp, tissue_share=share)
+            nuclei = yield from _kept(path, slide, seen, patches, source.nuclei)
+    share = MeasuredArea.of(seen.mask.tissue, seen.downsample, nuclei.outline).of_patches(patches)
+    features = slide_features(nuclei.table, patches, mpp, tissue_share=share)
     lacking = [one.title for one in PAPER_FEATURES if not len(features.values[one.name].value)]
     if lacking:
         raise CohortError(
@@ -161,16 +198,22 @@ def _nuclei_of(
             "Check that it is H&E, in focus and of the right µm/px, or take it out of the table.",
         )
     empty = 1 - len(np.unique(features.values["area_um2"].patch)) / features.n_patches
-    if slide_hash in source.given and empty > _MOST_EMPTY:
+    if given is not None and empty > _MOST_EMPTY:
         raise CohortError(
-            f"{source.given[slide_hash].name} has no nuclei in {empty:.0%} of its patches.",
+            f"{given.name} has no nuclei in {empty:.0%} of its patches.",
             "Measure the whole slide, or the ROI that the cohort table names.",
         )
-    return SlideNuclei(row, slide_hash, features), warnings
+    found = SlideNuclei(row, slide_hash, features, nuclei.method, given is not None)
+    return found, list(nuclei.warnings)
 
 
-def _patches(slide: Slide, seen: Overview, row: CohortRow, source: NucleiSource) -> PatchTable:
-    """Return the patches of the ROI, or of the tissue where none is named; a seeded draw of too many."""
+def _patches(
+    slide: Slide, seen: Overview, row: CohortRow, source: NucleiSource, outline: BaseGeometry | None = None
+) -> PatchTable:
+    """Return the patches of the ROI, or of the tissue where none is named; a seeded draw of too many.
+
+    `outline`: of what was measured before, in level-0 pixels; patches elsewhere are left out.
+    """
     side_um = source.nuclei.patch_um
     grid = patch_grid(slide.info.size_px, require_mpp(slide.info), PATCH_PX, side_um / PATCH_PX)
     if row.roi is None:
@@ -188,6 +231,13 @@ def _patches(slide: Slide, seen: Overview, row: CohortRow, source: NucleiSource)
                 f"Its ROI holds no patch of {side_um:g} µm.",
                 "Draw a larger region, or ask for smaller patches.",
             )
+    if outline is not None:
+        table = table.take(measured_share(table, outline) >= COVERED)
+        if not len(table):
+            raise CohortError(
+                "The nuclei at hand were measured elsewhere on it than where its patches are.",
+                "Measure the whole slide, or the ROI that the cohort table names.",
+            )
     most = source.settings.patches_per_slide
     if len(table) <= most:
         return table
@@ -198,7 +248,7 @@ def _patches(slide: Slide, seen: Overview, row: CohortRow, source: NucleiSource)
 
 def _kept(
     path: Path, slide: Slide, seen: Overview, patches: PatchTable, nuclei: NucleiSettings
-) -> Generator[Progress, None, tuple[pd.DataFrame, list[str]]]:
+) -> Generator[Progress, None, _Measured]:
     """Return the nuclei of patches, from disk where they were measured before."""
     beside = path.with_suffix(".json")
     if not (path.is_file() and beside.is_file()):
@@ -208,18 +258,27 @@ def _kept(
         with atomic_file(path) as temporary:
             write_nuclei(measured.table, temporary, mpp=measured.mpp, slide_hash=measured.slide_hash)
     # Always from disk, where measures have fewer digits: a second run gives the same numbers.
-    return read_nuclei(path).table, json.loads(beside.read_text(encoding="utf-8"))["warnings"]
+    warnings = json.loads(beside.read_text(encoding="utf-8"))["warnings"]
+    return _Measured(read_nuclei(path).table, warnings, stated(nuclei.method or DEFAULT_METHOD)[0])
 
 
-def _given(path: Path, slide: Slide) -> pd.DataFrame:
-    read = read_nuclei(path)
+def _given(path: Path, slide: Slide) -> _Measured:
+    """Return the nuclei of a table at hand, with what lies beside it in a folder of `nuclei measure`."""
+    try:
+        read = read_nuclei(path)
+        beside = read_statement(path.parent) if (path.parent / NUCLEI_JSON).is_file() else None
+    except StoreError as error:  # this slide's fault, not the disk's
+        raise CohortError(error.fact, error.next_step) from error
     if not np.allclose(read.mpp, require_mpp(slide.info), rtol=1e-3):
         raise CohortError(
             f"{path.name} was measured at {read.mpp.x:g} x {read.mpp.y:g} µm/px, and the slide has "
             f"{require_mpp(slide.info).x:g} x {require_mpp(slide.info).y:g}.",
             "Measure it again with the right µm/px.",
         )
-    return read.table
+    if beside is None or path.name != NUCLEI_PARQUET or beside.slide.quick_hash != read.slide_hash:
+        return _Measured(read.table)
+    outline = None if beside.outline is None else shape(beside.outline)
+    return _Measured(read.table, beside.warnings, beside.method, outline)
 
 
 def _digest(slide: Slide, patches: PatchTable, nuclei: NucleiSettings) -> str:

@@ -98,12 +98,14 @@ def interpret(
     settings, nuclei, patches
         How.
     given
-        Folder with tables of nuclei of some or all slides, which are then not measured.
+        Folder with tables of nuclei of some or all slides, which are then not measured. Of folders that
+        `nuclei measure` wrote, only patches that were measured take part.
 
     Raises
     ------
     CohortError
-        The table lacks a label or class, or too few slides could be used.
+        The table lacks a label or class, too few slides could be used, or no table of nuclei at hand
+        is of its slides.
     StoreError, DeviceError
         The folder cannot be written, tables cannot be read, or the loss is not finite.
     """
@@ -127,6 +129,7 @@ def interpret(
     head, fitted = yield from _trained(measured, bags, out / TRAINING_NAME, settings)
     found.slides = _interpreted(head, measured, bags)
     found.notes += _notes(found.left_out, len(measured), doubts)
+    found.notes += _source_notes(measured, len(tables))
     yield Progress("write", 0, 1)
     describe(found, fitted, settings)
     write_slides(found.slides, out / SLIDES_NAME)
@@ -223,3 +226,18 @@ def _notes(left_out: Sequence[LeftOut], n_slides: int, doubts: Sequence[str]) ->
     return notes + [
         f"{counts[name]} of {n_slides} slides {what}." for name, what in _DOUBTS.items() if counts[name]
     ]
+
+
+def _source_notes(measured: Sequence[SlideNuclei], n_tables: int) -> list[str]:
+    """Return where nuclei came from, if tables were at hand, and that they were found in different ways."""
+    notes = []
+    given = sum(slide.is_given for slide in measured)
+    if n_tables:
+        notes.append(f"Nuclei of {given} of {len(measured)} slides are from the tables at hand.")
+        if n_tables > given:
+            notes[0] += f" {n_tables - given} tables were not used."
+    methods = Counter(slide.method or "not stated" for slide in measured)
+    if len(methods) > 1:
+        said = ", ".join(f"{name} ({number})" for name, number in sorted(methods.items()))
+        notes.append(f"Nuclei were found by different methods, which may differ in size and number: {said}.")
+    return notes

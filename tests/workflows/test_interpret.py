@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, mannwhitneyu
+from shapely.geometry import box, mapping
 from tests_shared import MPP, drain, write_slide
 
 from napari_aln.cli import main
@@ -20,6 +21,8 @@ from napari_aln.nuclei.slide_features import PAPER_FEATURES, SLIDE_FEATURES
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings import InterpretSettings, NucleiSettings, SynthesizeSettings
 from napari_aln.slides import open_slide
+from napari_aln.store.nuclei import NucleiDocument, write_statement
+from napari_aln.store.result import SlideFacts
 from napari_aln.workflows import feature_bags
 from napari_aln.workflows.interpret import interpret
 from napari_aln.workflows.interpreted_slides import SLIDES_NAME, read_slides
@@ -190,6 +193,74 @@ def test_a_folder_without_tables_and_a_foreign_folder_are_refused(cohort, tmp_pa
     (tmp_path / "mine" / "report" / "thesis.txt").write_text("years of work")
     with pytest.raises(StoreError, match="is not a result of this program"):
         drain(interpret(cohort[0], tmp_path / "mine", SETTINGS, NucleiSettings(), given=cohort[1]))
+
+
+def test_folders_of_measured_nuclei_are_taken_as_they_are(cohort, tmp_path, monkeypatch):
+    """As `nuclei measure` writes them, with what was measured, how, and what makes it doubtful."""
+    table, nuclei = cohort
+
+    def never(*_arguments, **_named):
+        message = "a slide was measured"
+        raise AssertionError(message)
+
+    monkeypatch.setattr(feature_bags, "measure_nuclei", never)
+    paths, few = [row.slide for row in read_cohort(table)], 0
+    for number in range(20):
+        kept = feature_bags.read_nuclei(nuclei / f"{number}.parquet")
+        part = box(0, 0, 512, 192) if number == 2 else None  # of two patches three quarters, of two nothing
+        rows = kept.table if part is None else kept.table[kept.table["y"] < 192]
+        few = len(rows) if number == 2 else few
+        folder = tmp_path / "nuclei" / f"slide {number}"
+        folder.mkdir(parents=True)
+        write_nuclei(rows, folder / "nuclei.parquet", mpp=kept.mpp, slide_hash=kept.slide_hash)
+        about = stated_nuclei(paths[number], "learned: mine" if number == 4 else "classical", part)
+        write_statement(about, folder)
+    (tmp_path / "nuclei" / "patients.parquet").write_bytes(b"PAR1")
+    found = drain(interpret(table, tmp_path / "out", SETTINGS, NucleiSettings(), given=tmp_path / "nuclei"))
+    assert not found.left_out
+    assert [one.n_patches for one in found.slides[:4]] == [4, 4, 2, 4]
+    measured_mm2 = 512 * 192 * MPP**2 / 1e6  # the drawn glass is none as far as the tissue mask tells
+    assert found.slides[2].value["density_per_mm2"] == pytest.approx(few / measured_mm2)
+    assert "Nuclei of 20 of 20 slides are from the tables at hand." in found.notes
+    assert any("classical (19), learned: mine (1)" in note for note in found.notes)
+    assert any(note.startswith("20 of 20 slides are partly out of focus") for note in found.notes)
+    # Of other slides, or damaged.
+    other = tmp_path / "other"
+    other.mkdir()
+    write_nuclei(rows, other / "nuclei.parquet", mpp=kept.mpp, slide_hash="0" * 64)
+    with pytest.raises(CohortError, match="None of the 1 tables of nuclei is of a slide of this cohort"):
+        drain(interpret(table, tmp_path / "out", SETTINGS, NucleiSettings(), given=other))
+    (tmp_path / "nuclei" / "slide 5" / "nuclei.json").write_text("{}")
+    far = stated_nuclei(paths[19], "classical", box(5000, 5000, 5100, 5100))
+    write_statement(far, tmp_path / "nuclei" / "slide 19")
+    found = drain(interpret(table, tmp_path / "out", SETTINGS, NucleiSettings(), given=tmp_path / "nuclei"))
+    assert [one.patient_id for one in found.left_out] == ["P05", "P19"]
+    assert "nuclei.json does not fit the schema" in found.left_out[0].reason
+    assert "measured elsewhere" in found.left_out[1].reason
+
+
+def stated_nuclei(path, method, outline):
+    with open_slide(path) as opened:
+        slide = SlideFacts.of(opened.info, private=True)
+    return NucleiDocument(
+        created="2026-01-01T00:00:00+00:00",
+        versions={},
+        alias="slide",
+        slide=slide,
+        method=method,
+        model_sha256="",
+        settings={},
+        read_mpp=(MPP, MPP),
+        what="tissue" if outline is None else "regions",
+        outline=None if outline is None else mapping(outline),
+        area_mm2=1.0,
+        tissue_mm2=1.0,
+        n_nuclei=1,
+        density_per_mm2=1.0,
+        counts={},
+        seconds=1.0,
+        warnings=("blurred: Some tiles are out of focus.",),
+    )
 
 
 def call(monkeypatch, capsys, *arguments):
