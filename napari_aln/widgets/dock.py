@@ -281,7 +281,9 @@ class ReviewDock(QWidget):
     def _nuclei(self) -> QWidget:
         from napari_aln.widgets.nuclei import Nuclei
 
-        return Nuclei(self.review, self.viewer)
+        nuclei = Nuclei(self.review, self.viewer)
+        self.side_docks.shown.connect(nuclei.on_dock_shown)
+        return nuclei
 
     def open_nuclei(self, path: Path) -> None:
         """Show the nuclei of a file in their dock."""

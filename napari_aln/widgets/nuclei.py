@@ -375,7 +375,9 @@ class Nuclei(QWidget):
         self._say(text)
 
     def _say(self, text: str) -> None:
-        """Say something beside the mouse."""
+        """Say something beside the mouse, while the panel is to be seen."""
+        if self.visibleRegion().isEmpty():  # a tab behind another counts as visible
+            text = ""
         if self._label is None:
             canvas = self.window().findChild(QtViewer)
             if canvas is None or not text:
@@ -387,3 +389,7 @@ class Nuclei(QWidget):
         """Say nothing beside the mouse when nobody sees the panel."""
         super().hideEvent(event)
         self._say("")
+
+    def on_dock_shown(self, _name: str, _shown: bool) -> None:
+        """Say nothing beside the mouse either when another dock's tab is in front."""
+        self._on_hovered(self.view.under_mouse)

@@ -189,5 +189,6 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     hands.until(lambda: nuclei.dock.shown is not None and len(nuclei.dock.shown.nuclei) == n)
     hands.key(Qt.Key.Key_W, SHIFT)
     hands.until(lambda: nuclei.panel.visibleRegion().isEmpty())
+    assert nuclei.said() == ""
     hands.key(Qt.Key.Key_K, SHIFT)
     hands.until(lambda: not nuclei.panel.visibleRegion().isEmpty())

@@ -198,7 +198,7 @@ class FeaturePlot(QWidget):
     ) -> None:
         line = painter.fontMetrics().height()
         left, right = self._bars()
-        room = right - left - painter.fontMetrics().horizontalAdvance("0.000 ")
+        room = right - left - painter.fontMetrics().horizontalAdvance("0.000") - MARGIN
         height = 0.55 * line
         shown_weight = row.mean_weight if row.weight is None else row.weight
         bar = QColor(ink)

@@ -92,7 +92,7 @@ class NucleusModel(QAbstractTableModel):
             return None
         name = COLUMNS[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return "nucleus" if name == "label" else NUCLEUS_STYLES[name].quantity
+            return "nucleus" if name == "label" else _title(name)
         if role == Qt.ItemDataRole.ToolTipRole and name in NUCLEUS_STYLES:
             style = NUCLEUS_STYLES[name]
             return f"{style.quantity} ({style.unit}); column {name} of files"
@@ -147,7 +147,8 @@ class NucleusTableView(QTableView):
         metrics = self.horizontalHeader().fontMetrics()
         for column in range(len(COLUMNS)):
             title = str(self.model_.headerData(column, Qt.Orientation.Horizontal))
-            self.setColumnWidth(column, metrics.horizontalAdvance(title) + 28)
+            widest = max(metrics.horizontalAdvance(line) for line in title.splitlines())
+            self.setColumnWidth(column, widest + 28)
 
     def set_table(self, table: pd.DataFrame | None) -> None:
         """Show the nuclei of a table."""
@@ -182,6 +183,12 @@ class NucleusTableView(QTableView):
         for part in parts:
             lines += range(part.top(), min(part.bottom() + 1, part.top() + MOST_SELECTED - len(lines)))
         self.chosen.emit(self.model_.rows(np.array(sorted(lines), np.intp)))
+
+
+def _title(name: str) -> str:
+    """Return a measure's name, and its unit on a line below, where it has one."""
+    style = NUCLEUS_STYLES[name]
+    return style.quantity if ":" in style.unit else f"{style.quantity}\n{style.unit}"
 
 
 def cell_text(value: Any) -> str:  # noqa: ANN401 - a number of any of NumPy's types
