@@ -111,8 +111,8 @@ def wrote(place: Path, said: str) -> None:
 
 def warn(sentence: str, label: str = "Warning:") -> None:
     """Print on stderr what changes what a result means."""
-    start = f"[yellow]{label}[/] " if label else ""
-    Console(stderr=True, soft_wrap=True).print(f"{start}{escape(sentence)}", highlight=False)
+    before = f"[yellow]{label}[/] " if label else ""
+    Console(stderr=True, soft_wrap=True).print(f"{before}{escape(sentence)}", highlight=False)
 
 
 def print_json(document: object) -> None:
