@@ -167,7 +167,7 @@ class _Process:
         if not self.start():
             return  # then slides are opened as before
         if not self._ready:
-            self._ready = (yield from self._answer(patience_s)) == _READY
+            self._ready = (yield from self._answer(PATIENCE_S)) == _READY  # no slide's fault
             if not self._ready:
                 self.stop()
                 self._cannot_start = True
