@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from napari_aln.nuclei.resampling import enlarged, filled, repeated, shrunk, whole
+from napari_aln.nuclei.resampling import around, enlarged, filled, repeated, shrunk, whole
 from napari_aln.nuclei.splitting import DIRECTIONS, Pieces, edge_pixels, split
 from napari_aln.nuclei.stain import MIN_CONTRAST, Stain, fit_stain, haematoxylin
 
@@ -255,7 +255,7 @@ def _outlined(chosen: _Chosen, density: Float32, background: Float32, stain: Sta
     decides, against a level between the background and the outer part of the nucleus: its middle may be pale.
     """
     shape = density.shape
-    least = ndimage.minimum_filter(chosen.labels, size=3)
+    least = around(chosen.labels, np.minimum)
     inside = (least == chosen.labels) & (chosen.labels > 0)
     outer = inside & (ndimage.minimum_filter(least, size=2 * _OUTER_PX + 1) != chosen.labels)
     work = shrunk(density, scale.shrink) - background
@@ -265,7 +265,7 @@ def _outlined(chosen: _Chosen, density: Float32, background: Float32, stain: Sta
     own = np.bincount(of, weights=work[outer], minlength=n) / np.maximum(pixels, 1)
     level = np.where(pixels > 0, OUTLINE_LEVEL * own, stain.contrast * chosen.level).astype(np.float32)
 
-    grown = np.where(chosen.labels > 0, chosen.labels, ndimage.maximum_filter(chosen.labels, size=3))
+    grown = np.where(chosen.labels > 0, chosen.labels, around(chosen.labels, np.maximum))
     labels = repeated(grown, scale.shrink, shape)
     limit = enlarged(background, scale.shrink, shape) + level[labels]
     smooth = ndimage.gaussian_filter(density, _OUTLINE_SMOOTH_UM / scale.mpp, truncate=3.0)

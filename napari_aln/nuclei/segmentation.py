@@ -125,7 +125,10 @@ def segment(rgb: NDArray[np.uint8], mpp: float | None, method: str = DEFAULT_MET
         )
     if not rgb.size:
         return np.zeros(rgb.shape[:2], np.int32)
-    return chosen.labels(rgb, estimate_mpp(rgb) if mpp is None else checked_mpp(mpp))
+    chosen = chosen.adapted([rgb])
+    if mpp is None:
+        mpp = estimate_mpp(rgb, chosen.stain if isinstance(chosen, Classical) else None)
+    return chosen.labels(rgb, checked_mpp(mpp))
 
 
 def checked_mpp(mpp: float) -> float:

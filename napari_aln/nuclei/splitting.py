@@ -13,6 +13,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from napari_aln.nuclei.resampling import around
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -66,7 +68,7 @@ def split(mask: Bool, smooth_px: float, max_area_px: float) -> Pieces:
 
 def split_by(surface: Float32, mask: Bool, max_area_px: float, joins: Joins) -> Pieces:
     """Take an (H, W) mask apart between the domes of a surface, 0 or more, of any unit."""
-    peak = (surface == ndimage.maximum_filter(surface, size=3)) & mask
+    peak = (surface == around(surface, np.maximum)) & mask
     markers, count = ndimage.label(peak, structure=_SQUARE)
     if not count:
         return Pieces(np.zeros(mask.shape, np.int32), np.zeros(1), np.zeros((1, DIRECTIONS)))
