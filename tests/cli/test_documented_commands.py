@@ -15,7 +15,7 @@ from pathlib import Path
 import documented
 import pytest
 from documented import begins, executed
-from documented_inputs import INPUTS, MPP_X, Shared, place
+from documented_inputs import INPUTS, MPP_X, Shared, draw_roi, draw_slide, place
 
 README = (documented.ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = (
@@ -29,13 +29,19 @@ QUICK = (
 """How commands begin that take a moment and run with every test; the others are slow together."""
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    return draw_slide(folder / "biopsy.tif"), draw_roi(folder / "tumour.geojson")
+
+
 @pytest.fixture
-def shared(tissue_slide, roi_file, ws_bundle, roi_bundle, request):
+def shared(drawn, ws_bundle, roi_bundle, request):
     """Return what inputs are made of; the cohort is drawn for those who need it."""
     command = request.node.callspec.params["command"] if hasattr(request.node, "callspec") else "cohort.csv"
     needs = "cohort.csv" in command or "type-0.csv" in command or "synthetic-biopsies.csv" in command
     cohort = request.getfixturevalue("tiny_cohort") if needs and not begins(command, QUICK) else Path()
-    return Shared(tissue_slide, roi_file, ws_bundle, roi_bundle, cohort)
+    return Shared(*drawn, ws_bundle, roi_bundle, cohort)
 
 
 @pytest.fixture
