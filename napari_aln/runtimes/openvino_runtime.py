@@ -37,7 +37,10 @@ def _converted(module: torch.nn.Module, height: int, width: int) -> Model:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
-    decoder = TorchScriptPythonDecoder(copy.deepcopy(module).eval(), example_input=(example,))
+    # torch never forgets what it traced, some MiB each time; tracing once more to compare would double that.
+    once = {"check_trace": False}
+    traced = copy.deepcopy(module).eval()
+    decoder = TorchScriptPythonDecoder(traced, example_input=(example,), trace_kwargs=once)
     front_end = FrontEndManager().load_by_framework("pytorch")
     model = front_end.convert(front_end.load(decoder))
     model.reshape([1, height, width, 3])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_aln.store.features import FeatureCache
     from napari_aln.workflows.compare import Comparison
     from napari_aln.workflows.maps import Scaling
+    from napari_aln.workflows.networks import ReadyNetworks
     from napari_aln.workflows.predict import Request
     from napari_aln.workflows.prepare import Overview
     from napari_aln.workflows.whatif import WhatIfAnswer
@@ -39,6 +40,9 @@ MODES_OF: dict[str, tuple[Mode, ...]] = {"whole-slide": ("dlcnbc-ws",), "roi": (
 """The modes that each of the two buttons runs."""
 
 SHOWN_MAPS = ("attention_slide", "attention_bag", "contribution", "probability", "entropy")
+
+MOST_NETWORKS = 3
+"""Kept ready for the next run: as many as there are modes."""
 
 NO_LIST = "no work list is open"
 SET_ASIDE = "All regions are set aside: tick one in the list of the tumour ROI."
@@ -100,6 +104,7 @@ class ReviewState:
         self.hide_names = False
         self.blocked = ""  # why no run may start, while something else has the processor
         self._compared: tuple[tuple[object, ...], Comparison] | None = None  # what was compared, and how
+        self._networks: ReadyNetworks | None = None  # from run to run, of whatever slide
         self.gate: Gate = lambda _showing: ""
         self.list_scale: Callable[[str], ListScale | str] = lambda _map_name: NO_LIST
         self.withheld = ""  # why answers are kept back, as the gate said last
@@ -216,14 +221,17 @@ class ReviewState:
 
     def request(self, kind: Kind, cache: FeatureCache | None) -> Request:
         """Return what a run of this kind asks, as things stand now."""
+        from napari_aln.workflows.networks import ReadyNetworks
         from napari_aln.workflows.predict import Request
 
+        self._networks = self._networks or ReadyNetworks(most=MOST_NETWORKS)
         return Request(
             self.bundles_for(kind),
             regions=self.roi,
             clinical=self.clinical,
             settings=self.settings,
             cache=cache if self.settings.cache.enabled else None,
+            networks=self._networks,
         )
 
     def add_result(self, request: Request, seen: Overview | None, result: SlideResult) -> None:

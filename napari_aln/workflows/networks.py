@@ -99,17 +99,26 @@ def settings_for_card(card: ModelCard, settings: EngineSettings) -> EngineSettin
 
 
 class ReadyNetworks:
-    """Networks made ready once and kept for the slides to come: that takes seconds."""
+    """Networks made ready once and kept for the slides to come: that takes seconds.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most
+        How many are kept, the ones used last; None: all.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
         self._kept: dict[tuple[object, ...], CompiledNetwork] = {}
 
     def of(self, engine: Engine, bundle: Bundle) -> CompiledNetwork:
         """Return a model's network, made ready where it is not yet; see `Engine.compile`."""
         key = bundle.sha256, bundle.card_sha256, engine.choice, engine.settings
-        if key not in self._kept:
-            self._kept[key] = engine.compile(bundle)
-        return self._kept[key]
+        network = self._kept.pop(key, None) or engine.compile(bundle)
+        self._kept[key] = network
+        if self._most is not None and len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+        return network
 
 
 def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:

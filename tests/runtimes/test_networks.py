@@ -15,6 +15,7 @@ from napari_aln.runtimes.base import compile_network
 from napari_aln.runtimes.choice import Choice
 from napari_aln.runtimes.torch_runtime import TorchNetwork, exact_fp32
 from napari_aln.settings import EngineSettings
+from napari_aln.workflows.networks import ReadyNetworks
 
 PX = 96
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, PX, PX, 3), dtype=np.uint8)
@@ -99,6 +100,46 @@ def test_a_network_nobody_holds_is_freed_with_its_weights(network, runtime):
     del run
     gc.collect()
     assert gone() is None
+
+
+class Counted(nn.Module):
+    """Notes each time its Python is run."""
+
+    seen: list[int] = []  # noqa: RUF012 - of the copies too
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        return (x.float().mean((1, 2)),)
+
+
+def test_a_network_is_traced_once_since_torch_keeps_each_trace():
+    Counted.seen.clear()
+    run = compiled(Counted(), "openvino")
+    assert Counted.seen == [1]
+    np.testing.assert_allclose(run(PIXELS)[0], PIXELS.astype(float).mean((1, 2)), rtol=1e-5)
+
+
+def test_ready_networks_are_kept_the_ones_used_last():
+    class Engine:
+        choice, settings, made = CPU, EngineSettings(), []
+
+        def compile(self, bundle):
+            self.made.append(bundle.sha256)
+            return object()
+
+    class Bundle:
+        card_sha256 = "card"
+
+        def __init__(self, sha256):
+            self.sha256 = sha256
+
+    engine, networks = Engine(), ReadyNetworks(most=2)
+    a, b, c = map(Bundle, "abc")
+    first = networks.of(engine, a)
+    for bundle in (b, a, c, a, b):
+        networks.of(engine, bundle)
+    assert networks.of(engine, a) is first
+    assert engine.made == ["a", "b", "c", "b"]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -12,9 +12,11 @@ from tests_shared import draw_tissue, write_slide
 from window_hands import Hands
 
 from napari_aln.records import Progress
+from napari_aln.store.features import FeatureCache
 from napari_aln.widgets.changes import why_stale
 from napari_aln.widgets.jobs import JobState
 from napari_aln.workflows import review as steps
+from napari_aln.workflows.networks import Engine
 
 
 class Stoppable:
@@ -88,7 +90,11 @@ def test_cancel_counts_at_once_and_ends_the_thread(running, held):
     finish(running, held)
 
 
-def test_a_real_run_is_cancelled_and_taken_up_again(hands, tissue_slide, ws_bundle):
+def test_a_real_run_is_cancelled_and_taken_up_again(hands, tissue_slide, ws_bundle, monkeypatch):
+    compiled, compile_ = [], Engine.compile
+    monkeypatch.setattr(
+        Engine, "compile", lambda self, bundle: compiled.append(bundle) or compile_(self, bundle)
+    )
     hands.open(tissue_slide)
     hands.load(ws_bundle)
     hands.fill_patient()
@@ -99,6 +105,9 @@ def test_a_real_run_is_cancelled_and_taken_up_again(hands, tissue_slide, ws_bund
     hands.until(lambda: not thread.is_alive())
     assert hands.state.answers == {}
     hands.run("whole-slide")
+    FeatureCache().clear()
+    hands.run("whole-slide")
+    assert len(compiled) == 1  # ready for all runs of this window
 
 
 def test_closing_the_window_during_a_run_ends_it(running, held):
