@@ -379,8 +379,8 @@ class Nuclei(QWidget):
         if self.visibleRegion().isEmpty():  # a tab behind another counts as visible
             text = ""
         if self._label is None:
-            canvas = self.window().findChild(QtViewer)
-            if canvas is None or not text:
+            canvas = self.window().findChild(QtViewer) if text else None  # a window that goes is not asked
+            if canvas is None:
                 return
             self._label = CanvasLabel("nucleus_label", canvas.canvas.native)
         self._label.say(text)
@@ -390,6 +390,7 @@ class Nuclei(QWidget):
         super().hideEvent(event)
         self._say("")
 
-    def on_dock_shown(self, _name: str, _shown: bool) -> None:
+    def on_dock_shown(self, _name: str, shown: bool) -> None:
         """Say nothing beside the mouse either when another dock's tab is in front."""
-        self._on_hovered(self.view.under_mouse)
+        if not shown:
+            self._say("")
