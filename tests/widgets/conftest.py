@@ -54,6 +54,13 @@ def make_dock(make_napari_viewer, qtbot):
 
 
 @pytest.fixture
+def how_long(request) -> tuple[int, int]:
+    """Return how many actions the long walk does, and the seed by which they are drawn."""
+    options = request.config.getoption("--soak"), request.config.getoption("--soak-seed")
+    return int(options[0] or 60), int(options[1] or 1)
+
+
+@pytest.fixture
 def review(make_dock):
     """Return a dock in a window; see `make_dock`."""
     return make_dock()

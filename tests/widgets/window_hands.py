@@ -111,6 +111,11 @@ class Hands:
         before = self.state.regions
         if not self.dock.roi.draw_button.isChecked():  # the tool stays in the hand
             self.click(self.dock.roi.draw_button)
+        self.stroke(l0_xy)
+        self.until(lambda: self.state.regions != before)
+
+    def stroke(self, l0_xy) -> None:
+        """Lead the tool in hand around places in level-0 pixels, back to the first."""
         places = np.asarray(l0_xy, float)
         corners = [self.on_canvas(*place) for place in [*places, places[0]]]
         self.move(corners[0])
@@ -119,7 +124,7 @@ class Hands:
             for share in np.linspace(0.2, 1, 5):
                 self.move(start + (end - start) * share, held=True)
         QTest.mouseRelease(self.canvas, self.left, pos=corners[-1])
-        self.until(lambda: self.state.regions != before)
+        QApplication.processEvents()
 
     def dragging(self, start_l0_xy, end_l0_xy, steps: int = 4) -> Iterator[None]:
         """Drag from one place to another; goes on at each step, with the button still down."""
