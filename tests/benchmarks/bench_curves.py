@@ -44,6 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--score", type=int, nargs="*", default=SCORE)
     parser.add_argument("--read", type=int, nargs="*", default=READ)
+    parser.add_argument("--by", default="", help="a command that runs each size, such as 'nice -n -10'")
     parser.add_argument("--out", type=Path, help="write the results here, as JSON")
     parser.add_argument("--perform", nargs=3, metavar=("PART", "PATCHES", "SLIDE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -59,7 +60,10 @@ def main() -> None:
 
             write_slide(slide, (isqrt(max(given.read)) + 2) * 256)
         for part, sizes in (("score", given.score), ("read", given.read)):
-            figures[part] = [_in_own_process(part, patches, slide) for patches in sizes]
+            by = given.by.split()
+            figures[part] = [
+                _in_own_process([*by, sys.executable], part, patches, slide) for patches in sizes
+            ]
     for part, rows in figures.items():
         for row in rows:
             print(part, "  ".join(f"{name} {value:,.4g}" for name, value in row.items()))
@@ -77,9 +81,9 @@ def slope(rows: list[dict[str, float]], quantity: str) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def _in_own_process(part: str, patches: int, slide: Path) -> dict[str, Any]:
+def _in_own_process(python: list[str], part: str, patches: int, slide: Path) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, __file__, "--perform", part, str(patches), str(slide)],
+        [*python, __file__, "--perform", part, str(patches), str(slide)],
         capture_output=True,
         text=True,
         check=False,

@@ -50,6 +50,13 @@ def variants(network, input_px, threads):
     return found
 
 
+def random_network(encoder):
+    """Return a network with random weights, and the side of its input."""
+    head = AttentionHead(feature_count(encoder))
+    network = PatchNetwork(build_encoder(encoder), head, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    return network.eval(), encoder_spec(encoder).input_px
+
+
 def bare_arithmetic(network, input_px, dtype):
     """Do as many operations a patch as the network, in nothing but large matrix products."""
     side = 2048
@@ -81,10 +88,7 @@ def main():
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    input_px = encoder_spec(options.encoder).input_px
-    head = AttentionHead(feature_count(options.encoder))
-    network = PatchNetwork(build_encoder(options.encoder), head, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    network.eval()
+    network, input_px = random_network(options.encoder)
     batch = np.random.default_rng(0).integers(
         0, 256, (options.patches, input_px, input_px, 3), dtype=np.uint8
     )

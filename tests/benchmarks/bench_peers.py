@@ -130,13 +130,15 @@ def make_work(folder: Path, rows: int) -> Work:
     )  # fmt: skip
 
 
-def run(contender: Contender, python: Path, work: Work, threads: int) -> dict[str, Any]:
-    """Run a contender once; return what it says of itself, and its features."""
+def run(
+    contender: Contender, python: Path, work: Work, threads: int, by: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Run a contender once, by a command that takes one; return what it says of itself, and its features."""
     own = asdict(work) | {"precision": contender.precision, "option": contender.option}
     program = PROGRAMS / contender.program
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     done = subprocess.run(
-        [str(python), str(program), json.dumps(own), "--threads", str(threads)],
+        [*by, str(python), str(program), json.dumps(own), "--threads", str(threads)],
         env=os.environ | limits,
         capture_output=True,
         text=True,
@@ -156,14 +158,14 @@ def error_of(features: np.ndarray, reference: np.ndarray) -> float:
 
 
 def compare(
-    found: dict[Contender, Path], work: Work, rounds: int, threads: int
+    found: dict[Contender, Path], work: Work, rounds: int, threads: int, by: tuple[str, ...] = ()
 ) -> dict[Contender, list[dict[str, Any]]]:
     """Run all contenders in turn, round by round."""
     seen: dict[Contender, list[dict[str, Any]]] = {contender: [] for contender in found}
     reference = None
     for turn in range(rounds):
         for contender, python in found.items():
-            one = run(contender, python, work, threads)
+            one = run(contender, python, work, threads, by)
             features = one.pop("features")
             reference = features if reference is None else reference
             one["error"] = error_of(features, reference)
@@ -210,13 +212,15 @@ def main() -> None:
         "--rows", type=int, default=7, help="of ten patches, on the larger slide; two or more"
     )
     parser.add_argument("--only", nargs="+", default=[], help="parts of the names of those to run")
+    parser.add_argument("--by", default="", help="a command that runs each, such as 'nice -n -10'")
     parser.add_argument("--out", type=Path, help="write the results here, as JSON")
     given = parser.parse_args()
     before = load()
     wanted = [c for c in CONTENDERS if c is NAIVE or not given.only or any(o in c.name for o in given.only)]
     found = present(wanted, given.peers)
     with tempfile.TemporaryDirectory() as folder:
-        seen = compare(found, make_work(Path(folder), given.rows), given.rounds, given.threads)
+        work = make_work(Path(folder), given.rows)
+        seen = compare(found, work, given.rounds, given.threads, tuple(given.by.split()))
     figures = [figures_of(contender, samples) for contender, samples in seen.items()]
     naive = figures[0]["patches_per_s"]
     print(f"load {before:.1f} before, {load():.1f} after; {given.threads} core(s)")

@@ -292,7 +292,17 @@ def _in_own_process(python: str, contender: str, path: Path, arguments: argparse
         if arguments.async_slicing:
             environment["NAPARI_ASYNC"] = "1"
         done = subprocess.run(
-            [python, __file__, "--perform", contender, "--slide", str(path), "--jumps", str(arguments.jumps)],
+            [
+                *arguments.by.split(),
+                python,
+                __file__,
+                "--perform",
+                contender,
+                "--slide",
+                str(path),
+                "--jumps",
+                str(arguments.jumps),
+            ],
             env=environment,
             capture_output=True,
             text=True,
@@ -351,6 +361,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jumps", type=int, default=12, help="jumps for each of five zooms")
     parser.add_argument("--async-slicing", action="store_true", help="switch on napari's own, for all")
+    parser.add_argument("--by", default="", help="a command that runs each, such as 'nice -n -10'")
     parser.add_argument("--out", type=Path, help="write the results here, as JSON")
     parser.add_argument("--perform", choices=_CONTENDERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -94,7 +94,7 @@ def contend(prepare: Callable[[Work], Callable[[str], tuple]], packages: tuple[s
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     work = Work(**json.loads(given.work))
-    _hold_to(given.threads)
+    hold_to(given.threads)
     import torch
 
     torch.set_num_threads(given.threads)
@@ -118,7 +118,8 @@ def contend(prepare: Callable[[Work], Callable[[str], tuple]], packages: tuple[s
     print("\n" + json.dumps(found))
 
 
-def _hold_to(threads: int) -> None:
+def hold_to(threads: int) -> None:
+    """Keep this process to so many cores, where the system can."""
     process = psutil.Process()
     if hasattr(process, "cpu_affinity"):  # not on macOS
         process.cpu_affinity(process.cpu_affinity()[-threads:])
