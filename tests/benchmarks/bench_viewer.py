@@ -210,8 +210,10 @@ def _idle(stage: _Stage) -> None:
     from napari_aln.widgets.layers.units import use_units
     from napari_aln.widgets.warming import first_picture, load
 
+    beat = _Heartbeat()  # else `process` would wait for an event for ever
     use_units(_to_its_end(load(), stage))
     _to_its_end(first_picture(), stage)
+    beat.stop()
     stage.settle(3)  # by then the process that tries files is ready
 
 
