@@ -92,6 +92,7 @@ def figures(stored: dict[str, Document]) -> dict[str, str]:
 def _encoders(name: str, document: Document, ceiling: Document | None) -> str:
     rows = document["figures"]
     cores, most = document["settings"]["cores_used"], max(row["cores_used"] for row in rows)
+    others = max(row["others_share_max"] for row in rows)
     held = "1 core" if cores == 1 else f"{cores} cores"
     by_name = {row["contender"]: row for row in rows}
     naive, targets = by_name[NAIVE], []
@@ -126,7 +127,7 @@ def _encoders(name: str, document: Document, ceiling: Document | None) -> str:
             'entropy and attention. "difference" is the largest difference of a feature from the naive '
             "loop's, over the largest feature: all did the same work.",
             _table(("", "version", "patches/s", "x naive", "peak MB", "difference"), lines),
-            f"Other processes took at most {max(row['others_share_max'] for row in rows):.0%} of the machine.",
+            f"Other processes took at most {others:.0%} of the machine.",
             *([f"**Disturbed by other processes: {', '.join(disturbed)}.**"] if disturbed else []),
             _targets(targets),
             *([_ceiling(ceiling["figures"], by_name)] if ceiling else []),
