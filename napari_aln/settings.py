@@ -376,7 +376,7 @@ class NucleiTrainSettings(_Settings):
 
     seed: int = _setting(0, "Seed", "Draws starting weights, squares and held-out pictures.", ge=0)
     steps: int = _setting(
-        2000, "Steps", "A step takes about 0.7 s on one processor core.", "steps", ge=1, le=1_000_000
+        3400, "Steps", "A step takes about 0.7 s on one processor core.", "steps", ge=1, le=1_000_000
     )
     batch: int = _setting(8, "Batch", "Squares a step.", "squares", ge=1, le=1024)
     square_px: int = _setting(
@@ -389,14 +389,6 @@ class NucleiTrainSettings(_Settings):
         "Share of each source's pictures that are not learned from but measured on, for the card.",
         ge=0.0,
         le=0.9,
-    )
-    turns: int = _setting(
-        4,
-        "Turns",
-        "Quarter turns of a picture over which the model's answers are averaged: 4 is the most exact, 1 is "
-        "four times as fast.",
-        ge=1,
-        le=4,
     )
     name: str = _setting("", "Name", "Of the model, on its card. Left out: the bundle's.")
     remarks: str = _setting("", "Remarks", "Further words on the model's card.")

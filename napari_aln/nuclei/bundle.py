@@ -62,7 +62,6 @@ class NucleusCard(_Part):
     widths: tuple[int, ...] = Field(min_length=2, max_length=6)
     mpp: float = Field(ge=0.05, le=2)  # µm/px at which it learned
     seen_mpp: float = Field(default=0.0, ge=0, le=2)  # of the pictures it learned from, median
-    turns: int = Field(default=1, ge=1, le=4)  # quarter turns whose answers are averaged
     sources: tuple[Source, ...] = ()
     held_out: tuple[str, ...] = ()  # pictures that were measured on
     metrics: tuple[Figures, ...] = ()
@@ -114,8 +113,7 @@ class NucleusBundle:
         def compiled(shape: tuple[int, int]) -> Run:
             return compile_network(network, shape, wanted, bf16_safe_on=card.bf16_safe_on)
 
-        stride, reach = stride_px(card.widths), reach_px(card.widths)
-        return Learned(compiled, card.mpp, stride, reach, card.seen_mpp, card.turns)
+        return Learned(compiled, card.mpp, stride_px(card.widths), reach_px(card.widths), card.seen_mpp)
 
 
 def save_nucleus_bundle(card: NucleusCard, tensors: Mapping[str, Any], path: Path) -> NucleusBundle:

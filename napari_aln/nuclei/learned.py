@@ -62,9 +62,6 @@ class Learned:
         are taken for something else.
     stride_px, reach_px
         See `network`.
-    turns
-        Over how many quarter turns of a picture the network's answers are averaged, 1 to 4: each answer errs
-        a little differently. So much more work, too.
     rule
         How labels are made.
     """
@@ -74,7 +71,6 @@ class Learned:
     stride_px: int
     reach_px: int
     seen_um: float = 0.0
-    turns: int = 1
     rule: Rule = RULE
 
     @property
@@ -98,38 +94,26 @@ class Learned:
         return labelled(probability, depth, scale, rgb.shape[:2], self.rule)
 
     def seen(self, rgb: NDArray[np.uint8]) -> tuple[Float32, Float32]:
-        """Return (H, W) probability and (H/2, W/2) depth, rounded up.
+        """Return (H, W) probability and (H/2, W/2) depth, rounded up, of a picture at the working resolution.
 
-        The picture is at the working resolution. Answers to its turns are turned back and averaged.
+        Windows overlap by as much as bears on a pixel, so that they do not show.
         """
         height, width = rgb.shape[:2]
         padded = np.pad(
             rgb, [*((0, -side % self.stride_px) for side in (height, width)), (0, 0)], "symmetric"
         )
-        probability, depth = self._answered(padded)
-        for turn in range(1, self.turns):
-            answers = self._answered(np.ascontiguousarray(np.rot90(padded, turn)))
-            for mean, answer in zip((probability, depth), answers, strict=True):
-                mean += (np.rot90(answer, -turn) - mean) / np.float32(turn + 1)
-        return probability[:height, :width], depth[: -(-height // FOLD), : -(-width // FOLD)]
-
-    def _answered(self, rgb: NDArray[np.uint8]) -> tuple[Float32, Float32]:
-        """Return what the network says of a picture whose sides are multiples of the stride.
-
-        Windows overlap by as much as bears on a pixel, so that they do not show.
-        """
-        rows, columns = (self._cuts(side) for side in rgb.shape[:2])
+        rows, columns = (self._cuts(side) for side in padded.shape[:2])
         run = self.compiled((rows[0].length, columns[0].length))
-        probability = np.empty(rgb.shape[:2], np.float32)
-        depth = np.empty((rgb.shape[0] // FOLD, rgb.shape[1] // FOLD), np.float32)
+        probability = np.empty(padded.shape[:2], np.float32)
+        depth = np.empty((padded.shape[0] // FOLD, padded.shape[1] // FOLD), np.float32)
         for row in rows:
-            strip = rgb[row.start : row.start + row.length]
+            strip = padded[row.start : row.start + row.length]
             windows = np.stack([strip[:, c.start : c.start + c.length] for c in columns])
             found, deep = run(windows)
             for k, column in enumerate(columns):
                 probability[row.to(), column.to()] = found[k][row.of(), column.of()]
                 depth[row.to(FOLD), column.to(FOLD)] = deep[k][row.of(FOLD), column.of(FOLD)]
-        return probability, depth
+        return probability[:height, :width], depth[: -(-height // FOLD), : -(-width // FOLD)]
 
     def _cuts(self, side: int) -> list[_Cut]:
         """Return windows of one length over a side, as few and short as will do."""

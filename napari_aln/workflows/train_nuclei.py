@@ -96,7 +96,6 @@ def train_nuclei(
             widths=network.widths,
             mpp=LEARNED_UM,
             seen_mpp=seen_mpp(learned),
-            turns=settings.turns,
             sources=_sources(learned),
             held_out=tuple(picture.name for picture in held_out),
             steps=settings.steps,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -139,20 +137,8 @@ def test_windows_do_not_show(method, monkeypatch):
         assert np.abs(a - b).max() < 1e-4
 
 
-@pytest.mark.parametrize("turns", [1, 2, 4])
-def test_a_turned_picture_is_answered_alike_where_all_turns_are_averaged(method, turns):
-    rgb = discs(4)[0][: 8 * method.stride_px, : 6 * method.stride_px]
-    upright, turned = (
-        replace(method, turns=turns).seen(np.ascontiguousarray(x)) for x in (rgb, np.rot90(rgb))
-    )
-    for a, b in zip(upright, turned, strict=True):
-        assert (np.abs(np.rot90(a) - b).max() < 1e-5) == (turns == 4)
-        assert 0 <= a.min() <= a.max() <= 1
-
-
-@pytest.mark.parametrize(("tile_px", "turns"), [(150, 1), (400, 1), (150, 4)])
-def test_tiles_give_the_nuclei_of_the_whole_picture(method, tile_px, turns):
-    method = replace(method, turns=turns)
+@pytest.mark.parametrize("tile_px", [150, 400])
+def test_tiles_give_the_nuclei_of_the_whole_picture(bundle, method, tile_px):
     rgb = np.concatenate([np.concatenate([discs(k)[0], discs(k + 1)[0]], axis=1) for k in (10, 12)])
     rgb = np.ascontiguousarray(rgb[:501, :507])
     whole = method.labels(rgb, MPP)
@@ -161,7 +147,7 @@ def test_tiles_give_the_nuclei_of_the_whole_picture(method, tile_px, turns):
         lambda x, y, w, h: rgb[y : y + h, x : x + w],
         Box(0, 0, 507, 501),
         MPP,
-        method,
+        str(bundle.path),
         tile_px=tile_px,
     )
     for tile in tiles:
