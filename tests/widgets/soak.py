@@ -188,13 +188,14 @@ def empty(windows: int) -> dict:
 def verdict(found: dict) -> list[str]:
     """Return what speaks against a walk: complaints, and what there is more of than after the warm-up.
 
-    Objects come and go with what was done last, so only classes of which there is more and more are told;
-    memory is judged where the walk is long, since what is loaded once is loaded early.
+    Objects come and go with what was done last, so only classes of which there is more and more are told. So
+    does memory, by some percent: it is judged by the line through all censuses, and where the walk is long,
+    since what is loaded once is loaded early.
     """
     from soak_census import growth
 
     told = list(found["wrong"])
-    warm = [one for one in found["censuses"] if one["actions"] >= found["warm_up"]]
+    warm = after_warm_up(found)
     if len(warm) < 2:
         return [*told, "the walk was too short to be judged"]
     before, after = warm[0], warm[-1]
@@ -203,10 +204,24 @@ def verdict(found: dict) -> list[str]:
     told += [f"more {what}: {which}" for what, which in more.items() if which]
     if len(after["children"]) > len(before["children"]):
         told.append(f"more children: {after['children']}")
-    by = after["rss_mib"] / before["rss_mib"] - 1
+    first, last = memory(found)
+    by = last / first - 1
     if by >= MOST_GROWTH and after["actions"] >= 2 * WARM_UP:
-        told.append(f"memory grew by {by:.1%}: {before['rss_mib']:.0f} to {after['rss_mib']:.0f} MiB")
+        told.append(f"memory grew by {by:.1%}: {first:.0f} to {last:.0f} MiB")
     return told
+
+
+def after_warm_up(found: dict) -> list[dict]:
+    """Return the censuses that count."""
+    return [one for one in found["censuses"] if one["actions"] >= found["warm_up"]]
+
+
+def memory(found: dict) -> tuple[float, float]:
+    """Return the MiB after the warm-up and at the end, on the line through all censuses between."""
+    warm = after_warm_up(found)
+    at = [one["actions"] for one in warm]
+    line = np.polynomial.Polynomial.fit(at, [one["rss_mib"] for one in warm], 1)
+    return float(line(at[0])), float(line(at[-1]))
 
 
 def _ever_more(counts: list[dict[str, int]]) -> dict[str, int]:
@@ -229,6 +244,9 @@ def summary(found: dict) -> str:
         f"{sum(one['widgets'].values())} widgets, {len(one['children'])} children"
         for one in found["censuses"]
     ]
+    if len(after_warm_up(found)) > 1:
+        first, last = memory(found)
+        lines.append(f"memory, on the line through all after the warm-up: {first:.0f} to {last:.0f} MiB")
     told = verdict(found)
     if told:
         by_memory = sorted(found["grew"].items(), key=lambda entry: -entry[1].get("rss_mib", 0))

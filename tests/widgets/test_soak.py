@@ -55,6 +55,18 @@ def test_what_there_is_more_of_is_told(more, told):
     assert soak.verdict(found) == ([] if told is None else [told])
 
 
+@pytest.mark.parametrize(
+    ("rss_mib", "told"),
+    [
+        ([800, 840, 790, 830, 800, 845], []),
+        ([800, 815, 810, 835, 830, 855], ["memory grew by 6.2%: 800 to 849 MiB"]),
+    ],
+)
+def test_memory_that_comes_and_goes_is_told_from_memory_that_grows(rss_mib, told):
+    walked = [census(100 + 80 * i, rss_mib=held) for i, held in enumerate(rss_mib)]
+    assert soak.verdict({"wrong": [], "warm_up": 100, "censuses": walked}) == told
+
+
 def test_what_went_wrong_on_the_way_is_told():
     found = {"wrong": ["7 undo: KeyError"], "warm_up": 100, "censuses": [census(100)]}
     assert soak.verdict(found) == ["7 undo: KeyError", "the walk was too short to be judged"]
