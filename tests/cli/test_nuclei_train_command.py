@@ -134,6 +134,7 @@ def test_no_folder_and_all_held_out(call, folder, tmp_path):
     assert code == 2
 
 
+@pytest.mark.slow
 def test_examples_are_drawn_and_taken_from_a_slide(call, tissue_slide, tmp_path):
     code, said, err = call("examples", tmp_path / "e", "--pictures", 1, "--slide", tissue_slide)
     assert code == 0, err

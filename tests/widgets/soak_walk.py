@@ -125,11 +125,12 @@ class Walk:
         return action.name
 
     def _draw(self, kinds: list[Action]) -> Action:
-        """Return the next action; what cannot be done now is passed over.
+        """Return the next action, likelier one that was seldom done; what cannot be done now is passed over.
 
-        Each draw has a generator of its own: a walk that went another way for once soon goes on as before.
+        So every kind is done early, and what it loads for good is loaded before anything is compared. Each
+        draw has a generator of its own: a walk that went another way for once soon goes on as before.
         """
-        weights = np.array([action.weight for action in kinds])
+        weights = np.array([action.weight / (1 + self.done[action.name]) for action in kinds])
         while True:
             self.rng = np.random.default_rng((self.seed, next(self._draws)))
             action = kinds[self.rng.choice(len(kinds), p=weights / weights.sum())]

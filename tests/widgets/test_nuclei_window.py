@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel
@@ -62,6 +63,7 @@ class NucleiHands:
         return int(table.label[row]), (point.x, point.y)
 
 
+@pytest.mark.slow
 def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(hands, tmp_path):
     nuclei = NucleiHands(hands)
     hands.open(sample_path(SLIDE))

@@ -195,6 +195,7 @@ def test_a_folder_without_tables_and_a_foreign_folder_are_refused(cohort, tmp_pa
         drain(interpret(cohort[0], tmp_path / "mine", SETTINGS, NucleiSettings(), given=cohort[1]))
 
 
+@pytest.mark.slow
 def test_folders_of_measured_nuclei_are_taken_as_they_are(cohort, tmp_path, monkeypatch):
     """As `nuclei measure` writes them, with what was measured, how, and what makes it doubtful."""
     table, nuclei = cohort
@@ -315,6 +316,7 @@ def test_options_out_of_bounds_are_refused(cohort, tmp_path, monkeypatch, capsys
     assert "--bins 1" in errors
 
 
+@pytest.mark.slow
 def test_slides_are_measured_once_and_a_cancelled_run_goes_on(tmp_path, monkeypatch):
     """With the program's own segmentation of drawn slides, from the pixels on."""
     drawn = SynthesizeSettings(
