@@ -39,6 +39,7 @@ LEAST_LATE = 2
 NAPARIS = (
     "napari._qt.qt_main_window.Window",
     "napari.utils.color.ColorArray",
+    "napari.utils.color.ColorValue",
     "napari.utils.colormaps.colormap.Colormap",
     "napari.utils.events.event.EmitterGroup",
     "napari.utils.events.event.EventEmitter",
