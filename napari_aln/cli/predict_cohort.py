@@ -11,8 +11,10 @@ from napari_aln.records import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_aln.settings import CohortRunSettings
+    from napari_aln.workflows.cohort_summary import SlideLine
     from napari_aln.workflows.cohort_tasks import Listed
     from napari_aln.workflows.slide_tasks import Asked
 
@@ -38,6 +40,7 @@ def predict_cohort(
                 "n_failed": len(found.failed),
                 "n_kept": found.n_kept,
                 "summary": asked.out / CSV_NAME,
+                "results": [_entry(line, asked.out) for line in found.lines],
             }
         )
     else:
@@ -49,3 +52,23 @@ def predict_cohort(
     if found.failed:
         output.warn(f"{len(found.failed)} of {found.n_slides} slides failed.", "")
         raise typer.Exit(SOME_FAILED)
+
+
+def _entry(line: SlideLine, out: Path) -> dict[str, object]:
+    """Return what the one document says of a slide, by the names that ``result.json`` has for it."""
+    return {
+        "number": line.number,
+        "name": line.name,
+        "patient_id": line.patient_id,
+        "state": line.state,
+        "cause": line.cause,
+        "next_step": line.next_step,
+        "earlier_causes": line.earlier,
+        "attempts": line.attempts,
+        "folder": out / line.folder if line.folder else None,
+        "slide": {"quick_hash": line.quick_hash, "mpp": line.mpp, "mpp_origin": line.mpp_origin}
+        if line.folder
+        else None,
+        "runs": [run._asdict() for run in line.runs],
+        "n_warnings": line.n_warnings,
+    }

@@ -21,7 +21,7 @@ from napari_aln.store.result import FRAME, package_versions
 from napari_aln.workflows.pages import template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from napari_aln.store.result import ResultDocument
     from napari_aln.workflows.slide_tasks import Asked
@@ -60,6 +60,7 @@ class RunLine(NamedTuple):
     """What the summary says of one run of one slide."""
 
     run: str
+    mode: str
     model_name: str
     probabilities: dict[str, float]
     prediction: str
@@ -120,6 +121,7 @@ def runs_of(document: ResultDocument) -> tuple[RunLine, ...]:
     return tuple(
         RunLine(
             run.run,
+            run.mode,
             run.model_name,
             run.probabilities,
             run.prediction,
@@ -132,13 +134,18 @@ def runs_of(document: ResultDocument) -> tuple[RunLine, ...]:
     )
 
 
+def failures_first(lines: Iterable[SlideLine]) -> list[SlideLine]:
+    """Return the lines as all that is told of a cohort orders them."""
+    return sorted(lines, key=lambda line: (_ORDER[line.state], line.number))
+
+
 def write_summary(lines: Sequence[SlideLine], asked: Asked, models: Sequence[ModelFacts]) -> None:
     """Write all three files into the output folder, each whole or not at all.
 
     Parameters
     ----------
     lines
-        All slides of the run.
+        All slides of the run, failures first: `failures_first`.
     asked
         What was asked of each.
     models
@@ -149,25 +156,24 @@ def write_summary(lines: Sequence[SlideLine], asked: Asked, models: Sequence[Mod
     StoreError
         They cannot be written.
     """
-    ordered = sorted(lines, key=lambda line: (_ORDER[line.state], line.number))
-    classes = {(run.run, name): None for line in ordered for run in line.runs for name in run.probabilities}
+    classes = {(run.run, name): None for line in lines for run in line.runs for name in run.probabilities}
     modes = dict.fromkeys(run for run, _ in classes)
     columns = dict(_FACTS)
     for mode in modes:
         columns |= {f"{mode} p {name}": float for of, name in classes if of == mode}
         columns |= {f"{mode} decision": str, f"{mode} patches": int, f"{mode} bags": int}
         columns |= {f"{mode} device": str}
-    rows = [_row(line) for line in ordered]
+    rows = [_row(line) for line in lines]
     with atomic_file(asked.out / CSV_NAME) as temporary:
         write_table(temporary, columns, [*rows, {"slide": RESEARCH_NOTICE}], ".csv")
-    made_by = _made_by(ordered, asked, models)
+    made_by = _made_by(lines, asked, models)
     with atomic_file(asked.out / JSON_NAME) as temporary:
         temporary.write_text(json.dumps(made_by, indent=2, ensure_ascii=False), encoding="utf-8")
     page = template("cohort.html.j2").render(
-        lines=ordered,
+        lines=lines,
         modes=list(modes),
         made_by=made_by,
-        next_steps=Counter(line.next_step for line in ordered if line.state == "failed").most_common(),
+        next_steps=Counter(line.next_step for line in lines if line.state == "failed").most_common(),
         notice=RESEARCH_NOTICE,
         link=_link,
     )

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 from napari_aln.records import Progress
 from napari_aln.store.cohort_run import CUT_OFF, Attempt, CohortFolder, SlideState, now
-from napari_aln.workflows.cohort_summary import ModelFacts, SlideLine, runs_of, write_summary
+from napari_aln.workflows.cohort_summary import (
+    ModelFacts,
+    SlideLine,
+    failures_first,
+    runs_of,
+    write_summary,
+)
 from napari_aln.workflows.cohort_tasks import check_names, folder_of
 from napari_aln.workflows.crews import Ended, Order, Said
 from napari_aln.workflows.local_crew import LocalCrew
@@ -47,11 +53,14 @@ class CohortResult:
         How many there are; how many results were there before.
     failed
         Slide, or table that names none; cause and next step. Names files: for the terminal, not to be kept.
+    lines
+        What the summary says of each slide, failures first.
     """
 
     n_slides: int
     n_kept: int
     failed: tuple[tuple[Path, str], ...]
+    lines: tuple[SlideLine, ...]
 
 
 def predict_cohort(
@@ -92,7 +101,7 @@ def predict_cohort(
                 yield from _work(stand, _crew(asked, models, settings), settings.retries)
         finally:
             stand.write_summary()
-        return CohortResult(stand.n_slides, stand.n_kept, tuple(stand.failed))
+        return CohortResult(stand.n_slides, stand.n_kept, tuple(stand.failed), stand.lines)
 
 
 def _models_of(asked: Asked) -> tuple[tuple[str, ...], list[ModelFacts]]:
@@ -293,9 +302,14 @@ class _Stand:
         }
         self._folder.write(slide.key, SlideState.model_validate(content))
 
+    @property
+    def lines(self) -> tuple[SlideLine, ...]:
+        """What is known of each slide as things stand, failures first."""
+        return tuple(failures_first(slide.line for slide in self._slides.values()))
+
     def write_summary(self) -> None:
         """Write the summary as things stand."""
-        write_summary([slide.line for slide in self._slides.values()], self._asked, self._models)
+        write_summary(self.lines, self._asked, self._models)
         self._written_at = time.monotonic()
 
     def words(self, busy: dict[str, str]) -> str:

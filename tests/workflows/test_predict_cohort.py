@@ -83,6 +83,13 @@ def rows_in(out):
         return list(csv.DictReader(stream))
 
 
+def told_as_json(command, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, command), "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    return json.loads(capsys.readouterr().out)
+
+
 @pytest.mark.slow
 def test_a_killed_run_is_gone_on_with_and_nothing_is_done_twice(slides, ws_bundle, tmp_path):
     out = tmp_path / "out"
@@ -160,6 +167,29 @@ def test_what_fails_is_tried_again_and_named_first(
     assert [by_name["a.tif"][name] for name in ("mpp_x", "mpp_y", "mpp_origin")] == ["0.5", "0.5", "file"]
     failed = [state for state in states_in(out) if state["state"] == "failed"]
     assert all(one["cause"] and one["next_step"] for state in failed for one in state["attempts"])
+
+    for name in ("crash.tif", "=cmd.svs"):
+        (mixed / name).unlink()
+    (told,) = told_as_json(command, monkeypatch, capsys)["results"]
+    assert (told["name"], told["state"], told["folder"]) == ("a.tif", "done", str(out / "a"))
+    result = json.loads((out / "a" / "result.json").read_bytes())
+    ((run,), (line,)) = result["runs"], told["runs"]
+    assert {"mode", "probabilities", "prediction"} <= set(line)
+    assert line == {name: run[name] for name in line}
+    assert told["slide"] == {name: result["slide"][name] for name in told["slide"]}
+
+
+def test_a_private_cohort_as_json_names_no_file(ws_bundle, tmp_path, monkeypatch, capsys):
+    (tmp_path / "JANE_DOE").mkdir()
+    table = tmp_path / "JANE_DOE" / "doe.csv"
+    table.write_text("patient_id,slide,age_years\n07,,50\n", encoding="utf-8")
+    command = ["predict", table, "--model", ws_bundle, "--out", tmp_path / "out", "--private"]
+    (failed,) = told_as_json(command, monkeypatch, capsys)["results"]
+    assert (failed["name"], failed["state"], failed["attempts"]) == ("07", "failed", 0)
+    assert "names no slide of patient 07" in failed["cause"]
+    assert "Fill its cell" in failed["next_step"]
+    assert (failed["folder"], failed["slide"], failed["runs"]) == (None, None, [])
+    assert "doe" not in json.dumps(failed).casefold()
 
 
 def test_a_slide_that_hangs_is_given_up(ws_bundle, bad_decoders, tmp_path):
