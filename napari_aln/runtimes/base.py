@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from napari_aln.allowance import threads_of_container
 from napari_aln.errors import DeviceError
 from napari_aln.runtimes.choice import choose
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class CompiledNetwork(Protocol):
-    """A network ready to run. What it says of a patch does not depend on the patches beside it."""
+    """A network ready to run. What it says of a patch does not depend on the patches beside it.
+
+    Several threads may ask it: they take turns.
+    """
 
     @property
     def name(self) -> str:
@@ -81,7 +85,7 @@ def compile_network(
         CUDA only, for work that shall run on the device before the module, such as resizing: takes a uint8
         batch on the device and returns the module's input and any further tensors with n rows, as a tuple.
     threads
-        CPU threads to compute with; None: all.
+        CPU threads to compute with; None: all there are for this process.
 
     Raises
     ------
@@ -91,6 +95,8 @@ def compile_network(
     choice = choose(settings, bf16_safe_on=bf16_safe_on)
     if prepare is not None and choice.device != "cuda":
         raise DeviceError("Patches can be prepared on CUDA only.", "Prepare them on the CPU instead.")
+    if threads is None and choice.device == "cpu":
+        threads = threads_of_container()
     if choice.runtime == "openvino":
         from napari_aln.runtimes.openvino_runtime import OpenvinoNetwork  # OpenVINO is optional
 

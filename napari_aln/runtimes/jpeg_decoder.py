@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.dlpack import from_dlpack
 
+from napari_aln.allowance import processors
 from napari_aln.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class NvImageCodec:
         try:
             self._decoder = nv.Decoder(
                 device_id=torch.cuda.current_device() if device == "cuda" else nv.NVIMGCODEC_DEVICE_CPU_ONLY,
-                max_num_cpu_threads=min(_CPU_THREADS, os.cpu_count() or 1),
+                max_num_cpu_threads=min(_CPU_THREADS, processors().threads),
                 backends=[nv.Backend(kind) for kind in kinds],
                 options=":fancy_upsampling=1",
             )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from napari_aln.allowance import memory
 from napari_aln.errors import AlnError, SlideError
 from napari_aln.records import Progress
 from napari_aln.slides.opening import open_slide
@@ -42,7 +43,7 @@ _CHEAP_PX = 16 * 10**6
 """A level of at most this many pixels is read whole for a thumbnail; else only a part of it is."""
 _CHEAP_JPEG_PX = 100 * 10**6  # a JPEG gives its thumbnail without being decoded at full size
 _SAMPLE_PX = 256
-_MOST_MEMORY = 0.75  # of the computer's, for a first picture
+_MOST_MEMORY = 0.75  # of what this process may use, for a first picture
 _PROGRAM = "from napari_aln.slides.first_open import serve; serve()"
 _READY, _HARMLESS, _TOO_LARGE = b"ready\n", b"harmless\n", b"too large\n"
 
@@ -266,11 +267,11 @@ def _load_readers() -> None:
 
 
 def _limit_memory() -> None:
-    """Take no more than most of the computer's memory, where the system knows such limits."""
+    """Take no more than most of the memory there is, where the system knows such limits."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    most = int(_MOST_MEMORY * psutil.virtual_memory().total) + psutil.Process().memory_info().vms
+    most = int(_MOST_MEMORY * memory().allowed) + psutil.Process().memory_info().vms
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -20,8 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
+from napari_aln import allowance
 from napari_aln.errors import AlnError
 
 if TYPE_CHECKING:
@@ -68,6 +67,7 @@ def examine() -> Iterator[Finding]:
     yield _jpeg_on_gpu()
     yield from _window()
     yield _memory()
+    yield _processors()
     yield _writing("this folder", Path.cwd(), "Write results elsewhere by --out.")
     yield _disk("disk here", Path.cwd(), "Free some, or write results elsewhere by --out.")
     yield _writing("temporary files", Path(tempfile.gettempdir()), "Set TMPDIR (on Windows TEMP) elsewhere.")
@@ -241,15 +241,21 @@ def has_display() -> bool:
 
 
 def _memory() -> Finding:
-    memory = psutil.virtual_memory()
-    free_gb, total_gb = memory.available / 1e9, memory.total / 1e9
-    return Finding(
-        "memory",
-        free_gb >= LEAST_MEMORY_GB,
-        f"{free_gb:.0f} of {total_gb:.0f} GB free",
-        "Close other programs, or lower --batch and --workers.",
-        required=False,
-    )
+    found = allowance.memory()
+    fact = f"{found.free / 1e9:.0f} of {found.allowed / 1e9:.0f} GB free"
+    step = "Close other programs, or lower --batch and --workers."
+    if found.limited_by:
+        fact += f" by {found.limited_by}; the computer has {found.installed / 1e9:.0f} GB"
+        step = f"Raise {found.limited_by}, or lower --batch and --workers."
+    return Finding("memory", found.free >= LEAST_MEMORY_GB * 1e9, fact, step, required=False)
+
+
+def _processors() -> Finding:
+    found = allowance.processors()
+    fact = f"{found.allowed:.3g}"
+    if found.limited_by:
+        fact += f" by {found.limited_by}; the computer has {found.installed}"
+    return Finding("processors", True, fact, required=False)
 
 
 def _writing(piece: str, folder: Path, next_step: str) -> Finding:

@@ -6,13 +6,13 @@ what is read is stored every few seconds, so that a run that was cut off goes on
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_aln.allowance import processors
 from napari_aln.errors import StoreError
 from napari_aln.records import Features, PatchTable, Progress
 from napari_aln.store.features import CachedFeatures
@@ -140,7 +140,7 @@ def threads_for(settings: EngineSettings, input_px: int | None) -> int:
     """Return how many threads read: as set, else one beside a busy processor, and many before a GPU."""
     if settings.decode_threads is not None:
         return settings.decode_threads
-    return 1 if input_px is not None else min(8, os.cpu_count() or 1)
+    return 1 if input_px is not None else min(8, processors().threads)
 
 
 def _union(tables: list[PatchTable]) -> PatchTable:

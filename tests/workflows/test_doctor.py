@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 import torch
 
+from napari_aln import allowance
 from napari_aln.runtimes import choice
 from napari_aln.workflows import doctor
 
@@ -40,7 +41,17 @@ def unimportable(monkeypatch):
 def test_all_that_the_program_needs_is_looked_at():
     pieces = [finding.piece for finding in doctor.examine()]
     assert len(set(pieces)) == len(pieces)
-    needed = {"OpenSlide", "torch", "CUDA", "OpenVINO", "display", "disk", "disk here", "memory"}
+    needed = {
+        "OpenSlide",
+        "torch",
+        "CUDA",
+        "OpenVINO",
+        "display",
+        "disk",
+        "disk here",
+        "memory",
+        "processors",
+    }
     assert needed | {"this folder", "temporary files", "autosave", "feature cache"} <= set(pieces)
     assert ("glibc" in pieces) is (sys.platform == "linux")
 
@@ -169,11 +180,22 @@ def test_a_disk_that_is_gone(tmp_path):
 
 
 def test_little_memory(monkeypatch):
-    memory = namedtuple("memory", "available total")
-    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: memory(2e9, 8e9))
+    little = allowance.Memory(8 * 10**9, 2 * 10**9, 8 * 10**9, "")
+    monkeypatch.setattr(allowance, "memory", lambda: little)
     found = doctor._memory()
     assert (found.ok, found.fact) == (False, "2 of 8 GB free")
     assert "--batch and --workers" in found.next_step
+
+
+def test_a_container_that_allows_less_than_the_computer_has(monkeypatch):
+    of_64 = allowance.Memory(8 * 10**9, 2 * 10**9, 64 * 10**9, allowance.CONTAINER)
+    monkeypatch.setattr(allowance, "memory", lambda: of_64)
+    monkeypatch.setattr(allowance, "processors", lambda: allowance.Processors(1.5, 16, allowance.CONTAINER))
+    found = doctor._memory()
+    assert found.fact == "2 of 8 GB free by the container's limit; the computer has 64 GB"
+    assert not found.ok
+    assert "Raise the container's limit" in found.next_step
+    assert doctor._processors().fact == "1.5 by the container's limit; the computer has 16"
 
 
 def test_folders_that_cannot_be_written_to(monkeypatch, tmp_path):
