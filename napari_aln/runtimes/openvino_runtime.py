@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,20 +98,22 @@ class OpenvinoNetwork:
         # The queue never lets go of its callback, so that must not know this network: what is a cycle through
         # C++ is never freed, and each network would stay in memory with all its weights.
         self._queue.set_callback(_collect)
+        self._turn = threading.Lock()
 
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
-        """Run the network; see `base.CompiledNetwork`. Not from several threads at once."""
+        """Run the network; see `base.CompiledNetwork`."""
         pixels = np.asarray(batch)
         results = [
             np.empty((len(batch), *output.get_partial_shape().to_shape()[1:]), dtype=np.float32)
             for output in self._compiled.outputs
         ]
         try:
-            try:
-                for index in range(len(batch)):
-                    self._queue.start_async({0: pixels[index : index + 1]}, userdata=(results, index))
-            finally:  # after an error too: requests in flight still write into the results
-                self._queue.wait_all()
+            with self._turn:
+                try:
+                    for index in range(len(batch)):
+                        self._queue.start_async({0: pixels[index : index + 1]}, userdata=(results, index))
+                finally:  # after an error too: requests in flight still write into the results
+                    self._queue.wait_all()
         except RuntimeError as error:
             raise DeviceError(
                 f"OpenVINO gave up while computing patches: {str(error).splitlines()[0]}.",

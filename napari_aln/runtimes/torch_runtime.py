@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -105,13 +106,14 @@ class TorchNetwork:
         self.batch = 1 if self.device == "cpu" else batch
         self._threads = threads
         self._prepare = prepare
+        self._turn = threading.Lock()
         with torch_errors(f"moving the network to {self.device}"):
             self._module = _fused(module).to(self.device)
             _lay_channels_last(self._module)
 
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`. Halves the batch when memory runs out."""
-        with torch_errors("computing patches"), self._thread_count():
+        with self._turn, torch_errors("computing patches"), self._thread_count():
             while True:
                 try:
                     return self._run(batch)

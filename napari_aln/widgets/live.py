@@ -120,7 +120,8 @@ class Live(QObject):
         if known is None or known[0] is not answer:
             assert state.slide is not None
             assert state.seen is not None
-            made = WhatIf.of_result(answer.result, answer.bundle, state.slide, answer.seen or state.seen)
+            seen = answer.seen or state.seen
+            made = WhatIf.of_result(answer.result, answer.bundle, state.slide, seen, state.networks())
             self._asked[run] = known = answer, made
         return known[1]
 

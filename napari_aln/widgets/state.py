@@ -104,7 +104,7 @@ class ReviewState:
         self.hide_names = False
         self.blocked = ""  # why no run may start, while something else has the processor
         self._compared: tuple[tuple[object, ...], Comparison] | None = None  # what was compared, and how
-        self._networks: ReadyNetworks | None = None  # from run to run, of whatever slide
+        self._networks: ReadyNetworks | None = None
         self.gate: Gate = lambda _showing: ""
         self.list_scale: Callable[[str], ListScale | str] = lambda _map_name: NO_LIST
         self.withheld = ""  # why answers are kept back, as the gate said last
@@ -221,18 +221,23 @@ class ReviewState:
 
     def request(self, kind: Kind, cache: FeatureCache | None) -> Request:
         """Return what a run of this kind asks, as things stand now."""
-        from napari_aln.workflows.networks import ReadyNetworks
         from napari_aln.workflows.predict import Request
 
-        self._networks = self._networks or ReadyNetworks(most=MOST_NETWORKS)
         return Request(
             self.bundles_for(kind),
             regions=self.roi,
             clinical=self.clinical,
             settings=self.settings,
             cache=cache if self.settings.cache.enabled else None,
-            networks=self._networks,
+            networks=self.networks(),
         )
+
+    def networks(self) -> ReadyNetworks:
+        """Return the networks that are kept from run to run, whatever the slide."""
+        from napari_aln.workflows.networks import ReadyNetworks
+
+        self._networks = self._networks or ReadyNetworks(most=MOST_NETWORKS)
+        return self._networks
 
     def add_result(self, request: Request, seen: Overview | None, result: SlideResult) -> None:
         """Note what a run answered, and show its map, unless the gate keeps it back."""

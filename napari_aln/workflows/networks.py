@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ def settings_for_card(card: ModelCard, settings: EngineSettings) -> EngineSettin
 
 
 class ReadyNetworks:
-    """Networks made ready once and kept for the slides to come: that takes seconds.
+    """Networks made ready once and kept, for the slides and questions to come: that takes seconds.
 
     Parameters
     ----------
@@ -110,14 +111,16 @@ class ReadyNetworks:
     def __init__(self, most: int | None = None) -> None:
         self._most = most
         self._kept: dict[tuple[object, ...], CompiledNetwork] = {}
+        self._turn = threading.Lock()
 
     def of(self, engine: Engine, bundle: Bundle) -> CompiledNetwork:
         """Return a model's network, made ready where it is not yet; see `Engine.compile`."""
         key = bundle.sha256, bundle.card_sha256, engine.choice, engine.settings
-        network = self._kept.pop(key, None) or engine.compile(bundle)
-        self._kept[key] = network
-        if self._most is not None and len(self._kept) > self._most:
-            del self._kept[next(iter(self._kept))]
+        with self._turn:  # who asks while it is made ready waits for that one
+            network = self._kept.pop(key, None) or engine.compile(bundle)
+            self._kept[key] = network
+            if self._most is not None and len(self._kept) > self._most:
+                del self._kept[next(iter(self._kept))]
         return network
 
 

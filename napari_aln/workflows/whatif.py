@@ -7,7 +7,6 @@ values and seed the answer equals a new run to the last bit, once every patch ha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ from napari_aln.errors import UsageError
 from napari_aln.patches.membership import belongs
 from napari_aln.settings import PredictSettings
 from napari_aln.workflows.extract import extract
-from napari_aln.workflows.networks import JPEG_ON_CPU, engine_for
+from napari_aln.workflows.networks import JPEG_ON_CPU, ReadyNetworks, engine_for
 from napari_aln.workflows.predict import want_for
 from napari_aln.workflows.prepare import patches_for, require_patches, usable_roi
 from napari_aln.workflows.score import (
@@ -104,6 +103,9 @@ class WhatIf:
         Those of the stored result.
     execution
         How features come about, for the record. Left out: as the settings choose here.
+    networks
+        Where the model's network is found, or made ready when pending patches are first read. Left out: one
+        of its own.
 
     Raises
     ------
@@ -118,6 +120,7 @@ class WhatIf:
         seen: Overview,
         settings: PredictSettings,
         execution: Execution | None = None,
+        networks: ReadyNetworks | None = None,
     ) -> None:
         reason = why_not(bundle.card, settings)
         if reason:
@@ -128,14 +131,22 @@ class WhatIf:
         self._seen = seen
         self.engine = engine_for(bundle, self.settings.engine)
         self._execution = execution or Execution(**self.engine.choice._asdict())
+        self._networks = networks or ReadyNetworks()
         self._known: Projected | None = None  # sorted by cell
         self._asked = np.empty(0, np.int64)  # sorted cells of patches that were read, too plain or not
         self._whole: PatchTable | None = None  # what the whole-slide mode takes: the same for all regions
         self._last: tuple[Clinical | None, Run] | None = None
 
     @classmethod
-    def of_result(cls, result: SlideResult, bundle: Bundle, slide: Slide, seen: Overview) -> WhatIf:
-        """Start from a result that is still in memory with its features.
+    def of_result(
+        cls,
+        result: SlideResult,
+        bundle: Bundle,
+        slide: Slide,
+        seen: Overview,
+        networks: ReadyNetworks | None = None,
+    ) -> WhatIf:
+        """Start from a result that is still in memory with its features; the rest is as for the class.
 
         Raises
         ------
@@ -151,7 +162,7 @@ class WhatIf:
             record.runtime, record.device, record.precision, jpeg_decoder=record.jpeg_decoder
         )
         settings = PredictSettings.model_validate(record.settings)
-        made = cls(bundle, slide, seen, settings, execution)
+        made = cls(bundle, slide, seen, settings, execution, networks)
         features = result.features[record.run]
         made.add(Extracted(features.table, features))
         if bundle.card.mode == "dlcnbc-ws":
@@ -188,10 +199,9 @@ class WhatIf:
             run = _partial(run, len(pending))
         return WhatIfAnswer(run, pending, usable, warnings)
 
-    @cached_property
     def network(self) -> CompiledNetwork:
-        """The model's patch network: compiled when first needed, kept for the next pending patches."""
-        return self.engine.compile(self.bundle)
+        """Return the model's patch network, made ready when first asked for."""
+        return self._networks.of(self.engine, self.bundle)
 
     def _wanted(self, regions: tuple[Region, ...]) -> PatchTable:
         card, patches = self.bundle.card, self.settings.patches
@@ -233,8 +243,7 @@ def extract_pending(
 ) -> Generator[Progress, None, Extracted]:
     """Yield progress, return the features of these patches for `WhatIf.add`; closing cancels.
 
-    Meant for a thread of its own while `what_if` goes on answering: it shares only the compiled network,
-    which nothing else uses. One at a time.
+    Meant for a thread of its own while `what_if` goes on answering. One at a time.
 
     Parameters
     ----------
@@ -256,7 +265,7 @@ def extract_pending(
     on_device = engine.device_patches(slide, bundle.card)
     decoder = on_device.decoder_name if on_device else JPEG_ON_CPU
     entry = cache.entry(engine.key(bundle, slide.info, decoder)) if cache else None
-    want = want_for(bundle, pending, lambda: what_if.network, settings, entry)
+    want = want_for(bundle, pending, what_if.network, settings, entry)
     done = yield from extract(slide, [want], engine.decode_to_px, settings.engine, on_device)
     return Extracted(pending, done.features[0], done.warnings)
 

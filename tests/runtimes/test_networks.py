@@ -1,5 +1,6 @@
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -140,6 +141,17 @@ def test_ready_networks_are_kept_the_ones_used_last():
         networks.of(engine, bundle)
     assert networks.of(engine, a) is first
     assert engine.made == ["a", "b", "c", "b"]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_network_answers_several_threads_as_it_answers_one(network, runtime):
+    run = compiled(network, runtime)
+    alone = [run(PIXELS[number : number + 3]) for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda number: run(PIXELS[number % 4 : number % 4 + 3]), range(24)))
+    for number, answer in enumerate(together):
+        for got, wanted in zip(answer, alone[number % 4], strict=True):
+            np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -15,6 +15,7 @@ from napari_aln.settings import BagSettings, PatchSettings, PredictSettings
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows import extract as extract_module
 from napari_aln.workflows import score as score_module
+from napari_aln.workflows.networks import Engine, ReadyNetworks
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.prepare import survey
 from napari_aln.workflows.whatif import Extracted, WhatIf, extract_pending, why_not
@@ -128,6 +129,16 @@ def test_patches_not_read_yet_are_pending_then_read_alone(
     again = what_if.score(SMALL, PATIENT)
     assert_same_run(again.run, predicted(roi_bundle, SMALL))
     assert not any("pending" in warning for warning in again.run.record.warnings)
+
+
+def test_pending_patches_go_through_the_network_of_the_run(slide, seen, roi_bundle, monkeypatch):
+    bundle, networks = open_bundle(roi_bundle), ReadyNetworks()
+    request = Request([bundle], SMALL, clinical=PATIENT, networks=networks)
+    result = drain(predict_slide(slide, request, seen))
+    monkeypatch.setattr(Engine, "compile", lambda *_: pytest.fail("made ready again"))
+    what_if = WhatIf.of_result(result, bundle, slide, seen, networks)
+    read(slide, what_if, what_if.score(LARGE, PATIENT), None)
+    assert len(what_if) == 15
 
 
 def test_pending_patches_may_come_in_any_order_and_twice(after_run, predicted, slide, cache, roi_bundle):
