@@ -30,7 +30,7 @@ from napari_aln.store.json_document import is_newer, parse_json
 from napari_aln.store.machine import machine_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -202,11 +202,16 @@ def made_by(info: SlideInfo, runs: Sequence[RunRecord]) -> dict[str, Any]:
         "mpp": info.mpp,
         "mpp_origin": info.mpp_origin,
         "frame": FRAME,
-        "runs": {run.run: {name: getattr(run, name) for name in _MADE_BY} for run in runs},
+        "runs": runs_made_by(runs),
         "versions": package_versions(),
         "machine": machine_of(runs),
         "notice": RESEARCH_NOTICE,
     }
+
+
+def runs_made_by(runs: Iterable[RunRecord]) -> dict[str, dict[str, Any]]:
+    """Return what made each run, by its name: model, settings, seed, bags, device, precision."""
+    return {run.run: {name: getattr(run, name) for name in _MADE_BY} for run in runs}
 
 
 def made_of_table(table: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ REGIONS_GEOJSON = "regions.geojson"
 VALUES = tuple(name for name in PatchScores.__dataclass_fields__ if name != "table")
 """What is kept of every patch of a run, besides its place."""
 
+_HEAD_BYTES = 9  # of a packed result: the length of its description, and the bracket that opens this
 _AGAIN = "Run predict again for this slide."
 
 
@@ -87,10 +88,19 @@ def read_stored(path: Path) -> StoredResult:
     if path.is_dir() or path.name == RESULT_JSON:
         return _of_folder(path if path.is_dir() else path.parent)
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            content = stream.read(_HEAD_BYTES)
+            if content[-1:] == b"{":  # else it is no safetensors file, and may be a slide of gigabytes
+                content += stream.read()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StoreError(f"{path} cannot be read ({reason}).", "Give a result folder.") from error
+    if len(content) <= _HEAD_BYTES:
+        beside = path.with_name(f"{path.name}.json")
+        told = f" What made this file stands in {beside.name} beside it." if beside.is_file() else ""
+        raise StoreError(
+            f"{path} is no result of a slide.", f"Give a result folder, or a packed result.{told}"
+        )
     packed = open_packed(content)
     parts = packed.parts
     runs = (StoredRun.of(r, parts["scores"][r.run], parts["bags"][r.run]) for r in parts["runs"])

@@ -7,6 +7,7 @@ both count as N(+).
 
 A reader and the models are judged on the same patients: those with a reference, a call on every slide that
 could be read, and, for a model, a result. What a blinded list does not hand out yet is left empty.
+A file of each table's name and ``.json`` says what made it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_aln.cohort.writing import harmless
+from napari_aln.errors import StoreError
 from napari_aln.evaluation.metrics import confusion_metrics
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
+from napari_aln.store.cohort_run import now
+from napari_aln.store.result import package_versions, read_document, runs_made_by, write_made_by
 from napari_aln.workflows.worklist import PATIENT_RULE, patient_runs
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_aln.evaluation.metrics import Estimate
     from napari_aln.store.worklist import WorkList
-    from napari_aln.store.worklist_records import Call, WorkItem
+    from napari_aln.store.worklist_records import Call, RunSummary, WorkItem
     from napari_aln.workflows.worklist import PatientRun
 
 NEGATIVE = "N0"
@@ -55,6 +59,7 @@ class Case:
     first: Call | None  # None while a slide still waits for the reader
     final: Call | None
     runs: tuple[PatientRun, ...]
+    results: Mapping[int, tuple[RunSummary, ...]]  # slide's number -> what `runs` rest on
     withheld: bool  # whether a blinded list keeps model and reference back
 
     @property
@@ -111,10 +116,10 @@ def _case(work_list: WorkList, items: Sequence[WorkItem], reader: str, *, withhe
     calls = [work_list.calls(item.item_id, reader) for item in readable]
     complete = all(calls)
     numbers = [item.item_id for item in readable]
-    runs: tuple[PatientRun, ...] = ()
+    results: dict[int, tuple[RunSummary, ...]] = {}
     reference = None
     if not withheld:
-        runs = patient_runs({number: work_list.results(number, reader) for number in numbers})
+        results = {number: work_list.results(number, reader) for number in numbers}
         reference = work_list.reference(numbers[0], reader)
     return Case(
         case=items[0].patient_id or f"slide {items[0].item_id}",
@@ -124,7 +129,8 @@ def _case(work_list: WorkList, items: Sequence[WorkItem], reader: str, *, withhe
         reference=reference,
         first=max((own[0] for own in calls), key=_made) if complete else None,
         final=max((own[-1] for own in calls), key=_made) if complete else None,
-        runs=runs,
+        runs=patient_runs(results),
+        results=results,
         withheld=withheld,
     )
 
@@ -180,14 +186,14 @@ def export_reader_study(
         A name ending in ``.csv`` for the performances; the cases go to ``<stem>-cases.csv``. Both are UTF-8
         with a byte order mark, which spreadsheet programs ask for. They name patients by id and hold the
         readers' comments, and no path or file name. Text that a spreadsheet would take for a formula gets
-        an apostrophe in front.
+        an apostrophe in front. Beside each table, ``<its name>.json`` holds what made it.
     readers
         Whose reads; left out: all.
 
     Returns
     -------
     tuple of Path
-        Both files.
+        Both tables.
 
     Raises
     ------
@@ -200,7 +206,75 @@ def export_reader_study(
     cases_path = path.with_name(f"{path.stem}-cases.csv")
     _write(path, [_performance_cells(row) for row in performances(cases)], _performance_header())
     _write(cases_path, [_case_cells(case) for case in cases])
+    made_by = _made_by(work_list, cases)
+    for table in (path, cases_path):
+        write_made_by(table, made_by)
     return path, cases_path
+
+
+def _made_by(work_list: WorkList, cases: Sequence[Case]) -> dict[str, Any]:
+    """Return what made the tables: the list's rules, each slide by its hash, each result on it."""
+    hashes = {item.item_id: item.quick_hash for item in work_list.items()}
+    results = {number: runs for case in cases for number, runs in case.results.items()}
+    return {
+        "notice": RESEARCH_NOTICE,
+        "created": now(),
+        "settings": {
+            "readers": list(dict.fromkeys(case.reader_id for case in cases)),
+            "blinded": work_list.blinded,
+            "classes": work_list.classes,
+            "rule": PATIENT_RULE,
+        },
+        "slides": [
+            {
+                "number": number,
+                "slide_quick_hash": quick_hash,
+                "runs": _results_made_by(results.get(number, ())),
+            }
+            for number, quick_hash in hashes.items()
+        ],
+        "versions": package_versions(),
+    }
+
+
+def _results_made_by(summaries: Iterable[RunSummary]) -> list[dict[str, Any]]:
+    """Return what made the results on a slide: what the list knows, and what their folders say."""
+    made = []
+    for one in summaries:
+        known = {"recorded_at": one.recorded_at.isoformat() if one.recorded_at else None}
+        names = (
+            "run",
+            "mode",
+            "model_name",
+            "model_sha256",
+            "card_sha256",
+            "seed",
+            "threshold",
+            "operating_point",
+        )
+        made.append(known | {name: getattr(one, name) for name in names} | _folder_made_by(one))
+    return made
+
+
+def _folder_made_by(summary: RunSummary) -> dict[str, Any]:
+    """Return the full record of a run; nothing where its folder is gone, or holds another run by now."""
+    if summary.folder is None:
+        return {}
+    try:
+        document = read_document(summary.folder)
+    except StoreError:
+        return {}
+    same = [
+        run
+        for run in document.runs
+        if (run.run, run.model_sha256, run.seed) == (summary.run, summary.model_sha256, summary.seed)
+        and run.probabilities == summary.probabilities
+    ]
+    if not same:
+        return {}
+    facts: dict[str, Any] = {"mpp": document.slide.mpp, "mpp_origin": document.slide.mpp_origin}
+    facts |= {"versions": document.versions, "machine": document.machine, "made_at": document.created}
+    return facts | runs_made_by(same)[summary.run]
 
 
 def _performance_header() -> list[str]:

@@ -1,13 +1,20 @@
 """The reader study: the published table comes out of a work list, and what is exported is safe to open."""
 
 import csv
+import json
+from dataclasses import replace
 
 import pytest
+from tests_shared import drain
 
-from napari_aln.records import Clinical
+from napari_aln.errors import StoreError
+from napari_aln.geometry import Mpp, Rect
+from napari_aln.records import Clinical, Level, RunRecord, SlideInfo, SlideResult
+from napari_aln.store.result import document_of, write_document
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import THREE_CLASSES, NewSlide, Patient, RunSummary
 from napari_aln.workflows.reader_study import export_reader_study, performances, reader_cases
+from napari_aln.workflows.verify import verify
 from napari_aln.workflows.worklist import patient_runs
 
 
@@ -78,6 +85,63 @@ def test_both_tables_are_written_without_paths_and_names(tmp_path, li_2023):
         text = path.read_text(encoding="utf-8-sig")
         assert "secret name" not in text
         assert str(tmp_path) not in text
+
+
+def test_beside_each_table_stands_what_made_it(tmp_path):
+    """Of a result whose folder is gone or was used again, what the list knows of it; else all."""
+    known = vars(run(0.9)) | {"n_bags": 12, "settings": {"bags": {"seed": 0}}, "clinical_filled": {}}
+    known |= {"device": "cpu", "precision": "fp32", "runtime": "torch", "default_map": "attention_slide"}
+    known |= {"n_patches": 5, "n_partitions": 3, "bag_probabilities": (), "mpp_used": 0.5, "patch_px": 256}
+    known |= {"clinical": None, "norm_statistics": "running", "seconds": {}, "warnings": ()}
+    fields = RunRecord.__dataclass_fields__
+    asked = RunRecord(**{name: value for name, value in known.items() if name in fields})
+    levels = (Level(40, 30, (1.0, 1.0)),)
+    placed = {"mpp": Mpp(0.5, 0.5), "mpp_origin": "file", "bounds": Rect(0, 0, 40, 30)}
+    info = SlideInfo(
+        tmp_path / "doe.svs",
+        "aperio",
+        "openslide",
+        levels,
+        **placed,
+        background_rgb=(255,) * 3,
+        quick_hash="0",
+    )
+    for name, record in (("kept", asked), ("used again", replace(asked, seed=7))):
+        (tmp_path / name).mkdir()
+        result = SlideResult(info, "a", (record,))
+        write_document(document_of(result, private=True), tmp_path / name)
+    with WorkList.create(tmp_path / "doe.alnlist", blinded=True) as work_list:
+        work_list.add([NewSlide(tmp_path / f"doe {n}.svs", f"{n}", quick_hash=f"{n}" * 8) for n in range(5)])
+        for item, folder in ((1, "kept"), (2, "used again"), (3, "gone"), (4, "kept")):
+            work_list.record_runs(item, [RunSummary.of(asked)], tmp_path / folder)
+            if item < 4:
+                work_list.store_call(item, "R", "N0")
+        tables = export_reader_study(work_list, tmp_path / "out" / "study.csv")
+    made, of_cases = (json.loads(table.with_name(f"{table.name}.json").read_bytes()) for table in tables)
+    assert made == of_cases
+    settings = made["settings"]
+    assert (settings["readers"], settings["blinded"], settings["classes"]) == (["R"], True, ["N0", "N(+)"])
+    assert made["versions"]["napari-aln"]
+    assert [slide["slide_quick_hash"] for slide in made["slides"]] == [f"{n}" * 8 for n in range(5)]
+    whole, *parts = (slide["runs"][0] for slide in made["slides"][:3])
+    assert (whole["mpp"], whole["mpp_origin"]) == ([0.5, 0.5], "file")
+    assert (whole["device"], whole["precision"], whole["n_bags"]) == ("cpu", "fp32", asked.n_bags)
+    assert whole["settings"] == asked.settings
+    for part in (whole, *parts):
+        assert (part["model_sha256"], part["card_sha256"], part["seed"]) == (
+            asked.model_sha256,
+            asked.card_sha256,
+            asked.seed,
+        )
+    assert all("device" not in part for part in parts)
+    assert [slide["runs"] for slide in made["slides"][3:]] == [[], []]  # withheld; none there
+    assert "doe" not in json.dumps(made)
+
+
+def test_verify_says_where_the_tables_makers_are_told(tmp_path, li_2023):
+    table, _ = export_reader_study(li_2023, tmp_path / "study.csv")
+    with pytest.raises(StoreError, match=r"no result of a slide.*stands in study\.csv\.json"):
+        drain(verify(table))
 
 
 @pytest.mark.parametrize(
