@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from napari_aln.nuclei.outlines import OutlineSource
+
 CHUNK = 10_000
 """Nuclei that are made into text together: the file is never held as a whole."""
 
@@ -37,7 +39,7 @@ _DIGITS = 7
 
 def write_detections(
     table: pd.DataFrame,
-    outlines: Outlines,
+    outlines: OutlineSource,
     path: Path,
     *,
     members: Mapping[str, Any] | None = None,
@@ -77,8 +79,8 @@ def write_detections(
         stream.write(f'{opening[:-1]}, "features": [')
         between = "\n"
         for begin in range(0, len(table), CHUNK):
-            at = slice(begin, begin + CHUNK)
-            features = _features(table.iloc[at], outlines.geometry[at], origin_l0_xy, classification)
+            at = np.arange(begin, min(begin + CHUNK, len(table)))
+            features = _features(table.iloc[at], outlines.of(at), origin_l0_xy, classification)
             stream.write(between + ",\n".join(features))
             between = ",\n"
         stream.write("\n]}\n")

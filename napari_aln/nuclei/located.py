@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_aln.geometry import Mpp, Rect
-    from napari_aln.nuclei.outlines import Outlines
+    from napari_aln.nuclei.outlines import OutlineSource
 
     Ranges = Mapping[str, tuple[float | None, float | None]]
     """Feature -> least and greatest value; None: no limit."""
@@ -50,13 +50,13 @@ class LocatedNuclei:
     mpp
         µm/px of level 0.
     outlines
-        Of the same nuclei, in level-0 pixels; None: unknown. Then the ellipses of the same second moments
-        stand for them.
+        Of the same nuclei, in level-0 pixels; None: unknown. Ellipses of the same second moments stand for
+        those that are not known, or not at hand.
     """
 
     table: pd.DataFrame
     mpp: Mpp
-    outlines: Outlines | None = None
+    outlines: OutlineSource | None = None
 
     def __post_init__(self) -> None:
         outlines = self.outlines
@@ -120,11 +120,12 @@ class LocatedNuclei:
         away_um = (self.l0_xy[near] - point) * self.mpp
         close = np.hypot(*away_um.T) <= reach_um[near]
         near, away_um = near[close], away_um[close]
+        along, across, half = *self._along_axes(near, away_um), self._half_axes_um(near)
+        hit = (along / half[:, 0]) ** 2 + (across / half[:, 1]) ** 2 <= 1
         if self.outlines is not None:
-            hit = shapely.contains_xy(self.outlines.geometry[near], *point)
-        else:
-            along, across, half = *self._along_axes(near, away_um), self._half_axes_um(near)
-            hit = (along / half[:, 0]) ** 2 + (across / half[:, 1]) ** 2 <= 1
+            geometry = self.outlines.at_hand(near)
+            known = ~shapely.is_missing(geometry)
+            hit[known] = shapely.contains_xy(geometry[known], *point)
         near = near[hit]
         if not len(near):
             return None
@@ -142,18 +143,12 @@ class LocatedNuclei:
         """
         if self.outlines is None:
             return self._ellipses(rows, tolerance_l0 * self.mpp.mean)
-        geometry = self.outlines.geometry[rows]
-        if tolerance_l0 > 0:
-            geometry = shapely.simplify(geometry, tolerance_l0, preserve_topology=False)
-            gone = shapely.is_empty(geometry)
-            geometry[gone] = self.outlines.geometry[rows[gone]]
-        parts, of_part = shapely.get_parts(geometry, return_index=True)
-        l0_xy, ring = shapely.get_coordinates(shapely.get_exterior_ring(parts), return_index=True)
-        last = np.flatnonzero(np.diff(ring, append=-1))  # repeats the first
-        keep = np.ones(len(ring), bool)
-        keep[last] = False
-        first = np.concatenate([[0], last + 1 - np.arange(1, len(last) + 1)])
-        return Rings(l0_xy[keep], first.astype(np.intp), rows[of_part])
+        geometry = self.outlines.at_hand(rows)
+        known = ~shapely.is_missing(geometry)
+        if known.all():
+            return _outlined(geometry, rows, tolerance_l0)
+        drawn = _outlined(geometry[known], rows[known], tolerance_l0)
+        return _both(drawn, self._ellipses(rows[~known], tolerance_l0 * self.mpp.mean))
 
     def _ellipses(self, rows: NDArray[np.intp], tolerance_um: float) -> Rings:
         fewest, most = ELLIPSE_POINTS
@@ -182,6 +177,25 @@ class LocatedNuclei:
         cosine, sine = self._direction(rows)
         x, y = away_um.T
         return x * cosine + y * sine, y * cosine - x * sine
+
+
+def _outlined(geometry: NDArray[np.object_], rows: NDArray[np.intp], tolerance_l0: float) -> Rings:
+    """Return the rings of outlines, with fewer points where lines may leave them."""
+    if tolerance_l0 > 0:
+        simple = shapely.simplify(geometry, tolerance_l0, preserve_topology=False)
+        geometry = np.where(shapely.is_empty(simple), geometry, simple)
+    parts, of_part = shapely.get_parts(geometry, return_index=True)
+    l0_xy, ring = shapely.get_coordinates(shapely.get_exterior_ring(parts), return_index=True)
+    last = np.flatnonzero(np.diff(ring, append=-1))  # repeats the first
+    keep = np.ones(len(ring), bool)
+    keep[last] = False
+    first = np.concatenate([[0], last + 1 - np.arange(1, len(last) + 1)])
+    return Rings(l0_xy[keep], first.astype(np.intp), rows[of_part])
+
+
+def _both(a: Rings, b: Rings) -> Rings:
+    first = np.concatenate([a.first, b.first[1:] + len(a.l0_xy)])
+    return Rings(np.concatenate([a.l0_xy, b.l0_xy]), first, np.concatenate([a.row, b.row]))
 
 
 def within(table: pd.DataFrame, ranges: Ranges) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import shapely
@@ -17,12 +17,32 @@ if TYPE_CHECKING:
     from napari_aln.nuclei.runs import Runs
 
 
+class OutlineSource(Protocol):
+    """The outlines of a table's nuclei, row by row, in level-0 pixels; in memory or in a file."""
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """(n,) of the nuclei."""
+
+    def of(self, rows: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Return the outlines of rows; this may read a file."""
+
+    def at_hand(self, rows: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Return the outlines of rows without reading; None where one is not at hand."""
+
+
 @dataclass(frozen=True)
 class Outlines:
     """One outline a nucleus, by rising label, as the rows of `measure`."""
 
     label: NDArray[np.int64]  # (n,)
     geometry: NDArray[np.object_]  # (n,) valid shapely Polygons, MultiPolygons where a nucleus is in pieces
+
+    def of(self, rows: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Return the outlines of rows."""
+        return self.geometry[rows]
+
+    at_hand = of
 
     def placed(
         self, corner_l0_xy: tuple[float, float] = (0.0, 0.0), downsample: tuple[float, float] = (1.0, 1.0)

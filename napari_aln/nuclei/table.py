@@ -16,18 +16,21 @@ import pyarrow.parquet as pq
 from napari_aln.errors import StoreError
 from napari_aln.geometry import Mpp, level_to_l0, plausible_mpp
 from napari_aln.nuclei.morphometry import COLUMNS, FEATURES, PLACE
+from napari_aln.nuclei.outline_column import BBOX, GEOMETRY, StoredOutlines, write_outlined
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
+    from napari_aln.nuclei.outlines import OutlineSource
+
 NUCLEI_PARQUET = "nuclei.parquet"
 SCHEMA_VERSION = 1
 L0_XY = ("x", "y")
 """Columns of the centroid in level-0 pixels, as in every table of a slide."""
 
-_FRAME = "x, y: level-0 pixels, x right, y down, origin at the slide's level-0 corner"
+_FRAME = "x, y and outlines: level-0 pixels, x right, y down, origin at the slide's level-0 corner"
 _FEW_ROWS = 100_000
 _AGAIN = "Measure the slide's nuclei again."
 
@@ -39,6 +42,7 @@ class NucleusTable:
     table: pd.DataFrame  # columns of `measure`, and `x`, `y`
     mpp: Mpp  # µm/px of level 0
     slide_hash: str  # quick hash of the slide
+    outlines: StoredOutlines | None = None  # where the file holds any; read when they are asked for
 
 
 def placed(
@@ -66,7 +70,9 @@ def placed(
     return table.assign(**dict(zip(L0_XY, l0_xy.T, strict=True)))
 
 
-def write_nuclei(table: pd.DataFrame, path: Path, *, mpp: Mpp, slide_hash: str) -> None:
+def write_nuclei(
+    table: pd.DataFrame, path: Path, *, mpp: Mpp, slide_hash: str, outlines: OutlineSource | None = None
+) -> None:
     """Write a slide's nuclei, with what is needed to place them again.
 
     Parameters
@@ -79,6 +85,14 @@ def write_nuclei(table: pd.DataFrame, path: Path, *, mpp: Mpp, slide_hash: str) 
         µm/px of level 0.
     slide_hash
         Quick hash of the slide.
+    outlines
+        Of the same nuclei, in level-0 pixels: a GeoParquet column of the file. Nuclei that come in no order
+        of place are then written square by square. None: none are written.
+
+    Raises
+    ------
+    UsageError
+        Table and outlines are not of the same nuclei.
     """
     narrow = table.astype(dict.fromkeys(FEATURES, np.float32))
     content = pa.Table.from_pandas(narrow, preserve_index=False)
@@ -88,11 +102,15 @@ def write_nuclei(table: pd.DataFrame, path: Path, *, mpp: Mpp, slide_hash: str) 
         "mpp": json.dumps(list(mpp)),
         "frame": _FRAME,
     }
-    pq.write_table(content.replace_schema_metadata(stated), path, compression="zstd")
+    content = content.replace_schema_metadata(stated)
+    if outlines is None:
+        pq.write_table(content, path, compression="zstd")
+    else:
+        write_outlined(content, outlines, path, mpp)
 
 
 def read_nuclei(path: Path) -> NucleusTable:
-    """Read what `write_nuclei` wrote.
+    """Read what `write_nuclei` wrote; outlines stay in the file until they are asked for.
 
     Raises
     ------
@@ -100,12 +118,22 @@ def read_nuclei(path: Path) -> NucleusTable:
         The file is missing, damaged, no table of nuclei, or of a newer version.
     """
     try:
-        # A few bytes may stand for any number of equal rows; no two nuclei are alike.
-        if pq.read_metadata(path).num_rows > max(_FEW_ROWS, path.stat().st_size):
-            raise pa.ArrowInvalid("it claims more rows than it has bytes")
-        content = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(path) as file:
+            # A few bytes may stand for any number of equal rows; no two nuclei are alike.
+            if file.metadata.num_rows > max(_FEW_ROWS, path.stat().st_size):
+                raise pa.ArrowInvalid("it claims more rows than it has bytes")
+            content = file.read([name for name in file.schema_arrow.names if name not in (GEOMETRY, BBOX)])
+            table, mpp, slide_hash = _table_of(content, path)
+            outlines = StoredOutlines.of_file(file, path, content)
+    except StoreError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read as a table of nuclei: {error}.", _AGAIN) from error
+    return NucleusTable(table, mpp, slide_hash, outlines)
+
+
+def _table_of(content: pa.Table, path: Path) -> tuple[pd.DataFrame, Mpp, str]:
+    """Return a file's nuclei, µm/px and slide hash once they are known to be such."""
     try:
         stated = {key.decode(): value.decode() for key, value in (content.schema.metadata or {}).items()}
         version = int(stated.get("schema_version", "0"))
@@ -124,7 +152,7 @@ def read_nuclei(path: Path) -> NucleusTable:
         table = content.to_pandas().astype(dict.fromkeys(FEATURES, np.float64))
     except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         raise StoreError(f"{path} holds measures that are no numbers ({error}).", _AGAIN) from error
-    return NucleusTable(table, mpp, stated.get("slide_quick_hash", ""))
+    return table, mpp, stated.get("slide_quick_hash", "")
 
 
 def holds_nuclei(path: Path) -> bool:

@@ -21,6 +21,7 @@ from napari_aln.widgets.dropped import NUCLEI_SUFFIX
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.nuclei_contrast import ByAttention
 from napari_aln.widgets.nuclei_method import MethodChoice
+from napari_aln.widgets.nuclei_outlines import OutlineReading
 from napari_aln.widgets.nuclei_scene import NucleiScene
 from napari_aln.widgets.panels.canvas_label import CanvasLabel
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_where_to_write, kinds
@@ -78,7 +79,7 @@ class Nuclei(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
-        self.view = NucleiScene(viewer, review.scene)
+        self.view = NucleiScene(viewer, review.scene, OutlineReading(review))
         self.shown: SlideNuclei | None = None
         self.finding = review.new_job("nuclei", self._on_found)
         self.finding.progressed.connect(self._on_progress)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
+from napari_aln.errors import AlnError
 from napari_aln.widgets.dropped import BUNDLE_SUFFIX
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, kinds
 from napari_aln.workflows import nuclei_view
@@ -32,8 +33,10 @@ class MethodChoice(QObject):
 
     def __init__(self, review: Review, panel: NucleiPanel) -> None:
         super().__init__(panel)
-        self._panel = panel
+        self._panel, self._review = panel, review
+        self._wrong = ""  # with the file that was chosen last
         self.opening = review.new_job("open nucleus model", self._on_opened)
+        self.opening.failed.connect(self._on_failed)
         panel.model_requested.connect(self._ask)
 
     def _ask(self) -> None:
@@ -44,8 +47,15 @@ class MethodChoice(QObject):
 
     def open(self, path: Path) -> None:
         """Open a nucleus model and choose it; the method stays as it is where it cannot be used."""
+        self._review.nucleus_model_path = path
         self.opening.start(partial(nuclei_view.open_method, path))
+
+    def _on_failed(self, error: Exception) -> None:
+        self._wrong = self._review.without_paths(error.fact) if isinstance(error, AlnError) else ""
 
     def _on_opened(self, method: NucleusMethod) -> None:
         self._panel.add_method(method)
         self._panel.set_method(method.method)
+        if self._wrong:
+            self._review.mended.emit(self._wrong)
+            self._wrong = ""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_aln.nuclei.located import LocatedNuclei
     from napari_aln.nuclei.measured_area import MeasuredArea
+    from napari_aln.widgets.nuclei_outlines import OutlineReading
     from napari_aln.widgets.scene import Scene
 
 RASTER, OUTLINES, CHOSEN = "nuclei raster", "nuclei", "chosen nuclei"
@@ -37,6 +38,7 @@ LEAST_CASED_PX = 14.0  # of a nucleus on the screen
 LEAST_NUCLEUS_PX = 5.0  # on the screen; smaller outlines run into each other
 MOST_OUTLINES = 6000  # drawn at once, those around the view included
 AROUND = 0.15  # of the view that is drawn on each side of it, so that small moves need nothing new
+AHEAD = 0.5  # of the view on each side of it, for which outlines are read before it comes there
 LEAST_ZOOMING = 1.2  # outlines keep their mesh within this factor of the zoom
 TOLERANCE_PX = 0.4  # on the screen, of outlines with fewer points
 MOST_CHOSEN = 500  # that are marked on the slide
@@ -56,15 +58,18 @@ class NucleiScene(QObject):
         Where they are shown.
     scene
         Where the slide lies.
+    reading
+        Reads outlines that lie in a file.
     """
 
     hovered = Signal(object)  # row of the table under the mouse, None: none
     clicked = Signal(object)  # the same
     drawn = Signal()  # another raster, other limits, or other outlines
 
-    def __init__(self, viewer: ViewerModel, scene: Scene) -> None:
+    def __init__(self, viewer: ViewerModel, scene: Scene, reading: OutlineReading) -> None:
         super().__init__()
-        self._viewer, self._scene = viewer, scene
+        self._viewer, self._scene, self._reading = viewer, scene, reading
+        reading.read.connect(self.draw)
         self.raster = MapLayer(viewer, RASTER_RANK, RASTER, RASTER_OPACITY)
         self.outlines = RingsLayer(viewer, NUCLEI_RANK, OUTLINES)
         self._mark = RingsLayer(viewer, CHOSEN_RANK, CHOSEN)
@@ -104,6 +109,7 @@ class NucleiScene(QObject):
         """
         self.nuclei, self.kept, self._size_l0, self._measured = nuclei, None, size_l0, measured
         self._limits_of = {}
+        self._reading.follow(nuclei)
         self._chosen = np.zeros(0, np.intp)
         self._hover(None)
         if nuclei is None:
@@ -165,6 +171,7 @@ class NucleiScene(QObject):
         self._viewer.mouse_drag_callbacks.remove(self._on_mouse)
         for layer in (self.raster, self.outlines, self._mark):
             layer.close()
+        self._reading.follow(None)
         self.nuclei = None
 
     # Drawing
@@ -183,6 +190,10 @@ class NucleiScene(QObject):
             and nuclei.count_near(around) <= 4 * MOST_OUTLINES
             and len(rows := self._rows_in(around)) <= MOST_OUTLINES
         )
+        if near and not self._reading.has(rows, _grown(view, AHEAD)):
+            if self._drawn or self.cell_um:
+                return  # what is shown stays until they are there
+            near = False
         was, self.near = self.near, near
         if near:
             if not was or not self._covers(view, zoom):

@@ -58,6 +58,7 @@ class Review(QObject):
     """
 
     failed = Signal(str, str)  # fact and next step, for the user
+    mended = Signal(str)  # the fact of a failure that is none any more
     told = Signal(str, str)  # "info" or "warning", and a line for the log
     slide_asked = Signal(object)  # pathlib.Path: it is being opened
     answered = Signal(object)  # SlideResult: a run ended; said before anything of it is shown
@@ -105,6 +106,7 @@ class Review(QObject):
         self._slide_path: Path | None = None  # asked for last, and so of what messages name
         self._regions_path: Path | None = None
         self.nuclei_path: Path | None = None  # asked for last
+        self.nucleus_model_path: Path | None = None
         self.nuclei_file: Path | None = None  # that holds the nuclei which are shown
         self._regions_to_come: Path | None = None  # of the slide that is being opened
         self._clinical_to_come: Clinical | None = None
@@ -359,7 +361,7 @@ class Review(QObject):
         """Name files without their folders, and slides and ROI not at all where names are hidden."""
         for path in self.models.asked_paths:
             text = text.replace(str(path), shown_name(path))
-        for own in (self._slide_path, self._regions_path, self.nuclei_path):
+        for own in (self._slide_path, self._regions_path, self.nuclei_path, self.nucleus_model_path):
             if own is not None:
                 name = "this file" if self.state.hide_names else shown_name(own)
                 text = text.replace(str(own), name)

@@ -126,6 +126,7 @@ class Wiring:
         review.roi.changed.connect(self._on_roi_tools)
         review.roi.previewed.connect(self._show_regions)
         review.failed.connect(self._on_failed)
+        review.mended.connect(self._on_mended)
         review.told.connect(dock.log.add)
         review.mpp_wanted.connect(dock.ask_for_mpp)
         review.nuclei_asked.connect(dock.open_nuclei)
@@ -322,6 +323,10 @@ class Wiring:
     def _on_failed(self, fact: str, next_step: str) -> None:
         self.dock.banner.show_error(fact, next_step)
         self.dock.log.add("error", fact, next_step)
+
+    def _on_mended(self, fact: str) -> None:
+        if self.dock.banner.fact.shown_text() == fact:  # what else went wrong meanwhile stays
+            self.dock.banner.hide()
 
     def _on_opening(self, path: Path) -> None:
         self.dock.banner.hide()

@@ -162,7 +162,11 @@ def write_measured(
     (folder / NUCLEI_JSON).unlink(missing_ok=True)
     files: dict[str, Callable[[Path], None]] = {
         NUCLEI_PARQUET: lambda path: write_nuclei(
-            table, path, mpp=measured.mpp, slide_hash=measured.slide_hash
+            table,
+            path,
+            mpp=measured.mpp,
+            slide_hash=measured.slide_hash,
+            outlines=measured.outlines,
         ),
         NUCLEI_CSV: lambda path: write_nuclei_csv(table, path),
         NUCLEI_GEOJSON: lambda path: write_detections(

@@ -27,14 +27,15 @@ from napari_aln.workflows.maps import MapStyle
 from napari_aln.workflows.prepare import require_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from napari_aln.nuclei.outlines import Outlines
+    from napari_aln.nuclei.outline_column import StoredOutlines
+    from napari_aln.nuclei.outlines import Outlines, OutlineSource
     from napari_aln.nuclei.rasters import Raster
     from napari_aln.records import PatchScores, SlideInfo, SlideResult
     from napari_aln.workflows.attention_nuclei import NucleiContrast
@@ -237,7 +238,9 @@ def open_nuclei(
             f"{path} was measured at {read.mpp.mean:.4g} µm/px; the slide now has {mpp.mean:.4g} µm/px.",
             "Measure the slide's nuclei again.",
         )
-    outlines = _outlines_beside(path, info, read.table)
+    outlines: OutlineSource | None = read.outlines
+    if outlines is None:  # written without, as by earlier versions
+        outlines = _outlines_beside(path, info, read.table)
     nuclei = LocatedNuclei(read.table, mpp, outlines)
     nuclei.count_near(Rect(0, 0, 1, 1))  # builds the index here, beside the window
     outline: BaseGeometry | None = None
@@ -252,14 +255,14 @@ def open_nuclei(
             measured = MeasuredArea.of(seen.mask.tissue, seen.downsample, outline)
     about = f"From {NUCLEI_PARQUET}"
     if outlines is None:
-        about += "; drawn as ellipses, as it holds no outlines"
+        about += "; drawn as ellipses, as it holds no outlines that can be read by place"
     found = SlideNuclei(nuclei, about, warnings, outline, measured, found_by=found_by)
     assert found.extents is not None  # worked out here, too
     return found
 
 
 def _outlines_beside(path: Path, info: SlideInfo, table: pd.DataFrame) -> Outlines | None:
-    """Return the outlines of these nuclei where a file beside theirs holds them; None for too many."""
+    """Return the outlines of these nuclei where GeoJSON beside their file holds them; None for too many."""
     if not 0 < len(table) <= MOST_FROM_GEOJSON:
         return None
     read = read_outlines(path.parent / NUCLEI_GEOJSON)
@@ -273,6 +276,17 @@ def _outlines_beside(path: Path, info: SlideInfo, table: pd.DataFrame) -> Outlin
     if inside.mean() < LEAST_INSIDE:  # of another measurement, whose nuclei have the same numbers
         return None
     return outlines.placed(stated.origin_l0_xy)
+
+
+def read_outlines_of(
+    stored: StoredOutlines, groups: Sequence[int]
+) -> Generator[Progress, None, dict[int, NDArray[np.object_]]]:
+    """Yield after each row group, return their outlines; see `StoredOutlines.read` for what it raises."""
+    found = {}
+    for group, geometry in stored.read(groups):
+        found[group] = geometry
+        yield Progress("read outlines", len(found), len(groups))
+    return found
 
 
 def contrast_by_attention(
@@ -340,7 +354,13 @@ def save_nuclei(info: SlideInfo, shown: SlideNuclei, path: Path) -> Generator[Pr
         elif suffix == ".csv":
             write_nuclei_csv(nuclei.table, new)
         else:
-            write_nuclei(nuclei.table, new, mpp=nuclei.mpp, slide_hash=info.quick_hash)
+            write_nuclei(
+                nuclei.table,
+                new,
+                mpp=nuclei.mpp,
+                slide_hash=info.quick_hash,
+                outlines=nuclei.outlines,
+            )
     found = {"n_nuclei": len(nuclei), "complete": shown.complete} | dict(shown.found_by)
     write_made_by(path, made_by(info, ()) | {"nuclei": found})
     return path

@@ -96,9 +96,11 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     ):
         nuclei.choose_model(model)
         hands.until(lambda fact=fact: fact in hands.banner())
+        assert str(model.parent) not in hands.banner()
         assert nuclei.panel.method == "classical"
     nuclei.choose_model(mine)
     hands.until(lambda: nuclei.panel.method_title == "mine.alnmodel")
+    assert hands.banner() == ""  # what was wrong with the others is so no longer
     assert "Learned at 0.25 µm/px" in nuclei.panel.method_combo.toolTip()
     hands.review.scene.set_camera((centre.x, centre.y), 16.0)
     nuclei.find(lambda: hands.key(Qt.Key.Key_D, SHIFT))
@@ -158,6 +160,7 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     hands.answer_file_dialog(tmp_path / "nuclei.parquet")
     hands.until(lambda: (tmp_path / "nuclei.parquet").exists() and not nuclei.dock.saving.is_running)
     assert len(read_nuclei(tmp_path / "nuclei.parquet").table) == n
+    saved_rings = nuclei.dock.shown.nuclei.rings(np.arange(n))
     # The whole slide, cancelled on the way: what was found stays.
     hands.qtbot.mouseClick(nuclei.panel.find_buttons["slide"], hands.left)
     hands.until(lambda: " nuclei" in nuclei.panel.status.shown_text() and nuclei.dock._n_shown > 0)
@@ -166,10 +169,16 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     hands.until(lambda: not nuclei.dock.finding.is_running)
     assert nuclei.panel.status.shown_text().startswith("Cancelled. Shown are")
     assert len(nuclei.dock.shown.nuclei) > 0
-    # The file comes back as ellipses; on another slide it is refused, and that one's nuclei are none.
+    # The file comes back with its outlines; on another slide it is refused, and that one's nuclei are none.
     hands.drop(tmp_path / "nuclei.parquet")
     hands.until(lambda: nuclei.dock.shown is not None and len(nuclei.dock.shown.nuclei) == n)
-    assert "ellipses" in nuclei.panel.source_text.shown_text()
+    assert nuclei.panel.source_text.shown_text().startswith("From nuclei.parquet")
+    hands.review.scene.set_camera((centre.x, centre.y), 4.0)
+    hands.until(lambda: nuclei.layer(OUTLINES).visible)
+    stored = nuclei.dock.shown.nuclei.outlines
+    assert stored.lacking(np.arange(n)) == []
+    rings = nuclei.dock.shown.nuclei.rings(np.arange(n))
+    assert np.array_equal(np.sort(rings.l0_xy, axis=0), np.sort(saved_rings.l0_xy, axis=0))
     hands.click(hands.dock.slide_card.save_session_button)
     hands.answer_file_dialog(tmp_path / "review.alnsession")
     hands.until(lambda: (tmp_path / "review.alnsession").exists())

@@ -55,8 +55,22 @@ def test_a_file_is_opened_for_its_slide_alone(nuclei, info, tmp_path):
     path = last(nuclei_view.save_nuclei(info, SlideNuclei(nuclei, ""), tmp_path / "nuclei.parquet"))
     opened = last(nuclei_view.open_nuclei(info, path))
     assert opened.nuclei.l0_xy == pytest.approx(nuclei.l0_xy)
-    assert opened.nuclei.outlines is None
-    assert "ellipses" in opened.source
+    every = np.arange(len(nuclei))
+    assert shapely.equals_exact(opened.nuclei.outlines.of(every), nuclei.outlines.geometry).all()
+    assert opened.source == "From nuclei.parquet"
+    (read,) = [last(nuclei_view.read_outlines_of(opened.nuclei.outlines, [0]))[0]]
+    assert shapely.equals_exact(read, nuclei.outlines.geometry).all()
+    # What was opened is written again, onto its own file and as QuPath's detections.
+    for name in ("nuclei.parquet", "again.geojson"):
+        last(nuclei_view.save_nuclei(info, opened, tmp_path / name))
+    again = last(nuclei_view.open_nuclei(info, path))
+    assert shapely.equals_exact(again.nuclei.outlines.of(every), nuclei.outlines.geometry).all()
+    assert len(json.loads((tmp_path / "again.geojson").read_text())["features"]) == len(nuclei)
+    # A file of an earlier version holds none.
+    bare = SlideNuclei(LocatedNuclei(nuclei.table, nuclei.mpp), "")
+    earlier = last(nuclei_view.open_nuclei(info, last(nuclei_view.save_nuclei(info, bare, path))))
+    assert earlier.nuclei.outlines is None
+    assert "ellipses" in earlier.source
     with pytest.raises(StoreError, match="another slide"):
         last(nuclei_view.open_nuclei(replace(info, quick_hash="0" * 16), path))
     with pytest.raises(StoreError, match=r"measured at 0\.\d+ µm/px; the slide now has 1 µm/px"):
@@ -73,7 +87,8 @@ def test_outlines_beside_the_file_are_taken_where_they_are_of_the_same_nuclei(nu
     from napari_aln.nuclei import write_detections
 
     path, beside = tmp_path / "nuclei.parquet", tmp_path / "nuclei.geojson"
-    last(nuclei_view.save_nuclei(info, SlideNuclei(nuclei, ""), path))
+    bare = SlideNuclei(LocatedNuclei(nuclei.table, nuclei.mpp), "")  # as by earlier versions
+    last(nuclei_view.save_nuclei(info, bare, path))
 
     def opened():
         return last(nuclei_view.open_nuclei(info, path)).nuclei.outlines
