@@ -26,8 +26,8 @@ _UNCLEAR = 1e-6
 """This near to the share wanted, a cell is cut out and measured by itself. The sweep errs by far less."""
 
 
-def roi_share(grid: PatchGrid, regions: Sequence[Region]) -> tuple[PatchTable, NDArray[np.float64]]:
-    """Return the cells that the regions touch, and the share of each that lies inside.
+def inside(grid: PatchGrid, regions: Sequence[Region], min_roi_share: float) -> PatchTable:
+    """Return the cells of which at least a share lies inside the regions, in row-major order.
 
     Parameters
     ----------
@@ -36,23 +36,9 @@ def roi_share(grid: PatchGrid, regions: Sequence[Region]) -> tuple[PatchTable, N
     regions
         Valid polygons or multipolygons in level-0 pixels. Where they overlap, the area counts once; a hole is
         outside unless another region covers it.
-
-    Returns
-    -------
-    table
-        Cells with a share above 1e-9, in row-major order.
-    share
-        (n,) area of the cell inside the union of the regions, over the area of the cell; right to 1e-9.
+    min_roi_share
+        In 0..1: area of the cell inside the union of the regions, over the area of the cell, right to 1e-9.
     """
-    found = coverage(grid, _union(regions))
-    touched = found.share > _SHARE_TOLERANCE
-    share = found.share[touched]
-    share[share > 1 - _SHARE_TOLERANCE] = 1.0
-    return _cells(grid, found, touched), share
-
-
-def inside(grid: PatchGrid, regions: Sequence[Region], min_roi_share: float) -> PatchTable:
-    """Return the cells of which at least `min_roi_share` lies inside the regions, in row-major order."""
     union = _union(regions)
     found = coverage(grid, union)
     at_all = _cells(grid, found, np.ones(found.share.shape, bool))
@@ -67,7 +53,7 @@ def belongs(table: PatchTable, regions: Sequence[Region], min_roi_share: float) 
     table
         Any n patches. Those of reference patching were cut out of the regions: they all belong.
     regions
-        As for `roi_share`; without any, no patch of the grid belongs.
+        As for `inside`; without any, no patch of the grid belongs.
     min_roi_share
         In 0..1, as for `inside`, which takes the same cells.
 

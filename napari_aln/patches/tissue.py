@@ -45,8 +45,6 @@ class TissueMask:
     pen: NDArray[np.bool_]
     um_per_px: float
     glass_rgb: tuple[int, int, int]
-    low_signal: float  # hysteresis thresholds used, in optical density
-    high_signal: float
 
     @property
     def tissue_mm2(self) -> float:
@@ -80,7 +78,7 @@ def tissue_mask(rgb: NDArray[np.uint8], um_per_px: float) -> TissueMask:
     low, high = _thresholds(signal, on_glass)
     tissue = _joined(signal, low, high, MIN_TISSUE_UM2 / um_per_px**2)
     tissue = _filled(tissue, MAX_HOLE_UM2 / um_per_px**2) & ~pen
-    return TissueMask(tissue, pen, um_per_px, glass, low, high)
+    return TissueMask(tissue, pen, um_per_px, glass)
 
 
 def glass_rgb(rgb: NDArray[np.uint8]) -> tuple[int, int, int]:

@@ -350,10 +350,6 @@ class WorkList(ListFile):
         runs = (run_of(row, self.path.parent) for row in found)
         return tuple({run.model: run for run in runs}.values())
 
-    def has_results(self, item_id: int) -> bool:
-        """Whether any model was run on a slide; says nothing of what it said."""
-        return bool(self._rows("SELECT 1 FROM run WHERE slide = ? LIMIT 1", item_id))
-
     def map_limits(self, map_name: str, models: Container[Model], reader_id: str) -> tuple[Limits, ...]:
         """Return the colour scale that a map has on each slide, for a scale that all slides share.
 

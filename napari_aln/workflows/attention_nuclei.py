@@ -19,7 +19,7 @@ from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei_cs
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.nuclei import read_statement
-from napari_aln.store.result import NUCLEI_JSON, package_versions, read_document
+from napari_aln.store.result import NUCLEI_JSON, package_versions
 from napari_aln.store.scored_patches import scored_patches
 from napari_aln.workflows.maps import MAP_STYLES, from_the_top
 
@@ -341,8 +341,3 @@ def write_contrast(found: NucleiContrast, folder: Path, alias: str) -> None:
     }
     with atomic_file(folder / CONTRAST_JSON) as temporary:
         temporary.write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def alias_of_result(folder: Path) -> str:
-    """Return the alias of a result folder's slide; see `read_document` for what it raises."""
-    return read_document(folder).alias

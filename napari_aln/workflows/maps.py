@@ -174,21 +174,6 @@ def scaled_style(style: MapStyle, scaling: Scaling, fixed: tuple[float, float] |
     return replace(style, unit=unit, limits=limits)
 
 
-def legend_text(style: MapStyle, scaling: Scaling, model_name: str) -> str:
-    """Return what the legend of a map says: quantity, unit, scaling and model.
-
-    Parameters
-    ----------
-    style
-        Of the map as it is, not of `scaled_style`.
-    scaling, model_name
-        How it is scaled, and whose map it is.
-    """
-    unit = scaled_style(style, scaling, (0.0, 1.0)).unit
-    how = "" if scaling == "unscaled" else f", {SCALING_NAMES[scaling]}"
-    return f"{style.quantity} ({unit}){how} · {model_name}"
-
-
 def at_least(values: Values, threshold: float, *, signed: bool = False) -> NDArray[np.bool_]:
     """Return which patches a threshold leaves on show.
 

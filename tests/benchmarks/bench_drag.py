@@ -77,7 +77,7 @@ class Bench:
         tissue = np.zeros((seen_px, seen_px), bool)
         edge = MARGIN * PATCH_PX // SEEN_PX
         tissue[edge:-edge, edge:-edge] = True
-        mask = TissueMask(tissue, np.zeros_like(tissue), 8.0, (240, 240, 240), 0.02, 0.05)
+        mask = TissueMask(tissue, np.zeros_like(tissue), 8.0, (240, 240, 240))
         rgb = np.full((seen_px, seen_px, 3), 200, np.uint8)
         self.seen = Overview(rgb, (float(SEEN_PX), float(SEEN_PX)), mask)
         rng = np.random.default_rng(0)

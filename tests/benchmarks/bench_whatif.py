@@ -152,7 +152,7 @@ def make_slide(side: int) -> tuple[Any, Overview]:
     tissue = np.zeros((seen_px, seen_px), bool)
     edge = MARGIN * PATCH_PX // 16
     tissue[edge:-edge, edge:-edge] = True
-    mask = TissueMask(tissue, np.zeros_like(tissue), 8.0, (240, 240, 240), 0.02, 0.05)
+    mask = TissueMask(tissue, np.zeros_like(tissue), 8.0, (240, 240, 240))
     return SimpleNamespace(info=info), Overview(np.zeros((1, 1, 3), np.uint8), (16.0, 16.0), mask)
 
 

@@ -1,6 +1,7 @@
 """Shares of cells by the sweep, against numbers by hand and against shapely cell by cell."""
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,6 +56,18 @@ def test_what_lies_beyond_the_grid_counts_for_no_cell():
     for beyond in (box(-50, -50, -1, 2000), box(1000, 0, 1200, 900), box(0, 1000, 900, 2000)):
         assert not all_shares(GRID, beyond).any()
     assert not all_shares(GRID, Polygon()).any()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 400), st.floats(0.1, 0.95), st.floats(0.1, 300))
+def test_shares_add_up_to_the_area_on_the_slide(x, y, radius, hole, side):
+    disc = Point(x, y).buffer(radius)
+    ring = disc.difference(Point(x, y).buffer(radius * hole))
+    area = ring.union(box(x, y, x + side, y + side))
+    share = coverage(GRID, area).share
+    on_slide = area.intersection(box(0, 0, 1000, 1000)).area
+    assert share.sum() * 5000 == pytest.approx(on_slide, rel=1e-6, abs=1e-6)
+    assert ((share >= 0) & (share <= 1)).all()
 
 
 @settings(deadline=None, max_examples=40)

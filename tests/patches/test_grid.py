@@ -16,7 +16,7 @@ from napari_aln.settings import PatchSettings
 
 def mask_of(tissue, pen=None):
     pen = np.zeros_like(tissue) if pen is None else pen
-    return TissueMask(tissue, pen, 8.0, (240, 240, 240), 0.02, 0.05)
+    return TissueMask(tissue, pen, 8.0, (240, 240, 240))
 
 
 def test_the_aperio_test_slide():

@@ -13,7 +13,6 @@ from napari_aln.workflows.maps import (
     colour_limits,
     from_the_top,
     hotspots,
-    legend_text,
     mean_ranks,
     scaled,
     scaled_style,
@@ -72,20 +71,6 @@ def test_colours_of_a_scaled_map():
     assert scaled_style(attention, "unscaled") == attention
     with pytest.raises(ValueError, match="limits"):
         scaled_style(attention, "fixed")
-
-
-def test_a_legend_states_quantity_unit_scaling_and_model():
-    attention, contribution = MAP_STYLES["attention_slide"], MAP_STYLES["contribution"]
-    assert legend_text(attention, "unscaled", "WS 1") == "attention over the slide (x uniform) · WS 1"
-    assert legend_text(attention, "rank", "WS 1") == (
-        "attention over the slide (0 to 1), rank among the patches shown · WS 1"
-    )
-    assert legend_text(contribution, "min-max", "WS 1") == (
-        "contribution to N(+) (-1 to 1), min-max of the patches shown · WS 1"
-    )
-    assert legend_text(contribution, "fixed", "WS 1") == (
-        "contribution to N(+) (log-odds), one scale for all slides · WS 1"
-    )
 
 
 def test_a_threshold_keeps_its_own_value_and_both_signs():
