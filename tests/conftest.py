@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests_shared import MPP, drain, draw_tissue, why_no_window, write_slide
+from tests_shared import drain, draw_tissue, why_no_window, write_random_bundle, write_slide
 
 # pytest-qt needs Qt's libraries, which a machine without a display may lack: loaded only where windows open.
 pytest_plugins = [] if why_no_window() else ["pytestqt.plugin"]
@@ -22,6 +23,16 @@ def pytest_addoption(parser):
 
 def pytest_report_header():
     return f"tests/widgets are left out: {why_no_window()}" if why_no_window() else None
+
+
+def pytest_collection():
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """Take what the modules brought out of the search for unused cycles, made wherever a window closes."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -51,36 +62,8 @@ def make_bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles")
 
     def make(mode: str = "dlcnbc-ws", seed: int = 0, **card_fields: object) -> Path:
-        import torch
-
-        from napari_aln.mil.architecture import build_network
-        from napari_aln.mil.bundle import save_bundle
-        from napari_aln.mil.card import ClinicalFields, ModelCard, NumericField
-
-        clinical = ClinicalFields(
-            age_years=NumericField(mean=55, std=11),
-            tumor_size_cm=NumericField(mean=2.2, std=1.1),
-            er_negative_share=0.25,
-            pr_negative_share=0.35,
-            her2_negative_share=0.7,
-        )
-        fields = {
-            "encoder": "squeezenet1_1",
-            "pool": "gap",
-            "mpp": MPP,
-            "name": f"random {mode}",
-        } | card_fields
-        card = ModelCard(mode=mode, clinical=None if mode == "dlcnb" else clinical, **fields)
         path = folder / f"{mode}-{seed}-{zlib.crc32(repr(sorted(card_fields.items())).encode())}.alnmodel"
-        if not path.exists():
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                network = build_network(card)
-                # Random weights hardly tell patches apart; a steeper attention does.
-                network.head.attention[3].weight.data *= 40
-                network.head.attention[0].weight.data *= 8
-            save_bundle(card, network.state_dict(), path)
-        return path
+        return path if path.exists() else write_random_bundle(path, mode, seed, **card_fields)
 
     return make
 

@@ -9,14 +9,24 @@ from pathlib import Path
 import psutil
 import pytest
 from napari.utils.notifications import notification_manager
+from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication, QMessageBox
 from window_hands import LONG_MS, Hands
 
 OUR_THREADS = ("aln-", "napari-aln-tiles", "decode")
 
 
+@pytest.fixture(scope="session")
+def _manifests_read_once():
+    """Read the plugins' manifests once, not for every window."""
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
+
 @pytest.fixture
-def make_dock(make_napari_viewer, qtbot):
+def make_dock(_manifests_read_once, make_napari_viewer, qtbot):
     """Return a maker of docks, each in a shown window of its own.
 
     Afterwards no thread, handle or widget may be left, and napari must have had nothing to complain about.
@@ -24,6 +34,7 @@ def make_dock(make_napari_viewer, qtbot):
     from napari_aln.widgets.window import dock_of
 
     gc.collect()
+    gc.freeze()  # what is there before a window need not be looked through when it is closed
     slides_before, notes_before = _open_slides(), len(notification_manager.records)
     viewers = []
 
