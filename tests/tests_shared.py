@@ -77,3 +77,30 @@ def write_slide(path: Path, rgb: np.ndarray, mpp: float | None = MPP) -> Path:
         tif.write(rgb, **common, **where)
         tif.write(rgb[::2, ::2], subfiletype=1, **common, **half)
     return path
+
+
+def write_random_bundle(path: Path, mode: str = "dlcnbc-ws", seed: int = 0, **card_fields: object) -> Path:
+    """Write a bundle of the smallest encoder with seeded random weights."""
+    import torch
+
+    from napari_aln.mil.architecture import build_network
+    from napari_aln.mil.bundle import save_bundle
+    from napari_aln.mil.card import ClinicalFields, ModelCard, NumericField
+
+    clinical = ClinicalFields(
+        age_years=NumericField(mean=55, std=11),
+        tumor_size_cm=NumericField(mean=2.2, std=1.1),
+        er_negative_share=0.25,
+        pr_negative_share=0.35,
+        her2_negative_share=0.7,
+    )
+    fields = {"encoder": "squeezenet1_1", "pool": "gap", "mpp": MPP, "name": f"random {mode}"} | card_fields
+    card = ModelCard(mode=mode, clinical=None if mode == "dlcnb" else clinical, **fields)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_network(card)
+        # Random weights hardly tell patches apart; a steeper attention does.
+        network.head.attention[3].weight.data *= 40
+        network.head.attention[0].weight.data *= 8
+    save_bundle(card, network.state_dict(), path)
+    return path

@@ -28,7 +28,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 from cohort_runs import same
-from tests_shared import MPP, draw_tissue, write_slide
+from tests_shared import draw_tissue, write_random_bundle, write_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,36 +48,6 @@ class Stand(NamedTuple):
     worker_mb: float  # of the largest worker
     parent_files: int
     worker_files: int
-
-
-def make_bundle(path: Path) -> Path:
-    """Write the smallest network with random weights, as a model of whole slides."""
-    import torch
-
-    from napari_aln.mil.architecture import build_network
-    from napari_aln.mil.bundle import save_bundle
-    from napari_aln.mil.card import ClinicalFields, ModelCard, NumericField
-
-    clinical = ClinicalFields(
-        age_years=NumericField(mean=55, std=11),
-        tumor_size_cm=NumericField(mean=2.2, std=1.1),
-        er_negative_share=0.25,
-        pr_negative_share=0.35,
-        her2_negative_share=0.7,
-    )
-    card = ModelCard(
-        mode="dlcnbc-ws",
-        name="random",
-        encoder="squeezenet1_1",
-        pool="gap",
-        mpp=MPP,
-        patch_px=_PATCH_PX,
-        input_px=_PATCH_PX,
-        clinical=clinical,
-    )
-    torch.manual_seed(0)
-    save_bundle(card, build_network(card).state_dict(), path)
-    return path
 
 
 def make_cohort(folder: Path, n: int) -> Path:
@@ -248,7 +218,7 @@ def main() -> None:
         table = folder / "cohort" / "cohort.csv"
         if not table.exists():
             make_cohort(folder / "cohort", args.slides)
-            make_bundle(folder / "random.alnmodel")
+            write_random_bundle(folder / "random.alnmodel", patch_px=_PATCH_PX, input_px=_PATCH_PX)
         asked = [table, folder / "random.alnmodel"]
         print(f"{args.slides} slides, {args.workers} workers, load {os.getloadavg()}")
         undisturbed(Run(*asked, folder / "out", args.workers), args.slides)
