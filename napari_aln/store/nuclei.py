@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_aln.errors import StoreError
+from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
@@ -15,6 +16,7 @@ from napari_aln.store.json_document import is_newer, parse_json
 from napari_aln.store.result import FRAME, NUCLEI_JSON, SlideFacts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -26,6 +28,17 @@ FILES = (NUCLEI_PARQUET, NUCLEI_CSV, NUCLEI_GEOJSON, PATCHES_CSV, REGIONS_CSV, N
 
 FOUND_BY = ("method", "model_sha256", "settings", "read_mpp", "what", "area_mm2", "tissue_mm2", "counts")
 """What a file says of how its nuclei were found."""
+
+
+def public_settings(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Return settings as they are written: a model's file, whose path may name anybody, by its model's name.
+
+    `method`: how nuclei were found, as in `NucleiDocument`; beside it stands the hash of the model's weights.
+    """
+    asked = settings.get("method")
+    is_file = isinstance(asked, str) and asked.endswith(SUFFIX)
+    return {**settings, "method": method if is_file else asked}
+
 
 _AGAIN = "Run `napari-aln nuclei measure` again."
 
@@ -45,7 +58,7 @@ class NucleiDocument(BaseModel):
     frame: str = FRAME
     method: str
     model_sha256: str  # empty where the method is no learned one
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # see `public_settings`
     read_mpp: tuple[float, float]  # µm/px at which nuclei were found
     what: Literal["tissue", "regions", "patches"]
     outline: dict[str, Any] | None  # GeoJSON geometry, level-0 pixels; None: the tissue wherever it is
@@ -60,7 +73,8 @@ class NucleiDocument(BaseModel):
     @property
     def found_by(self) -> dict[str, Any]:
         """What made the nuclei, for files that are made of them."""
-        return self.model_dump(mode="json", include=set(FOUND_BY) | {"created", "versions"})
+        found = self.model_dump(mode="json", include=set(FOUND_BY) | {"created", "versions"})
+        return found | {"settings": public_settings(self.settings, self.method)}  # of an earlier version, too
 
 
 def write_statement(document: NucleiDocument, folder: Path) -> None:

@@ -53,6 +53,7 @@ class SlideNuclei:
 
     row: CohortRow
     slide_hash: str
+    made_of: dict[str, Any]  # see `slide_made_by`
     features: SlideFeatures
     method: str  # by which they were found, empty where a table at hand does not say
     is_given: bool  # from a table at hand
@@ -179,7 +180,7 @@ def _nuclei_of(
     with (yield from opening_untried(row.slide, row.mpp)) as slide:
         mpp = require_mpp(slide.info)
         seen = survey(slide)
-        slide_hash = slide.info.quick_hash
+        slide_hash, made_of = slide.info.quick_hash, slide_made_by(slide.info)
         given = source.given.get(slide_hash)
         if given is not None:
             nuclei = _given(given, slide)
@@ -203,7 +204,7 @@ def _nuclei_of(
             f"{given.name} has no nuclei in {empty:.0%} of its patches.",
             "Measure the whole slide, or the ROI that the cohort table names.",
         )
-    found = SlideNuclei(row, slide_hash, features, nuclei.method, given is not None)
+    found = SlideNuclei(row, slide_hash, made_of, features, nuclei.method, given is not None)
     return found, list(nuclei.warnings)
 
 
@@ -283,7 +284,8 @@ def _given(path: Path, slide: Slide) -> _Measured:
 
 def _digest(slide: Slide, patches: PatchTable, nuclei: NucleiSettings) -> str:
     """Return what a table of nuclei depends on besides the slide."""
-    method = nuclei.method or DEFAULT_METHOD
-    about = [method, nuclei.min_area_um2, nuclei.max_area_um2, nuclei.patch_um, *require_mpp(slide.info)]
+    name, model_sha256 = stated(nuclei.method or DEFAULT_METHOD)
+    way = [model_sha256 or name, nuclei.min_area_um2, nuclei.max_area_um2, nuclei.patch_um]
+    about = [*way, *require_mpp(slide.info)]
     digest = hashlib.sha256(json.dumps(about).encode() + patches.cell.tobytes())
     return digest.hexdigest()[:16]

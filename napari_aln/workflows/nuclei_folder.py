@@ -240,7 +240,7 @@ def _statement(
         slide=SlideFacts.of(slide.info, private=request.private),
         method=measured.method,
         model_sha256=measured.model_sha256,
-        settings=request.settings.model_dump(mode="json"),
+        settings=measured.stated_settings,
         read_mpp=measured.read_mpp,
         what=scope.what,
         outline=None if scope.outline is None else shapely.geometry.mapping(scope.outline),

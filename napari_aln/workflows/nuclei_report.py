@@ -17,7 +17,7 @@ from napari_aln.evaluation.group_differences import spread
 from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei
 from napari_aln.records import ATTENTION_NOTICE
 from napari_aln.store.atomic import atomic_file
-from napari_aln.store.nuclei import FILES, PATCHES_CSV, read_statement
+from napari_aln.store.nuclei import FILES, PATCHES_CSV, public_settings, read_statement, write_statement
 from napari_aln.store.result import NUCLEI_JSON
 from napari_aln.store.scored_patches import runs_of
 from napari_aln.workflows.attention_nuclei import (
@@ -96,12 +96,16 @@ def renew_report(folder: Path) -> bool:
 def keep_nuclei(earlier: Path, folder: Path, slide_hash: str) -> None:
     """Copy the nuclei of an earlier result of the same slide into the folder that replaces it."""
     try:
-        same = read_statement(earlier).slide.quick_hash == slide_hash
+        about = read_statement(earlier)
     except StoreError:
         return
-    for name in FILES if same else ():
-        if (earlier / name).is_file():
+    if about.slide.quick_hash != slide_hash:
+        return
+    for name in FILES:
+        if (earlier / name).is_file() and name != NUCLEI_JSON:
             shutil.copyfile(earlier / name, folder / name)
+    settings = public_settings(about.settings, about.method)  # an earlier version wrote a model's path
+    write_statement(about.model_copy(update={"settings": settings}), folder)
 
 
 def _zones(folder: Path, about: NucleiDocument, table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from napari_aln.patches.grid import patch_grid, tissue_share
 from napari_aln.patches.quality import MIN_HE_SHARE, he_share
 from napari_aln.records import Progress
 from napari_aln.slides.sampling import read_resampled
+from napari_aln.store.nuclei import public_settings
 from napari_aln.workflows.prepare import require_mpp
 
 if TYPE_CHECKING:
@@ -132,7 +133,12 @@ class MeasuredNuclei:
         """What made them, as plain values: `store.nuclei.FOUND_BY`."""
         values = {name: getattr(self, name) for name in ("method", "model_sha256", "read_mpp", "counts")}
         areas = {"what": self.scope.what, "area_mm2": self.area_mm2, "tissue_mm2": self.tissue_mm2}
-        return values | {"settings": self.settings.model_dump(mode="json")} | areas
+        return values | {"settings": self.stated_settings} | areas
+
+    @property
+    def stated_settings(self) -> dict[str, Any]:
+        """The settings as they are written, see `store.nuclei.public_settings`."""
+        return public_settings(self.settings.model_dump(mode="json"), self.method)
 
 
 class NucleiWork:

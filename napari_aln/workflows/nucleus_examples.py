@@ -7,7 +7,8 @@ network that learns from them, among others, sees the same nuclei in other colou
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -15,12 +16,13 @@ from PIL import Image
 from napari_aln.cohort.nucleus_pictures import draw_nucleus_pictures
 from napari_aln.errors import UsageError
 from napari_aln.nuclei.labelled_folder import LABELS_SUFFIX, TABLE_NAME
-from napari_aln.nuclei.segmentation import DEFAULT_METHOD, segmenter
+from napari_aln.nuclei.segmentation import DEFAULT_METHOD, segmenter, stated
 from napari_aln.nuclei.tiling import Box
 from napari_aln.patches.tissue import glass_rgb, optical_density
-from napari_aln.records import Progress
+from napari_aln.records import RESEARCH_NOTICE, Progress
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import check_writable, storing
+from napari_aln.store.result import package_versions, write_made_by
 from napari_aln.workflows.prepare import require_mpp
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ def nucleus_examples(
     Parameters
     ----------
     out
-        A new or empty folder; gets ``synthetic``, ``self-labelled`` and ``images.csv``.
+        A new or empty folder; gets ``synthetic``, ``self-labelled``, ``images.csv``, and beside that one
+        ``images.csv.json``, which says what made them.
     pictures
         How many squares of synthetic tissue, of 256 µm.
     seed
@@ -69,10 +72,12 @@ def nucleus_examples(
     if pictures < 1 and not slides:
         raise UsageError("No pictures are asked for.", "Give --pictures, or --slide.")
     chosen = segmenter(method)
+    name, model_sha256 = stated(method)
     check_writable(out)
     if any(out.iterdir()):
         raise UsageError(f"{out} is not empty.", "Name a new folder.")
     rows: list[tuple[str, str, float]] = []
+    labelled: list[dict[str, Any]] = []
     yield Progress("draw tissue", 0, pictures)
     for drawn in draw_nucleus_pictures(pictures, seed):
         _write(out / SYNTHETIC, drawn.name, drawn.rgb, drawn.labels)
@@ -89,13 +94,35 @@ def nucleus_examples(
                 labels = of_slide.labels(rgb, mpp)
                 part = _inside(square, around)
                 if _is_tissue(rgb[part]) and len(np.unique(labels[part])) > _MIN_NUCLEI:
-                    name = f"slide-{number}-{done:04}"
-                    _write(out / LABELLED, name, rgb[part], labels[part])
-                    rows.append((LABELLED, name, mpp))
+                    picture = f"{_of_slide(number)}{done:04}"
+                    _write(out / LABELLED, picture, rgb[part], labels[part])
+                    rows.append((LABELLED, picture, mpp))
                 yield Progress("label slides", done, len(squares))
+            labelled.append(_source(number, slide, [row[1] for row in rows]))
+    settings = {"pictures": pictures, "seed": seed, "side_um": _SIDE_UM, "least_nuclei": _MIN_NUCLEI}
+    made = {"settings": settings | {"method": name}, "model_sha256": model_sha256, "slides": labelled}
+    made |= {"created": datetime.now(UTC).isoformat(timespec="seconds"), "versions": package_versions()}
+    write_made_by(out / TABLE_NAME, made | {"notice": RESEARCH_NOTICE})
     with storing(out / TABLE_NAME), (out / TABLE_NAME).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("set", "name", "mpp"), *rows])
     return len(rows)
+
+
+def _of_slide(number: int) -> str:
+    """Return how the names of a slide's pictures begin."""
+    return f"slide-{number}-"
+
+
+def _source(number: int, slide: Slide, names: Sequence[str]) -> dict[str, Any]:
+    """Return what is said of a slide that pictures are of: never its name."""
+    info = slide.info
+    return {
+        "pictures": f"{_of_slide(number)}*",
+        "n_pictures": sum(name.startswith(_of_slide(number)) for name in names),
+        "slide_quick_hash": info.quick_hash,
+        "mpp": info.mpp,
+        "mpp_origin": info.mpp_origin,
+    }
 
 
 def _squares(slide: Slide, mpp: float) -> list[Box]:
