@@ -8,6 +8,7 @@ that entry a reader has to take coordinates for longitude and latitude. Here the
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,9 @@ SQUARE_UM = 512.0
 _SCATTERED = 4.0  # times the box around all nuclei is what the boxes around row groups may have in all
 _SIDES = ("xmin", "ymin", "xmax", "ymax")  # in the order that GeoParquet asks for
 _BOX = pa.struct([(side, pa.float64()) for side in _SIDES])
-_POLYGONS = {3: "Polygon", 6: "MultiPolygon"}  # shapely's type numbers
+_POLYGONS = {3: "Polygon", 6: "MultiPolygon"}  # shapely's type numbers, and WKB's
+_POLYGON, _MULTIPOLYGON = (struct.pack("<BI", 1, kind) for kind in _POLYGONS)  # little-endian
+_COUNT = struct.Struct("<I")
 _AGAIN = "Measure the slide's nuclei again."
 
 
@@ -82,7 +85,8 @@ def write_outlined(content: pa.Table, outlines: OutlineSource, path: Path, mpp: 
             kinds |= set(shapely.get_type_id(geometry).tolist())
             extents.append([*sides[:, :2].min(axis=0), *sides[:, 2:].max(axis=0)])
             boxes = pa.StructArray.from_arrays([pa.array(side) for side in sides.T], fields=list(_BOX))
-            columns = [*content.take(pa.array(rows)).columns, pa.array(shapely.to_wkb(geometry)), boxes]
+            wkb = pa.array(shapely.to_wkb(geometry, byte_order=1))
+            columns = [*content.take(pa.array(rows)).columns, wkb, boxes]
             writer.write_table(pa.table(columns, schema=schema), row_group_size=GROUP_ROWS)
         writer.add_key_value_metadata({GEO: json.dumps(_geo(sorted(kinds), extents))})
 
@@ -255,8 +259,29 @@ def _states_wkb(metadata: Mapping[bytes, bytes]) -> bool:
 
 def _polygons(wkb: NDArray[np.object_]) -> NDArray[np.object_]:
     """Return polygons; None in place of anything else that a file may hold."""
-    geometry: NDArray[np.object_] = shapely.from_wkb(wkb, on_invalid="ignore")
-    bounds = shapely.bounds(geometry)  # NaN of what is missing or empty
-    fit = np.isin(shapely.get_type_id(geometry), list(_POLYGONS)) & np.isfinite(bounds).all(axis=1)
+    sound = np.array([value if _is_polygonal(value) else None for value in wkb], object)
+    geometry: NDArray[np.object_] = shapely.from_wkb(sound, on_invalid="ignore")
+    fit = np.isfinite(shapely.bounds(geometry)).all(axis=1)  # NaN of what is missing or empty
     geometry[~fit] = None
     return geometry
+
+
+def _is_polygonal(wkb: bytes | None) -> bool:
+    """Whether WKB is a polygon, or polygons beside each other; collections in collections end the stack."""
+    if wkb is None or wkb[:5] == _POLYGON:
+        return wkb is not None
+    if wkb[:5] != _MULTIPOLYGON:
+        return False
+    try:
+        (parts,) = _COUNT.unpack_from(wkb, 5)
+        at = 9
+        for _ in range(parts):
+            if wkb[at : at + 5] != _POLYGON:
+                return False
+            (rings,) = _COUNT.unpack_from(wkb, at + 5)
+            at += 9
+            for _ in range(rings):
+                at += 4 + 16 * _COUNT.unpack_from(wkb, at)[0]
+    except struct.error:
+        return False
+    return at == len(wkb)

@@ -1,11 +1,13 @@
 """A million nuclei in the window: opened from their file, panned, zoomed, filtered, coloured, sorted.
 
 Run ``xvfb-run -a -s "-screen 0 2560x1440x24" python tests/benchmarks/bench_nuclei_layer.py``. Nuclei lie at
-random on a generated slide of 20 mm side, 2500 a mm². "open" counts from the drop of the file until the
-nuclei are on the canvas and in the table. A frame is one step of the camera until it is drawn, with what is
-built anew on the way; "bare" are the same steps while nuclei are hidden. Without a graphics card a frame is
-mostly the software's drawing of the window: the difference is what nuclei cost. "cpu" is the processor time
-of a frame over all threads, which other processes disturb less.
+random on a generated slide of 20 mm side, 2500 a mm², and are written tile by tile with their outlines, as
+they are measured; with ``--ellipses`` the file holds none, and ellipses are drawn. "open" counts from the
+drop of the file until the nuclei are on the canvas and in the table. A frame is one step of the camera until
+it is drawn, with what is built anew on the way; "bare" are the same steps while nuclei are hidden; "jump"
+counts from a leap across the slide until outlines are drawn there. Without a graphics card a frame is mostly
+the software's drawing of the window: the difference is what nuclei cost. "cpu" is the processor time of a
+frame over all threads, which other processes disturb less.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ import numpy as np
 from large_slide import write_slide
 
 SIDE_PX, MPP_UM = 20_000, 1.0
+TILE_PX = 512
+OUTLINE_POINTS = 24
 STEPS = 40
 POWERS = (5.0, 10.0, 20.0, 40.0)
 
@@ -36,6 +40,8 @@ def table_of(n: int, side_px: int) -> Any:
     major = rng.normal(9, 1.5, n).clip(4)
     minor = major * rng.uniform(0.6, 0.95, n)
     x, y = rng.uniform(0, side_px, (2, n))
+    by_tile = np.lexsort((x // TILE_PX, y // TILE_PX))
+    x, y = x[by_tile], y[by_tile]
     known = {
         "label": np.arange(1, n + 1),
         "area_um2": np.pi / 4 * major * minor,
@@ -51,6 +57,22 @@ def table_of(n: int, side_px: int) -> Any:
     }
     others = {name: rng.random(n) for name in FEATURES if name not in known}
     return pd.DataFrame(known | others)
+
+
+def outlines_of_table(table: Any) -> Any:
+    """Return each nucleus's ellipse as an outline of as many points as an outline has at 0.25 µm/px."""
+    import shapely
+
+    from napari_aln.nuclei import Outlines
+
+    turn = np.linspace(0, 2 * np.pi, OUTLINE_POINTS, endpoint=False)
+    along = table.major_axis_um.to_numpy()[:, None] / 2 * np.cos(turn)
+    across = table.minor_axis_um.to_numpy()[:, None] / 2 * np.sin(turn)
+    angle = table.orientation_rad.to_numpy()[:, None]
+    x = table.x.to_numpy()[:, None] + along * np.cos(angle) - across * np.sin(angle)
+    y = table.y.to_numpy()[:, None] + along * np.sin(angle) + across * np.cos(angle)
+    on_pixels = np.round(4 * np.stack([x, y], axis=2)) / 4  # of 0.25 µm
+    return Outlines(table.label.to_numpy(), shapely.polygons(on_pixels))
 
 
 class Stage:
@@ -122,6 +144,21 @@ class Stage:
         self.cpu_ms = []
         return [self.timed(move) for _ in range(STEPS)]
 
+    def jump(self, number: int) -> float:
+        """Return the milliseconds from a leap to another place at 20x until outlines are drawn there."""
+        view = self.nuclei.view
+        place = np.random.default_rng(number).uniform(0.1 * SIDE_PX, 0.9 * SIDE_PX, 2)
+        self.settle(0.3)
+        start = time.perf_counter()
+        self.review.scene.set_camera(tuple(place), 2.0)
+
+        def is_there() -> bool:
+            return view.near and view._drawn is not None and view._covers(view._view_l0(), view._um_zoom())
+
+        self.until(is_there)
+        self.timed(lambda: None)
+        return (time.perf_counter() - start) * 1e3
+
     def zoom(self) -> list[float]:
         """Return the milliseconds of each step from the whole slide to 40x."""
         self.review.scene.fit()
@@ -148,7 +185,7 @@ def frames(
     )
 
 
-def perform(folder: Path, n: int, size: tuple[int, int]) -> None:
+def perform(folder: Path, n: int, size: tuple[int, int], *, ellipses: bool) -> None:
     """Measure and print."""
     from napari_aln.nuclei import write_nuclei
 
@@ -157,7 +194,10 @@ def perform(folder: Path, n: int, size: tuple[int, int]) -> None:
     stage = Stage(slide, size)
     info = stage.review.state.slide.info
     path = folder / "nuclei.parquet"
-    write_nuclei(table_of(n, SIDE_PX), path, mpp=info.mpp, slide_hash=info.quick_hash)
+    table = table_of(n, SIDE_PX)
+    more = {} if ellipses else {"outlines": outlines_of_table(table)}
+    write_nuclei(table, path, mpp=info.mpp, slide_hash=info.quick_hash, **more)
+    del table, more
     dock, panel, view = stage.nuclei, stage.nuclei.panel, stage.nuclei.view
     stage.review.scene.fit()
     stage.settle()
@@ -189,6 +229,8 @@ def perform(folder: Path, n: int, size: tuple[int, int]) -> None:
         bare = stage.zoom()
         view.set_visible(True)
         frames("zoom", moved, bare, (cpu_ms, float(np.mean(stage.cpu_ms))), "")
+    spent = [stage.jump(k) for k in range(20)]
+    print(f"jump, 20x  p50 {np.median(spent):6.0f} ms  max {max(spent):6.0f} ms")
     for name, power in (("whole slide", None), ("20x", 20.0)):
         stage.pan(power)
         chosen = [{"area_um2": (least, None)} for least in range(20, 60, 5)]
@@ -229,13 +271,14 @@ def main() -> None:
     """Measure with settings of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nuclei", type=int, default=1_000_000)
+    parser.add_argument("--ellipses", action="store_true", help="a file without outlines")
     parser.add_argument("--size", default="1600x1000", help="of the window, in px")
     arguments = parser.parse_args()
     width, height = (int(part) for part in arguments.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
         for name in ("NAPARI_CONFIG", "NAPARI_ALN_CONFIG", "NAPARI_ALN_CACHE"):
             os.environ[name] = str(Path(folder) / (name.lower() + ".yaml" * (name == "NAPARI_CONFIG")))
-        perform(Path(folder), arguments.nuclei, (width, height))
+        perform(Path(folder), arguments.nuclei, (width, height), ellipses=arguments.ellipses)
 
 
 if __name__ == "__main__":

@@ -196,14 +196,20 @@ def _result(folder: Path) -> dict[str, bytes]:
 
 def _nuclei(folder: Path) -> dict[str, bytes]:
     from napari_aln.geometry import Mpp
-    from napari_aln.nuclei import measure
+    from napari_aln.nuclei import measure, outlines_of
     from napari_aln.nuclei.table import placed, write_nuclei
 
     folder.mkdir()
     labels = np.zeros((60, 60), int)
     labels[5:20, 5:20], labels[30:50, 30:45] = 1, 2
     table = placed(measure(labels, 0.5), (0.0, 0.0), (1.0, 1.0))
-    write_nuclei(table.assign(on_border=False), folder / "nuclei.parquet", mpp=Mpp(0.5, 0.5), slide_hash="h")
+    write_nuclei(
+        table.assign(on_border=False),
+        folder / "nuclei.parquet",
+        mpp=Mpp(0.5, 0.5),
+        slide_hash="h",
+        outlines=outlines_of(labels),
+    )
     statement = {
         "created": "2026-01-01",
         "versions": {},

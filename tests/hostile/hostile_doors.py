@@ -51,7 +51,13 @@ def nuclei(path: Path) -> None:
     from napari_aln.store.nuclei import read_statement
 
     table = path / "nuclei.parquet"
-    _each(lambda: holds_nuclei(table), lambda: read_nuclei(table), lambda: read_statement(path))
+
+    def outlines() -> None:
+        stored = read_nuclei(table).outlines
+        if stored is not None:
+            stored.of(np.arange(len(stored.label)))
+
+    _each(lambda: holds_nuclei(table), outlines, lambda: read_statement(path))
 
 
 def session(path: Path) -> None:

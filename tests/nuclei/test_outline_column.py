@@ -1,6 +1,7 @@
 """Outlines in the table of nuclei: written as GeoParquet, read back equal, only where asked for."""
 
 import json
+import struct
 
 import numpy as np
 import pyarrow as pa
@@ -208,12 +209,16 @@ def test_what_is_no_outline_is_left_out(nuclei, path):
     wkb[0], wkb[1], wkb[2] = b"\x01\x03", None, shapely.to_wkb(shapely.Point(1, 2))
     wkb[3] = shapely.to_wkb(shapely.Polygon())
     wkb[4] = shapely.to_wkb(shapely.LineString([(0, 0), (np.inf, 1)]))
+    deep = struct.pack("<BII", 1, 7, 1) * 200_000  # a collection in a collection in …
+    wkb[5], wkb[6] = struct.pack("<BII", 1, 6, 1) + deep, struct.pack("<BII", 1, 6, 2**32 - 1)
+    wkb[7] = shapely.to_wkb(shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)]))
     stored = rewritten(path, pa.array(wkb, pa.binary()))
     stored.keep(dict(stored.read([0])), [0])
     at_hand = stored.at_hand(np.arange(20))
-    assert [shape is None for shape in at_hand] == [True] * 5 + [False] * 15
+    assert [shape is None for shape in at_hand] == [True] * 7 + [False] * 13
+    assert len(at_hand[7].geoms) == 2
     drawn = LocatedNuclei(table, MPP, stored).rings(np.arange(20), 0.5)
-    assert sorted(drawn.row) == list(range(20))
+    assert sorted(drawn.row) == sorted([*range(20), 7])
     with pytest.raises(StoreError, match="damaged"):
         stored.of(np.arange(20))
 
