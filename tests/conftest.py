@@ -14,6 +14,8 @@ from tests_shared import drain, draw_tissue, why_no_window, write_random_bundle,
 pytest_plugins = [] if why_no_window() else ["pytestqt.plugin"]
 collect_ignore = ["widgets"] if why_no_window() else []
 
+MOST_NETWORKS = 8
+
 
 def pytest_addoption(parser):
     parser.addoption("--hostile", metavar="N", help="how many damaged files tests/hostile opens")
@@ -41,6 +43,26 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_ALN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NAPARI_ALN_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("NAPARI_CONFIG", str(tmp_path / "napari" / "settings.yaml"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _networks_made_ready_once():
+    """Keep the networks of models that were made ready: it takes a second, and tests share few models."""
+    from napari_aln.workflows.networks import Engine
+
+    kept, compile_ = {}, Engine.compile
+
+    def compile_once(engine, bundle):
+        key = bundle.sha256, bundle.card_sha256, engine
+        network = kept.pop(key, None) or compile_(engine, bundle)
+        kept[key] = network
+        if len(kept) > MOST_NETWORKS:
+            del kept[next(iter(kept))]
+        return network
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "compile", compile_once)
+        yield
 
 
 @pytest.fixture(scope="session")
