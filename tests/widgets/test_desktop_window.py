@@ -34,22 +34,41 @@ def opened(review, qtbot):
     return review
 
 
-@pytest.fixture
-def answered(opened, qtbot):
-    """The demonstration with the ROI's result."""
+def answer(opened, qtbot):
+    """Load a model and run it inside the ROI."""
     opened.review.open_files([sample_path(BUNDLES[0])])
     opened.review.state.set_clinical(demo_clinical())
     qtbot.waitUntil(opened.run.buttons["roi"].isEnabled, timeout=30_000)
     with qtbot.waitSignal(opened.review.running.done, timeout=60_000):
         qtbot.mouseClick(opened.run.buttons["roi"], Qt.MouseButton.LeftButton)
-    return opened
 
 
 def canvas(dock):
     return dock.viewer.window._qt_viewer.canvas.native
 
 
-def test_napari_s_layer_docks_make_room_and_come_back(review, qtbot):
+def test_the_open_demonstration_step_by_step(opened, qtbot, tissue_slide):
+    the_view_is_the_share_of_the_slide_that_the_canvas_shows(opened)
+    outlines_are_as_wide_on_the_screen_at_every_zoom(opened)
+    a_click_on_the_overview_moves_the_view_there(opened, qtbot)
+    recent_slides_can_be_forgotten(opened, qtbot)
+    answer(opened, qtbot)
+    result_and_legend_come_into_view(opened, qtbot)
+    the_value_under_a_resting_cursor_follows_the_map(opened)
+    panel_and_layer_agree_on_how_the_map_looks(opened)
+    keys_work_with_every_layer_chosen_and_from_the_panels(opened, qtbot)
+    a_number_with_a_comma_is_typed_not_taken_for_a_key(opened, qtbot)
+    how_the_last_run_ended_is_not_said_of_another_slide(opened, qtbot, tissue_slide)
+
+
+def test_the_window_without_a_slide_step_by_step(review, qtbot, tmp_path):
+    napari_s_layer_docks_make_room_and_come_back(review, qtbot)
+    messages_name_no_folder(review, qtbot, tmp_path)
+    the_demonstration_models_are_one_click_away(review, qtbot)
+    hidden_names_are_hidden_everywhere_and_stay_so(review, qtbot, tmp_path)
+
+
+def napari_s_layer_docks_make_room_and_come_back(review, qtbot):
     docks = [review.window().findChild(QDockWidget, name) for name in NAPARI_DOCKS]
     assert all(dock is not None for dock in docks)
     assert review.navigation.layers_button.isChecked()
@@ -62,7 +81,7 @@ def test_napari_s_layer_docks_make_room_and_come_back(review, qtbot):
     assert not any(dock.isVisible() for dock in docks)
 
 
-def test_a_click_on_the_overview_moves_the_view_there(opened, qtbot):
+def a_click_on_the_overview_moves_the_view_there(opened, qtbot):
     overview, camera = opened.navigation.overview, opened.viewer.scene.camera
     qtbot.keyClick(canvas(opened), Qt.Key.Key_4, ALT)
     place = QPoint(overview.width() // 4, overview.height() * 3 // 4)
@@ -76,7 +95,7 @@ def test_a_click_on_the_overview_moves_the_view_there(opened, qtbot):
     assert opened.navigation.zoom_text.text() == "Now 40x"
 
 
-def test_the_view_is_the_share_of_the_slide_that_the_canvas_shows(opened):
+def the_view_is_the_share_of_the_slide_that_the_canvas_shows(opened):
     scene, camera = opened.review.scene, opened.viewer.scene.camera
     camera.center, camera.zoom = (704.0, 744.0), 0.5
     height_px, width_px = opened.viewer.canvas.size
@@ -87,7 +106,7 @@ def test_the_view_is_the_share_of_the_slide_that_the_canvas_shows(opened):
     assert middle == pytest.approx((744.0, 704.0))
 
 
-def test_outlines_are_as_wide_on_the_screen_at_every_zoom(opened):
+def outlines_are_as_wide_on_the_screen_at_every_zoom(opened):
     layer = opened.viewer.layers["tumour ROI"]
     widths = []
     for zoom in (0.05, 0.4, 3.0):
@@ -97,7 +116,7 @@ def test_outlines_are_as_wide_on_the_screen_at_every_zoom(opened):
     assert opened.review.state.regions == opened.review.scene.regions._regions
 
 
-def test_keys_work_with_every_layer_chosen_and_from_the_panels(answered, qtbot):
+def keys_work_with_every_layer_chosen_and_from_the_panels(answered, qtbot):
     dock, camera = answered, answered.viewer.scene.camera
     places = [canvas(dock), dock.run.buttons["roi"], dock.map.opacity_slider, dock.map.map_combo]
     qtbot.mouseClick(dock.map.mask_box, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
@@ -129,7 +148,7 @@ def labelled(dock) -> list:
     return [*dock.findChildren(QAbstractButton), *labels]
 
 
-def test_a_number_with_a_comma_is_typed_not_taken_for_a_key(answered, qtbot):
+def a_number_with_a_comma_is_typed_not_taken_for_a_key(answered, qtbot):
     line = answered.clinical._size.line
     opacity = answered.map.opacity_slider.value()
     line.clear()
@@ -138,7 +157,7 @@ def test_a_number_with_a_comma_is_typed_not_taken_for_a_key(answered, qtbot):
     assert answered.map.opacity_slider.value() == opacity
 
 
-def test_panel_and_layer_agree_on_how_the_map_looks(answered):
+def panel_and_layer_agree_on_how_the_map_looks(answered):
     layer = answered.viewer.layers["map"]
     assert answered.map.opacity_slider.value() == round(layer.opacity * 100) == 40
     layer.opacity, layer.visible = 0.8, False
@@ -146,7 +165,7 @@ def test_panel_and_layer_agree_on_how_the_map_looks(answered):
     assert not answered.map.visible_box.isChecked()
 
 
-def test_result_and_legend_come_into_view(answered, qtbot):
+def result_and_legend_come_into_view(answered, qtbot):
     port = answered.scroll_area.viewport()
 
     def seen(widget) -> bool:
@@ -156,7 +175,7 @@ def test_result_and_legend_come_into_view(answered, qtbot):
     qtbot.waitUntil(lambda: seen(answered.results.cards["dlcnbc"]) and seen(answered.map.legend))
 
 
-def test_the_value_under_a_resting_cursor_follows_the_map(answered):
+def the_value_under_a_resting_cursor_follows_the_map(answered):
     region = answered.review.state.regions[0].geometry.representative_point()
     answered.viewer.cursor.position = tuple(answered.review.scene.frame.world_yx((region.x, region.y)))
     texts = []
@@ -167,7 +186,7 @@ def test_the_value_under_a_resting_cursor_follows_the_map(answered):
     assert texts[0] != texts[1]
 
 
-def test_hidden_names_are_hidden_everywhere_and_stay_so(review, qtbot, tmp_path):
+def hidden_names_are_hidden_everywhere_and_stay_so(review, qtbot, tmp_path):
     slide = shutil.copy(sample_path(SLIDE), tmp_path / "Jane Doe 1950.tif")
     review.review.open_files([slide])
     qtbot.waitUntil(lambda: idle(review) and review.review.state.slide is not None, timeout=30_000)
@@ -182,14 +201,14 @@ def test_hidden_names_are_hidden_everywhere_and_stay_so(review, qtbot, tmp_path)
     assert Remembered().hide_names
 
 
-def test_messages_name_no_folder(review, qtbot, tmp_path):
+def messages_name_no_folder(review, qtbot, tmp_path):
     review.review.open_files([tmp_path / "missing.tif"])
     qtbot.waitUntil(lambda: idle(review) and review.banner.isVisible(), timeout=30_000)
     assert "missing.tif" in review.banner.fact.shown_text()
     assert str(tmp_path) not in review.banner.fact.shown_text()
 
 
-def test_recent_slides_can_be_forgotten(opened, qtbot):
+def recent_slides_can_be_forgotten(opened, qtbot):
     actions = opened.slide_card.recent_button.menu().actions()
     assert [action.text() for action in actions if action.text()] == [SLIDE, "Forget recent slides"]
     actions[-1].trigger()
@@ -209,13 +228,13 @@ def test_an_empty_window_offers_a_slide_and_the_demonstration(review, qtbot):
     assert welcome.isVisible()
 
 
-def test_the_demonstration_models_are_one_click_away(review, qtbot):
+def the_demonstration_models_are_one_click_away(review, qtbot):
     qtbot.mouseClick(review.models.demo_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: len(review.review.state.bundles) == 2, timeout=30_000)
     assert not review.models.demo_button.isVisible()
 
 
-def test_how_the_last_run_ended_is_not_said_of_another_slide(answered, qtbot, tissue_slide):
+def how_the_last_run_ended_is_not_said_of_another_slide(answered, qtbot, tissue_slide):
     status = answered.run.status
     answered.review.running.failed.emit(ValueError("x"))
     answered.run.set_state(answered.review.running.state, "Failed.")
