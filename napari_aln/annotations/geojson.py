@@ -171,6 +171,7 @@ def write_geojson(
     bounds_xy: tuple[float, float] = (0.0, 0.0),
     mpp: Mpp | None,
     slide_hash: str,
+    mpp_origin: str = "",
 ) -> tuple[str, ...]:
     """Write regions as a FeatureCollection that QuPath opens.
 
@@ -192,6 +193,8 @@ def write_geojson(
         µm/px of level 0, None where unknown.
     slide_hash
         Quick hash of the slide.
+    mpp_origin
+        Where µm/px is from, as in `SlideInfo`; empty where it is not known.
 
     Returns
     -------
@@ -203,7 +206,7 @@ def write_geojson(
     AnnotationError
         A coordinate is not finite, or the file cannot be written.
     """
-    statement = Statement.to_write(origin, bounds_xy, mpp, slide_hash)
+    statement = Statement.to_write(origin, bounds_xy, mpp, slide_hash, mpp_origin)
     written, warnings = writable(regions, statement.origin_l0_xy, path.name)
     document = {
         "type": "FeatureCollection",

@@ -133,13 +133,14 @@ def write_imagescope(
     bounds_xy: tuple[float, float] = (0.0, 0.0),
     mpp: Mpp | None,
     slide_hash: str,
+    mpp_origin: str = "",
 ) -> tuple[str, ...]:
     """Write regions as ImageScope reads them; parameters, result and errors are those of `write_geojson`.
 
     Origin, µm/px and slide stand in attributes of the root, which ImageScope ignores. A region without a
     colour gets ImageScope's green, and an attribute that says so.
     """
-    statement = Statement.to_write(origin, bounds_xy, mpp, slide_hash)
+    statement = Statement.to_write(origin, bounds_xy, mpp, slide_hash, mpp_origin)
     written, warnings = writable(regions, statement.origin_l0_xy, path.name)
     root = Element(ROOT, statement.as_attributes())
     if mpp is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_aln.annotations.rings import MAX_COORDINATE_PX
@@ -21,6 +22,8 @@ MEMBER = "napari_aln"
 
 UNIT = "level-0 pixels"
 
+_MPP_ORIGINS = ("file", "user", "missing")
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -30,14 +33,20 @@ class Statement:
     origin_l0_xy: tuple[float, float] = (0.0, 0.0)  # level-0 px of the file's (0, 0)
     mpp: Mpp | None = None
     slide_hash: str = ""
+    mpp_origin: str = ""  # "file" or "user"; empty where it is not known
 
     @classmethod
     def to_write(
-        cls, origin: Origin, bounds_xy: tuple[float, float], mpp: Mpp | None, slide_hash: str
+        cls,
+        origin: Origin,
+        bounds_xy: tuple[float, float],
+        mpp: Mpp | None,
+        slide_hash: str,
+        mpp_origin: str = "",
     ) -> Statement:
         """Return what a new file states."""
         x, y = bounds_xy if origin == "bounds" else (0.0, 0.0)
-        return cls(origin, (float(x), float(y)), mpp, slide_hash)
+        return cls(origin, (float(x), float(y)), mpp, slide_hash, mpp_origin)
 
     @classmethod
     def of_json(cls, document: Any) -> Statement:  # noqa: ANN401
@@ -49,7 +58,8 @@ class Statement:
     def of_xml(cls, root: Element) -> Statement:
         """Read our attributes of an XML file's root."""
         note: dict[str, Any] = {
-            name: root.get(f"{MEMBER}_{name}") for name in ("origin", "origin_l0_xy", "mpp", "slide_hash")
+            name: root.get(f"{MEMBER}_{name}")
+            for name in ("origin", "origin_l0_xy", "mpp", "mpp_origin", "slide_hash")
         }
         for pair in ("origin_l0_xy", "mpp"):
             note[pair] = (note[pair] or "").split()
@@ -59,14 +69,15 @@ class Statement:
     def _read(cls, note: Mapping[str, Any]) -> Statement:
         stated_hash = note.get("slide_hash")
         slide_hash = stated_hash if isinstance(stated_hash, str) else ""
+        mpp_origin = next((known for known in _MPP_ORIGINS if note.get("mpp_origin") == known), "")
         xy, mpp = _pair(note.get("origin_l0_xy")), _pair(note.get("mpp"))
         known_mpp = plausible_mpp(*mpp) if mpp else None
         origin: Origin | None = "level0" if note.get("origin") == "level0" else None
         if note.get("origin") == "bounds":
             origin = "bounds"
         if origin is None or xy is None or max(map(abs, xy)) > MAX_COORDINATE_PX:
-            return cls(mpp=known_mpp, slide_hash=slide_hash)
-        return cls(origin, xy, known_mpp, slide_hash)
+            return cls(mpp=known_mpp, slide_hash=slide_hash, mpp_origin=mpp_origin)
+        return cls(origin, xy, known_mpp, slide_hash, mpp_origin)
 
     def as_json(self) -> dict[str, Any]:
         """Return our member of a GeoJSON document."""
@@ -75,7 +86,9 @@ class Statement:
             "origin_l0_xy": list(self.origin_l0_xy),
             "unit": UNIT,
             "mpp": None if self.mpp is None else list(self.mpp),
+            "mpp_origin": self.mpp_origin,
             "slide_hash": self.slide_hash,
+            "program": f"napari-aln {version('napari-aln')}",
         }
 
     def as_attributes(self) -> dict[str, str]:

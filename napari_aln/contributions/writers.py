@@ -52,7 +52,8 @@ def _write(path: Path, layers: Sequence[LayerData]) -> None:
         raise AnnotationError("The layers hold no area to save.", "Draw a polygon, rectangle or ellipse.")
     stated = {layer[1].get("metadata", {}).get(SLIDE_HASH, "") for layer in layers}
     slide_hash = info.quick_hash if info else stated.pop() if len(stated) == 1 else ""
-    write_geojson(regions, path, mpp=mpp, slide_hash=slide_hash)
+    mpp_origin = info.mpp_origin if info else ""
+    write_geojson(regions, path, mpp=mpp, slide_hash=slide_hash, mpp_origin=mpp_origin)
 
 
 def slide_in_view() -> SlideInfo | None:

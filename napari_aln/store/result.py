@@ -197,16 +197,18 @@ def made_by(info: SlideInfo, runs: Sequence[RunRecord]) -> dict[str, Any]:
     dict
         Plain values for JSON: slide hash, µm/px and its origin, models, settings, seeds, bags, versions.
     """
-    return {
-        "slide_quick_hash": info.quick_hash,
-        "mpp": info.mpp,
-        "mpp_origin": info.mpp_origin,
+    return slide_made_by(info) | {
         "frame": FRAME,
         "runs": runs_made_by(runs),
         "versions": package_versions(),
         "machine": machine_of(runs),
         "notice": RESEARCH_NOTICE,
     }
+
+
+def slide_made_by(info: SlideInfo | SlideFacts) -> dict[str, Any]:
+    """Return which slide something was made of, without its name: hash, µm/px and its origin."""
+    return {"slide_quick_hash": info.quick_hash, "mpp": info.mpp, "mpp_origin": info.mpp_origin}
 
 
 def runs_made_by(runs: Iterable[RunRecord]) -> dict[str, dict[str, Any]]:

@@ -91,6 +91,7 @@ def convert(
         bounds_xy=bounds_xy,
         mpp=info.mpp if info else read.statement.mpp,
         slide_hash=info.quick_hash if info else read.statement.slide_hash,
+        mpp_origin=info.mpp_origin if info else read.statement.mpp_origin,
     )
     warnings = (*_doubts(read, info, origin), *notes)
     return Conversion(len(read.regions), read.format, _NAMES[written_as], warnings)

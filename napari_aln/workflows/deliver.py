@@ -88,6 +88,7 @@ def deliver(
             origin="level0",
             mpp=slide.info.mpp,
             slide_hash=slide.info.quick_hash,
+            mpp_origin=slide.info.mpp_origin,
         )
         mpp = require_mpp(slide.info)
         said = {run.run: json.dumps(made_by(slide.info, [run]), ensure_ascii=False) for run in result.runs}

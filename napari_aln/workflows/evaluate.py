@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
     inputs: list[dict[str, str]] = field(default_factory=list)  # role, name and SHA-256 of each file
     title: str = "Evaluation"
+    made_by: dict[str, Any] = field(default_factory=dict)  # what else made it, by name
 
 
 def evaluate(

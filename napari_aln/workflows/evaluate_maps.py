@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from napari_aln.records import Progress
 from napari_aln.settings import BagSettings
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import refuse_foreign
+from napari_aln.store.result import slide_made_by
 from napari_aln.workflows.evaluate import Evaluation
 from napari_aln.workflows.evaluation_folder import RECORD, write_evaluation
 from napari_aln.workflows.networks import ReadyNetworks
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from napari_aln.evaluation.map_measures import Band
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.faithfulness import SlideFaithfulness
+    from napari_aln.records import SlideResult
     from napari_aln.settings import MapSettings, PredictSettings
     from napari_aln.store.features import FeatureCache
 
@@ -68,6 +70,7 @@ class _OnSlide(NamedTuple):
     curves: SlideFaithfulness
     findings: dict[str, Finding]  # empty where no tumour is outlined, or nothing else is there
     off_slide_result: float  # |p of the pooled bag - the slide's p|, of N(+)
+    made_by: dict[str, Any]  # slide by its hash, µm/px, model, patches, bags, device
 
 
 def evaluate_maps(
@@ -156,8 +159,10 @@ def evaluate_maps(
                 f"{found.left_out[before].reason}",
                 "Check the table with `napari-aln cohort check`.",
             )
+        found.made_by.setdefault("slides", []).extend(one.made_by for own in patients.values() for one in own)
         lost = len(found.left_out) - before
         _add(found, bundle, list(patients.values()), lost, settings, several=len(bundles) > 1)
+    found.made_by["predict_settings"] = predicting.model_dump(mode="json")
     yield Progress("write", len(bundles) * len(rows), len(bundles) * len(rows))
     write_evaluation(found, out, settings)
     return found
@@ -206,7 +211,13 @@ def _on_slide(
                 findings[name] = finding
     pooled = curves.whole if curves.toward == 1 else 1 - curves.whole
     slide_p = 1 - result.runs[0].probabilities[card.classes[0]]
-    return _OnSlide(curves, findings, abs(pooled - slide_p))
+    return _OnSlide(curves, findings, abs(pooled - slide_p), _made_by(result))
+
+
+def _made_by(result: SlideResult) -> dict[str, Any]:
+    (run,) = result.runs
+    made = {name: getattr(run, name) for name in ("model_sha256", "n_patches", "n_bags", "seed")}
+    return slide_made_by(result.slide) | made | {"device": run.device, "precision": run.precision}
 
 
 def _add(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from napari_aln.cohort.writing import write_table
 from napari_aln.evaluation import plots
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file, atomic_folder
+from napari_aln.store.machine import machine_facts
+from napari_aln.store.result import package_versions
 from napari_aln.workflows.pages import template
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 RECORD = "evaluation.json"
 SCHEMA = 1
 
-_PACKAGES = ("napari-aln", "numpy", "scipy", "matplotlib")
+_PACKAGES = ("matplotlib",)  # beside those of every record
 
 
 def write_evaluation(found: Evaluation, out: Path, settings: BaseModel) -> None:
@@ -79,12 +80,18 @@ def _record(found: Evaluation, settings: BaseModel) -> dict[str, Any]:
         "schema": SCHEMA,
         "notice": RESEARCH_NOTICE,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "versions": package_versions() | {name: version(name) for name in _PACKAGES},
+        "machine": machine_facts(with_accelerator=_used_accelerator(found)),
         "settings": settings.model_dump(mode="json"),
         "inputs": found.inputs,
+        **found.made_by,
         "notes": found.notes,
         "tables": {table.name: [dict(row) for row in table.numbers] for table in found.tables},
     }
+
+
+def _used_accelerator(found: Evaluation) -> bool:
+    return any(slide.get("device", "cpu") != "cpu" for slide in found.made_by.get("slides", ()))
 
 
 def _drawn(figure: Figure, folder: Path, stem: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,7 +22,7 @@ from napari_aln.records import Progress
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.nuclei import read_statement
-from napari_aln.store.result import NUCLEI_JSON
+from napari_aln.store.result import NUCLEI_JSON, slide_made_by
 from napari_aln.workflows.attention_nuclei import COVERED, measured_share
 from napari_aln.workflows.measure_nuclei import measure_nuclei
 from napari_aln.workflows.prepare import require_mpp, survey, usable_roi

@@ -20,6 +20,8 @@ from napari_aln.cohort.writing import table_suffix
 from napari_aln.records import Progress
 from napari_aln.slides.facts import user_mpp
 from napari_aln.store.atomic import atomic_file
+from napari_aln.store.cohort_run import now
+from napari_aln.store.result import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -195,5 +197,6 @@ def _write_companions(table: Path, folder: Path, bags: list[ReferenceBag], patch
 
 def _write_record(imported: Imported, mpp: float, *, complete_only: bool) -> None:
     record = asdict(imported) | {"table": imported.table.name, "mpp": mpp, "complete_only": complete_only}
+    record |= {"created": now(), "versions": package_versions()}
     with atomic_file(imported.table.with_name(f"{imported.table.stem}-import.json")) as temporary:
         temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -20,10 +20,13 @@ import numpy as np
 
 from napari_aln.errors import UsageError
 from napari_aln.nuclei.histograms import fit_quantisation
+from napari_aln.nuclei.segmentation import DEFAULT_METHOD, stated
 from napari_aln.nuclei.slide_features import PAPER_FEATURES, SLIDE_FEATURES
-from napari_aln.records import Progress
+from napari_aln.records import RESEARCH_NOTICE, Progress
 from napari_aln.settings import PatchSettings, RecipeSettings
 from napari_aln.store.atomic import check_writable, refuse_foreign, storing
+from napari_aln.store.nuclei import public_settings
+from napari_aln.store.result import made_of_table, write_made_by
 from napari_aln.workflows.evaluate import Evaluation
 from napari_aln.workflows.evaluation_folder import RECORD, write_evaluation
 from napari_aln.workflows.feature_bags import NucleiSource, cohort_nuclei, tables_by_slide
@@ -132,7 +135,18 @@ def interpret(
     found.notes += _source_notes(measured, len(tables))
     yield Progress("write", 0, 1)
     describe(found, fitted, settings)
+    name, model_sha256 = stated(nuclei.method or DEFAULT_METHOD)
+    found.made_by = {
+        "nuclei_settings": public_settings(nuclei.model_dump(mode="json"), name),
+        "model_sha256": model_sha256,
+        "patches": source.patches.model_dump(mode="json"),
+        "slides": [
+            slide.made_of | {"method": slide.method, "measured_before": slide.is_given} for slide in measured
+        ],
+    }
     write_slides(found.slides, out / SLIDES_NAME)
+    made_by = made_of_table(cohort_csv, settings.model_dump(mode="json")) | found.made_by
+    write_made_by(out / SLIDES_NAME, made_by | {"notice": RESEARCH_NOTICE})
     write_evaluation(found, out / REPORT_NAME, settings)
     yield Progress("write", 1, 1)
     return found

@@ -5,6 +5,7 @@ Only training patients are seen, whole slides, the patches that a whole-slide mo
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from napari_aln.mil.card import COUNTER, ModelCard
 from napari_aln.records import Progress
 from napari_aln.slides.first_open import open_untried
 from napari_aln.store.atomic import atomic_file, check_writable
+from napari_aln.store.machine import machine_facts
+from napari_aln.store.result import made_of_table
 from napari_aln.workflows.decode import decoded
 from napari_aln.workflows.encoder_weights import TRAINED_ON
 from napari_aln.workflows.prepare import patches_for, require_mpp, survey
@@ -91,7 +94,9 @@ def pretrain_encoder(
         for done, misfit, apart in fit_encoder(network, patches, settings):
             yield Progress(f"train encoder, misfit {misfit:.3f}, renditions apart {apart:.3f}", done, total)
     trained_on = f"{_LEARNED} of {len(rows)} training patients of {cohort_csv.name}"
-    return _save(network.encoder.state_dict(), out, {"encoder": settings.encoder, TRAINED_ON: trained_on})
+    facts = {"encoder": settings.encoder, TRAINED_ON: trained_on}
+    made_by = made_of_table(cohort_csv, settings.model_dump(mode="json")) | {"machine": machine_facts()}
+    return _save(network.encoder.state_dict(), out, facts | {"made_by": json.dumps(made_by)})
 
 
 def _with_truth(cohort_csv: Path) -> list[tuple[CohortRow, Path]]:

@@ -14,8 +14,11 @@ from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.cohort.writing import write_table
 from napari_aln.mil.bundle import open_bundle
+from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings import PretrainSettings, RecipeSettings, SplitSettings, SynthesizeSettings
 from napari_aln.store.atomic import atomic_file, check_writable, storing
+from napari_aln.store.cohort_run import now
+from napari_aln.store.result import package_versions, write_made_by
 from napari_aln.store.training_features import TrainingStore
 from napari_aln.workflows.demo import BUNDLES, CLINICAL, ROI, SLIDE, THREE_CLASS
 from napari_aln.workflows.pretrain_encoder import pretrain_encoder
@@ -155,6 +158,10 @@ def _write_figures(folder: Path, cards: list[ModelCard]) -> Path:
     columns |= dict.fromkeys(("value", "low", "high"), float)
     with atomic_file(folder / "figures.csv") as temporary:
         write_table(temporary, columns, lines, ".csv")
+    models = [{"name": card.name, "mode": card.mode, "sha256": card.weights_sha256} for card in cards]
+    each = "the full record of a training is training.json in the folder beside its bundle"
+    made_by = {"notice": RESEARCH_NOTICE, "created": now(), "models": models, "each_training": each}
+    write_made_by(folder / "figures.csv", made_by | {"versions": package_versions()})
     text = [_as_markdown(cards, cohort) for cohort in ("test", "validation")]
     with atomic_file(folder / FIGURES_NAME) as temporary:
         temporary.write_text("\n".join(text), encoding="utf-8")

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_aln.errors import AlnError
 from napari_aln.evaluation.grid_tables import GridRow, grid_table, seeds_table
 from napari_aln.evaluation.metrics import Estimate
-from napari_aln.records import Progress
+from napari_aln.records import RESEARCH_NOTICE, Progress
 from napari_aln.store.atomic import check_writable
+from napari_aln.store.machine import machine_facts
+from napari_aln.store.result import made_of_table, write_made_by
 from napari_aln.workflows.evaluation_folder import write_paper_table
 from napari_aln.workflows.grid_outcome import Job, Outcome, read_outcome, train_one
 from napari_aln.workflows.grid_processes import on_gpus
@@ -63,7 +65,8 @@ def train_grid(
     combinations
         The trainings, see `grid_plan.combinations`.
     out
-        Folder for the bundles, their outcomes, ``grid.csv`` and ``grid.md``; rewritten as trainings end.
+        Folder for the bundles, their outcomes, ``grid.csv`` and ``grid.md``, rewritten as trainings end, and
+        ``grid.csv.json``, which says what made them.
     gpus
         As CUDA_VISIBLE_DEVICES names them. With two or more, each has one training at a time in a process of
         its own; else trainings run in this one, one after the other.
@@ -88,6 +91,7 @@ def train_grid(
             stand[one] = outcome
     n_kept = len(stand)
     todo = [one for one in combinations if one not in stand]
+    write_made_by(out / "grid.csv", _made_by(cohort_csv, combinations))
     tables = _written(out, combinations, stand)
     work = on_gpus(job, todo, gpus) if len(gpus) > 1 else _one_by_one(job, todo)
     try:
@@ -101,6 +105,17 @@ def train_grid(
         work.close()
     failed = {one.name: found for one, found in stand.items() if isinstance(found, str)}
     return GridResult(tables, n_kept, failed)
+
+
+def _made_by(cohort_csv: Path, combinations: Sequence[Combination]) -> dict[str, Any]:
+    """Return what made the tables; beside each bundle stands what made that."""
+    settings = {
+        one.name: one.recipe.model_dump(mode="json", exclude={"encoder_from", "encoder_weights"})
+        for one in combinations
+    }
+    each = "the full record of a training is training.json in the folder beside its bundle"
+    facts = {"notice": RESEARCH_NOTICE, "machine": machine_facts(), "each_training": each}
+    return made_of_table(cohort_csv, settings) | facts
 
 
 def _one_by_one(

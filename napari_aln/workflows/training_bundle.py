@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,6 +22,9 @@ from napari_aln.mil.card import ModelCard, PatchFilters, StainStatistics, Traini
 from napari_aln.patches.quality import cohort_stain
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file, check_writable, storing
+from napari_aln.store.cohort_run import now
+from napari_aln.store.machine import machine_facts
+from napari_aln.store.result import package_versions, shown_name
 from napari_aln.workflows.clinical_statistics import clinical_fields
 from napari_aln.workflows.find_tumour import attention_on_tumour
 from napari_aln.workflows.measure_model import checked_on
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 
 SCORES_NAME = "scores.csv"
 RECORD_NAME = "training.json"
-_PACKAGES = ("napari-aln", "torch", "torchvision", "numpy", "lightning-fabric")
+_PACKAGES = ("lightning-fabric",)  # beside those of every record
 
 
 @dataclass(frozen=True)
@@ -265,25 +267,40 @@ class Order:
             remarks += (f"{lacking} have no split and took no part.",)
         with storing(self.out_bundle):
             bundle = save_bundle(card, network.state_dict(), self.out_bundle)
-        self._write_record(bundle, fitted, left_out)
+        self._write_record(bundle, fitted, left_out, [p for own in of.values() for p in own])
         (self.folder / CHECKPOINT_NAME).unlink(missing_ok=True)  # nothing is left to go on with
         return Trained(bundle, fitted, self.folder, tuple(left_out), remarks)
 
-    def _write_record(self, bundle: Bundle, fitted: Fitted, left_out: Sequence[LeftOut]) -> None:
-        """Write down what repeats the training; it names no patient and no slide."""
+    def _write_record(
+        self,
+        bundle: Bundle,
+        fitted: Fitted,
+        left_out: Sequence[LeftOut],
+        patients: Sequence[TrainingPatient],
+    ) -> None:
+        """Write down what repeats the training; it names no patient and no slide, these by their hashes."""
+        recipe = self.recipe.model_dump(mode="json")
+        for name in ("encoder_from", "encoder_weights"):  # the folders above may be called after anybody
+            path = getattr(self.recipe, name)
+            recipe[name] = None if path is None else shown_name(path)
+        slides = [slide.made_of for patient in patients for slide in patient.slides]
         record = {
             "notice": RESEARCH_NOTICE,
             "trainer": self.recipe.model_config.get("title"),
             "mode": self.mode,
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": recipe,
             "cohort": {
                 "name": self.cohort_csv.name,
                 "sha256": self._table.sha256,
                 "slides_left_out": len(left_out),
             },
             "fitted": asdict(fitted),
+            "slides": sorted(slides, key=lambda slide: slide["slide_quick_hash"]),
             "bundle_sha256": bundle.sha256,
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+            "card_sha256": bundle.card_sha256,
+            "created": now(),
+            "versions": package_versions() | {name: version(name) for name in _PACKAGES},
+            "machine": machine_facts(with_accelerator=getattr(self.recipe, "device", "cpu") != "cpu"),
         }
         with atomic_file(self.folder / RECORD_NAME) as temporary:
             temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

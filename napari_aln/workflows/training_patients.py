@@ -15,6 +15,7 @@ from napari_aln.patches.quality import stain_stats
 from napari_aln.records import Progress
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.features import FeatureKey
+from napari_aln.store.result import slide_made_by
 from napari_aln.workflows.decode import RESIZE_KERNEL
 from napari_aln.workflows.extract import Extraction, Want, extract
 from napari_aln.workflows.prepare import patches_for, require_mpp, survey, usable_roi
@@ -62,6 +63,7 @@ class TrainingSlide(NamedTuple):
     cell: NDArray[np.int64]  # (n,) identities, see `PatchTable.cell`
     stored: Stored
     stain: StainStats | None
+    made_of: dict[str, Any]  # see `slide_made_by`
 
 
 @dataclass(frozen=True)
@@ -284,6 +286,7 @@ def stored_features(
     card, network = encoding.card, encoding.network
     is_ws = card.mode == "dlcnbc-ws"
     with (yield from opening_untried(row.slide, row.mpp)) as slide:
+        made_of = slide_made_by(slide.info)
         seen = survey(slide)
         regions, _ = usable_roi(slide, None if is_ws else row.roi)
         table = patches_for(card, slide, seen, regions, encoding.patches)
@@ -322,7 +325,7 @@ def stored_features(
             "Use other encoder weights, or take the slide out of the table.",
         )
     cell = features.table.cell
-    return TrainingSlide(cell, entry.rows(cell, encoding.width), stain_stats(seen.rgb, seen.mask))
+    return TrainingSlide(cell, entry.rows(cell, encoding.width), stain_stats(seen.rgb, seen.mask), made_of)
 
 
 def _arguments(card: ModelCard) -> str:

@@ -13,6 +13,7 @@ from napari_aln.patches.quality import StainStats, stain_stats
 from napari_aln.records import Progress
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import storing
+from napari_aln.store.result import slide_made_by
 from napari_aln.store.training_patches import new_patches, stored_patches
 from napari_aln.workflows.bagwise import cut_out_patches
 from napari_aln.workflows.decode import RESIZE_KERNEL, decoded
@@ -63,6 +64,7 @@ def stored_pixels(
     """
     assert row.slide is not None  # see `labelled_rows`
     with (yield from opening_untried(row.slide, row.mpp)) as slide:
+        made_of = slide_made_by(slide.info)
         folder = store.folder(_key(slide, row, card, patches))
         found = stored_patches(folder, card.input_px)
         if found is None:
@@ -70,7 +72,7 @@ def stored_pixels(
             found = stored_patches(folder, card.input_px)
     if found is None or not len(found):
         raise CohortError("It has no patch to train on.", "Lower the patch filters, or take it out.")
-    return TrainingSlide(found.cell, found, _stain(found))
+    return TrainingSlide(found.cell, found, _stain(found), made_of)
 
 
 def _key(slide: Slide, row: CohortRow, card: ModelCard, patches: PatchSettings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -257,6 +258,7 @@ def test_the_file_states_origin_resolution_and_slide_and_has_qupath_names(tmp_pa
         bounds_xy=(50, 10),
         mpp=Mpp(0.25, 0.26),
         slide_hash="abc",
+        mpp_origin="user",
     )
     document = json.loads(path.read_text(encoding="utf-8"))
     assert document["type"] == "FeatureCollection"
@@ -265,8 +267,11 @@ def test_the_file_states_origin_resolution_and_slide_and_has_qupath_names(tmp_pa
         "origin_l0_xy": [50, 10],
         "unit": "level-0 pixels",
         "mpp": [0.25, 0.26],
+        "mpp_origin": "user",
         "slide_hash": "abc",
+        "program": f"napari-aln {version('napari-aln')}",
     }
+    assert read_annotations(path).statement.mpp_origin == "user"
     (feature,) = document["features"]
     assert feature["properties"] == {
         "objectType": "annotation",

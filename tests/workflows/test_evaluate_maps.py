@@ -68,6 +68,15 @@ def test_each_model_gets_its_tables_and_figure(judged):
     assert not found.left_out
     record = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert [one["role"] for one in record["inputs"]] == ["cohort", "model", "model"]
+    models = {one["sha256"] for one in record["inputs"][1:]}
+    assert {one["model_sha256"] for one in record["slides"]} == models
+    for one in record["slides"]:
+        assert (one["mpp_origin"], one["device"], one["seed"]) == ("file", "cpu", record["settings"]["seed"])
+        assert one["slide_quick_hash"]
+        assert one["n_bags"] > 0
+    assert record["predict_settings"]["engine"]["precision"]
+    assert record["versions"]["torch"]
+    assert record["machine"]["processor"]
 
 
 def test_the_figures_are_those_of_predict_scored_bag_by_bag(judged, table, cache, ws_bundle):

@@ -78,6 +78,7 @@ def test_who_lacks_something_is_named_and_stays_in_the_table(download, tmp_path)
     assert (rows["70"].label, rows["70"].mpp) == (None, 0.5)
     record = json.loads((tmp_path / "c-import.json").read_text(encoding="utf-8"))
     assert record["mpp"] == 0.5
+    assert record["versions"]["napari-aln"]
     assert {"fact": "in no split list", "patient_ids": ["70"]} in record["gaps"]
 
 

@@ -98,6 +98,21 @@ def row_of(done, table, feature):
     return next(row for row in record["tables"][table] if row["feature"] == feature)
 
 
+def test_the_table_and_the_report_say_what_made_them(done):
+    out = done[1]
+    record = json.loads((out / "report" / "evaluation.json").read_text(encoding="utf-8"))
+    made_by = json.loads((out / f"{SLIDES_NAME}.json").read_text(encoding="utf-8"))
+    assert made_by["input"]["sha256"] == record["inputs"][0]["sha256"]
+    for said in (record, made_by):
+        hashes = [one["slide_quick_hash"] for one in said["slides"]]
+        assert hashes == [one.slide_hash for one in done[0].slides]
+        assert {one["mpp_origin"] for one in said["slides"]} == {"file"}
+        assert "min_area_um2" in said["nuclei_settings"]
+        assert "min_roi_share" in said["patches"]
+        assert said["settings"]["seed"] is not None
+        assert said["versions"]["scipy"]
+
+
 def test_planted_features_differ_and_the_null_does_not(done):
     for name, direction in (("area_um2", "lower"), ("density_per_mm2", "higher"), ("minor_axis_um", "lower")):
         row = row_of(done, "features", name)
@@ -134,7 +149,7 @@ def test_weights_are_an_attention_over_the_features_and_the_auc_is_said(done):
     assert [row["n"] for row in performance.numbers] == [10, 4, 6]
     assert performance.numbers[0]["auc"]["value"] > 0.9  # planted by far more than noise
     assert [row["feature"] for row in next(t for t in found.tables if t.name == "weights").numbers]
-    assert {path.name for path in out.iterdir()} == {SLIDES_NAME, "report", "training"}
+    assert {path.name for path in out.iterdir()} == {SLIDES_NAME, f"{SLIDES_NAME}.json", "report", "training"}
     report = {path.name for path in (out / "report").iterdir()}
     for stem in ("weights", "weights-heatmap", "features", "roc"):
         assert {f"{stem}.svg", f"{stem}.png"} <= report

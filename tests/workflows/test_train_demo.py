@@ -1,6 +1,7 @@
 """Encoder, models and figures of the demonstration, end to end on a tiny synthetic cohort."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -106,6 +107,7 @@ def test_the_models_hold_the_encoder_that_was_pretrained(made):
     folder, _, _ = made
     with safe_open(folder / "encoder.safetensors", "np") as file:
         assert f"6 training patients of {COHORT_NAME}" in file.metadata()["trained_on"]
+        assert json.loads(file.metadata()["made_by"])["settings"]["seed"] is not None
         for name in MODELS:
             tensors = open_bundle(folder / name).tensors
             for key in file.keys():  # noqa: SIM118 - it is no mapping

@@ -1,5 +1,6 @@
 """A grid of trainings on a tiny synthetic cohort: its table, going on, failures, processes."""
 
+import hashlib
 import json
 import os
 
@@ -14,6 +15,7 @@ from napari_aln.settings import SynthesizeSettings
 from napari_aln.workflows.grid_plan import combinations, read_grid
 from napari_aln.workflows.grid_processes import visible_gpus
 from napari_aln.workflows.train_grid import train_grid
+from napari_aln.workflows.training_curves import training_folder
 
 COHORT = SynthesizeSettings(
     core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
@@ -152,6 +154,12 @@ def test_a_training_that_fails_is_named_and_the_rest_is_kept_and_gone_on_with(
     text = (out / "grid.md").read_text(encoding="utf-8")
     assert "Failed: dlcnbc-ws, resnet18, none, seed 1" in text
     assert RESEARCH_NOTICE in text
+    made_by = json.loads((out / "grid.csv.json").read_text(encoding="utf-8"))
+    assert made_by["input"]["sha256"] == hashlib.sha256(table.read_bytes()).hexdigest()
+    assert made_by["settings"]["dlcnbc-ws resnet18 none seed 1"]["seed"] == 1
+    record = json.loads((training_folder(bundle.path) / "training.json").read_text(encoding="utf-8"))
+    assert record["bundle_sha256"] == bundle.sha256
+    assert {one["mpp_origin"] for one in record["slides"]} == {"file"}
     by_seeds = (out / "grid-seeds.csv").read_text(encoding="utf-8-sig").splitlines()
     assert by_seeds[1].startswith("resnet18,none,dlcnbc-ws,0 of 2,–")
     assert by_seeds[2].startswith("squeezenet1_1,none,dlcnbc-ws,2 of 2,")
