@@ -3,12 +3,17 @@
 The torchvision wheel of the package index is built for CUDA. Beside a CPU build of torch its compiled part
 cannot be loaded, and ``import torchvision`` then stops because two operators that it describes were never
 declared. Models and transforms need neither, so declaring them (without an implementation) is enough.
+
+Nor do they need torch's compiler, which torchvision loads for one question of an operator on boxes: a second
+and more of computing, in every process that runs a model. That question finds the compiler when it is asked.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +21,7 @@ import torch
 from napari_aln.errors import DeviceError
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Iterator
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -25,19 +30,56 @@ _SCHEMAS = (
 _declared: list[torch.library.Library] = []  # a schema lives only as long as its Library
 
 
+def _is_compile_supported(device_type: str) -> bool:
+    """Ask the compiler itself, once somebody wants to know."""
+    return bool(importlib.import_module("torch._dynamo.utils").is_compile_supported(device_type))
+
+
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Let what is imported meanwhile ask a stand-in, where the compiler is not loaded anyway."""
+    if "torch._dynamo" in sys.modules:
+        yield
+        return
+    stand_ins = {name: ModuleType(name) for name in ("torch._dynamo", "torch._dynamo.utils")}
+    stand_ins["torch._dynamo"].__path__ = []
+    stand_ins["torch._dynamo.utils"].is_compile_supported = _is_compile_supported  # type: ignore[attr-defined]
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            sys.modules.pop(name, None)
+
+
+def _load() -> ModuleType:
+    try:
+        with _without_compiler():
+            module = importlib.import_module("torchvision")
+            importlib.import_module("torchvision.models")
+            return module
+    except ImportError:  # a release that asks the compiler more
+        _forget()
+        return importlib.import_module("torchvision")
+
+
+def _forget() -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]  # the half-imported package would be handed out next time
+
+
 def _import_torchvision() -> ModuleType:
     try:
-        return importlib.import_module("torchvision")
+        return _load()
     except RuntimeError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]  # the half-imported package would be handed out next time
+        _forget()
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     _declared.append(library)
     for schema in _SCHEMAS:
         if not hasattr(torch.ops.torchvision, schema.split("(")[0]):
             library.define(schema)  # type: ignore[no-untyped-call]
     try:
-        return importlib.import_module("torchvision")
+        return _load()
     except RuntimeError as error:
         raise DeviceError(
             f"torchvision cannot be loaded beside torch {torch.__version__}: {error}.",

@@ -14,9 +14,16 @@ def run(code):
 
 def test_torchvision_works_beside_any_torch_and_stays_imported():
     done = run(
+        "import sys\n"
         "from napari_aln.runtimes.torchvision_import import models, torchvision\n"
-        "import torchvision as again, torchvision.transforms.v2\n"
-        "assert again is torchvision and models.resnet18(weights=None)\n"
+        "assert models.resnet18(weights=None)\n"
+        "assert 'torch._dynamo' not in sys.modules and 'sympy' not in sys.modules\n"
+        "import torchvision as again, torchvision.transforms.v2, torchvision.ops.roi_align\n"
+        "assert again is torchvision\n"
+        "asked = sys.modules['torchvision.ops.roi_align'].is_compile_supported('cpu')\n"
+        "import torch\n"
+        "assert asked is torch._dynamo.utils.is_compile_supported('cpu')\n"
+        "assert torch._dynamo.is_compiling() is False\n"
         "print('done')"
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
