@@ -44,6 +44,28 @@ def assert_one_message(hands, act, *words: str) -> None:
     assert not missing, f"{missing} not in: {new[0]}"
 
 
+def test_files_that_cannot_be_used(ready, tissue_slide, ws_bundle, roi_file, tmp_path, monkeypatch):
+    slides_that_cannot_be_opened_leave_the_one_that_is_open(ready, tissue_slide, tmp_path, monkeypatch)
+    bundles_that_cannot_be_loaded_leave_those_that_are(ready, ws_bundle, tmp_path)
+    regions_that_cannot_be_used_leave_the_window_usable(ready, roi_file, tmp_path)
+
+
+def test_what_is_typed_and_drawn_amiss(ready, tmp_path, monkeypatch):
+    clinical_values_out_of_range_are_named_beside_the_field(ready)
+    a_click_where_an_outline_was_meant_draws_nothing(ready)
+    ready.click(ready.dock.roi.clear_button)
+    a_region_drawn_beside_the_slide(ready)
+    ready.click(ready.dock.roi.clear_button)
+    a_region_too_small_for_a_patch(ready)
+
+
+def test_a_window_without_a_slide_and_slides_with_hardly_any_tissue(
+    hands, roi_file, tissue_slide, ws_bundle, tmp_path
+):
+    regions_before_a_slide_is_open(hands, roi_file, tissue_slide)
+    glass_without_tissue_and_a_crumb_of_tissue(hands, ws_bundle, tmp_path)
+
+
 def slides_that_cannot_be_opened(folder, good):
     """Return files by what is wrong with them, and words that the message must hold."""
     cut = folder / "cut.tif"
@@ -71,7 +93,7 @@ def slides_that_cannot_be_opened(folder, good):
     }
 
 
-def test_slides_that_cannot_be_opened_leave_the_one_that_is_open(ready, tissue_slide, tmp_path, monkeypatch):
+def slides_that_cannot_be_opened_leave_the_one_that_is_open(ready, tissue_slide, tmp_path, monkeypatch):
     for path, words in slides_that_cannot_be_opened(tmp_path, tissue_slide).items():
         assert_one_message(ready, lambda path=path: ready.drop(path), *words)
         assert ready.is_open(tissue_slide)
@@ -84,7 +106,7 @@ def test_slides_that_cannot_be_opened_leave_the_one_that_is_open(ready, tissue_s
     ready.run("whole-slide")
 
 
-def test_bundles_that_cannot_be_loaded_leave_those_that_are(ready, ws_bundle, tmp_path):
+def bundles_that_cannot_be_loaded_leave_those_that_are(ready, ws_bundle, tmp_path):
     for path, words in bad_bundles(tmp_path, ws_bundle).items():
         assert_one_message(ready, lambda path=path: ready.drop(path), *words)
         assert len(ready.state.bundles) == 2
@@ -117,7 +139,7 @@ def bad_bundles(folder, good):
     }
 
 
-def test_regions_that_cannot_be_used_leave_the_window_usable(ready, roi_file, tmp_path):
+def regions_that_cannot_be_used_leave_the_window_usable(ready, roi_file, tmp_path):
     def region(name: str, ring) -> object:
         path = tmp_path / name
         path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
@@ -146,7 +168,7 @@ def test_regions_that_cannot_be_used_leave_the_window_usable(ready, roi_file, tm
     ready.run("roi")
 
 
-def test_a_region_too_small_for_a_patch(ready, tmp_path):
+def a_region_too_small_for_a_patch(ready):
     ready.viewer.scene.camera.center = (415, 515)
     ready.click(ready.dock.navigation.power_buttons[1])
     ready.draw([(1000, 800), (1060, 800), (1060, 860), (1000, 860)])
@@ -157,7 +179,7 @@ def test_a_region_too_small_for_a_patch(ready, tmp_path):
     ready.run("whole-slide")
 
 
-def test_a_click_where_an_outline_was_meant_draws_nothing(ready):
+def a_click_where_an_outline_was_meant_draws_nothing(ready):
     ready.draw(OUTLINE[:-1])
     drawn = ready.state.regions
     assert ready.dock.roi.draw_button.isChecked()
@@ -170,7 +192,7 @@ def test_a_click_where_an_outline_was_meant_draws_nothing(ready):
     ready.run("roi")
 
 
-def test_a_region_drawn_beside_the_slide(ready):
+def a_region_drawn_beside_the_slide(ready):
     ready.draw([(200, -300), (1200, -300), (1200, -60), (200, -60)])
     press = lambda: ready.click(ready.dock.run.buttons["roi"])  # noqa: E731
     assert_one_message(ready, press, "The drawn ROI", "no region lies on the slide", "Draw it on the tissue")
@@ -179,13 +201,13 @@ def test_a_region_drawn_beside_the_slide(ready):
     ready.run("roi")
 
 
-def test_regions_before_a_slide_is_open(hands, roi_file, tissue_slide):
+def regions_before_a_slide_is_open(hands, roi_file, tissue_slide):
     assert_one_message(hands, lambda: hands.drop(roi_file), "no slide", "Open its slide first")
     hands.open(tissue_slide)
     hands.import_roi(roi_file)
 
 
-def test_glass_without_tissue_and_a_crumb_of_tissue(hands, ws_bundle, tissue_slide, tmp_path):
+def glass_without_tissue_and_a_crumb_of_tissue(hands, ws_bundle, tmp_path):
     glass = np.full((1500, 1500, 3), 240, np.uint8)
     crumb = np.random.default_rng(0).integers(60, 220, (600, 600, 3)).astype(np.uint8)
     crumb[..., 1] = crumb[..., 1] // 2 + 40  # pink
@@ -238,7 +260,7 @@ def rng_slide(tmp_path, tissue_slide):
     return path
 
 
-def test_clinical_values_out_of_range_are_named_beside_the_field(ready):
+def clinical_values_out_of_range_are_named_beside_the_field(ready):
     for name, text in (("age", "150"), ("age", "old"), ("tumor_size", "-2")):
         line = ready.part(QLineEdit, f"clinical_{name}")
         ready.write(line, text)

@@ -119,7 +119,16 @@ def test_another_age_is_answered_at_once_and_the_first_one_ends_it(prepared, roi
     assert hands.errors() == []
 
 
-def test_a_larger_region_waits_for_its_patches_which_are_read_beside(answered, held):
+def test_an_outline_is_changed_by_points_and_by_drawing(answered, held, monkeypatch):
+    held.go_on.set()
+    a_point_is_dragged_and_each_place_of_it_is_answered(answered)
+    with_many_patches_the_answer_follows_the_outline(answered, monkeypatch)
+    held.go_on.clear()
+    a_larger_region_waits_for_its_patches_which_are_read_beside(answered, held)
+    why_patches_could_not_be_read_is_said_until_something_changes(answered, monkeypatch)
+
+
+def a_larger_region_waits_for_its_patches_which_are_read_beside(answered, held):
     hands = answered
     stored, shown = hands.state.answers["dlcnbc"], hands.shown_probabilities()
     n_before = stored.record.n_patches
@@ -143,7 +152,7 @@ def test_a_larger_region_waits_for_its_patches_which_are_read_beside(answered, h
     assert hands.errors() == []
 
 
-def test_why_patches_could_not_be_read_is_said_until_something_changes(answered, monkeypatch):
+def why_patches_could_not_be_read_is_said_until_something_changes(answered, monkeypatch):
     hands, read = answered, steps.extract_for
     path = hands.state.slide.info.path
 
@@ -152,7 +161,7 @@ def test_why_patches_could_not_be_read_is_said_until_something_changes(answered,
         raise SlideError(f"{path}: tile 7 cannot be decoded.", "Copy the slide again.")
 
     monkeypatch.setattr(steps, "extract_for", broken)
-    hands.draw([(1300, 500), (2150, 500), (2150, 1300), (1300, 1300)])
+    hands.draw([(900, 1100), (1400, 1100), (1400, 1650), (900, 1650)])
     n_pending = len(hands.state.live["dlcnbc"].pending)
     hands.until(lambda: "failed" in now(hands))
     assert f"{n_pending} patches are missing, reading them failed: {path.name}: tile 7" in now(hands)
@@ -166,7 +175,7 @@ def test_why_patches_could_not_be_read_is_said_until_something_changes(answered,
     assert_as_a_new_run(hands, "roi")
 
 
-def test_a_point_is_dragged_and_each_place_of_it_is_answered(answered):
+def a_point_is_dragged_and_each_place_of_it_is_answered(answered):
     hands = answered
     hands.click(hands.dock.roi.tools["vertices"])
     told = [now(hands) for _ in hands.dragging((1536, 1280), (1000, 800))]
@@ -176,22 +185,26 @@ def test_a_point_is_dragged_and_each_place_of_it_is_answered(answered):
     hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert hands.state.regions[0].geometry.equals(SMALL)
     assert now(hands) == ""
+    hands.click(hands.dock.roi.tools["vertices"])  # put away
 
 
-def test_with_many_patches_the_answer_follows_the_outline(answered, monkeypatch):
+def with_many_patches_the_answer_follows_the_outline(answered, monkeypatch):
     hands = answered
-    monkeypatch.setattr("napari_aln.widgets.live.AT_ONCE", 0)
     hands.click(hands.dock.roi.tools["vertices"])
     corner = tuple(shapely.get_coordinates(hands.state.roi[0].geometry)[0])
     told = []
     hands.state.live_changed.connect(lambda: told.append(hands.state.roi))
-    for _ in hands.dragging(corner, (corner[0] + 200, corner[1] + 150), steps=8):
-        pass
-    dragged = hands.state.roi
-    hands.until(lambda: told and told[-1] is dragged)
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_aln.widgets.live.AT_ONCE", 0)
+        for _ in hands.dragging(corner, (corner[0] + 200, corner[1] + 150), steps=8):
+            pass
+        dragged = hands.state.roi
+        hands.until(lambda: told and told[-1] is dragged)
     assert len(told) < 8
     assert_as_a_new_run(hands, "roi")
     assert hands.errors() == []
+    hands.qtbot.keyClick(hands.canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert hands.state.regions[0].geometry.equals(SMALL)
 
 
 @pytest.mark.parametrize("why", ["bag", "reference"])
