@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from napari_aln.errors import SlideError, StoreError
+from napari_aln.errors import SlideError, StoreError, UsageError
+from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.records import Progress
 from napari_aln.store.autosave import recoverable
 from napari_aln.store.result import alias_of_hash
 from napari_aln.store.session import parse_session, read_session, write_session
 from napari_aln.workflows.session import reopen
-from napari_aln.workflows.sources import find_slide
+from napari_aln.workflows.sources import find_bundle, find_slide
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_aln.store.features import FeatureCache
-    from napari_aln.store.session import SavedReview
+    from napari_aln.store.session import SavedBundle, SavedReview
     from napari_aln.workflows.session import Reopened, Review, SessionMaker
 
 
@@ -58,7 +59,8 @@ def open_session(
 
     A slide that is not where it was is looked for beside the session file, by its name: both may have been
     moved together. What is found there is checked as any other. Where names were hidden the file does not
-    say what its slide is called: that is looked for by content, beside it and among lately opened ones.
+    say what its slide is called: that is looked for by content, beside it and among lately opened ones. So
+    are models that are not where they were.
 
     Parameters
     ----------
@@ -85,26 +87,48 @@ def open_session(
             yield Progress("look for the slide", 0, 1)
             with contextlib.suppress(SlideError):
                 slide_path = find_slide(saved.session.slide.quick_hash, None, [path.parent])
+    yield Progress("look for models", 0, 1)
+    bundles = tuple(_found(bundle, path.parent) for bundle in saved.session.bundles)
+    saved = replace(saved, session=saved.session.model_copy(update={"bundles": bundles}))
     return (yield from reopen(saved, slide_path=slide_path, cache=cache))
 
 
+def _found(bundle: SavedBundle, folder: Path) -> SavedBundle:
+    """Return a model with the place where it lies now, looked for by content where it is not where it was."""
+    if bundle.path.exists():
+        return bundle
+    try:
+        path = find_bundle(bundle.sha256, bundle.card_sha256, (), [folder]).path
+    except UsageError:  # `reopen` says so
+        return bundle
+    return bundle.model_copy(update={"path": path})
+
+
 def nameless(saved: SavedReview) -> SavedReview:
-    """Return a session that can be handed on, where names are hidden: its slide is told by content alone."""
+    """Return a session that can be handed on, where names are hidden: slide and models by content alone.
+
+    It says no path at all, of the work list neither: any folder may be called after the patient.
+    """
     session = saved.session
     if not session.hide_names:
         return saved
-    own, stand_in = session.slide.path, Path(f"{alias_of_hash(session.slide.quick_hash)}-not-named")
+    stand_in = Path(f"{alias_of_hash(session.slide.quick_hash)}-not-named")
+    bundles = [
+        bundle.model_copy(update={"path": Path(f"model-{bundle.sha256[:12]}{SUFFIX}")})
+        for bundle in session.bundles
+    ]
     kept = {
         "slide": session.slide.model_copy(update={"path": stand_in}),
-        "work_list": None if _tells(str(session.work_list), own) else session.work_list,
-        "window": {name: value for name, value in session.window.items() if not _tells(str(value), own)},
+        "bundles": tuple(bundles),
+        "work_list": None,
+        "window": {name: value for name, value in session.window.items() if not _is_path(value)},
     }
     return replace(saved, session=session.model_copy(update=kept))
 
 
-def _tells(text: str, slide: Path) -> bool:
-    """Whether a path, such as that of measured nuclei, says what the slide or its folder is called."""
-    return slide.stem in text or str(slide.parent) in text
+def _is_path(value: object) -> bool:
+    """Whether a value of the window is a path, such as that of measured nuclei."""
+    return isinstance(value, str) and any(of(value).is_absolute() for of in (PurePosixPath, PureWindowsPath))
 
 
 def save_session(maker: SessionMaker, review: Review, path: Path) -> Generator[Progress, None, Path]:

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,8 +30,9 @@ from napari_aln.records import Clinical, Region
 from napari_aln.settings import BagSettings, PredictSettings
 from napari_aln.store.result import alias_of
 from napari_aln.store.worklist import WorkList
-from napari_aln.store.worklist_records import NewSlide, Patient
+from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary
 from napari_aln.workflows.gallery import Ranking, ranked
+from napari_aln.workflows.nuclei_view import open_nuclei, save_nuclei
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.prepare import survey
 from napari_aln.workflows.reader_study import export_reader_study
@@ -58,6 +60,17 @@ def marked(tmp_path_factory):
     for name, write in WRITERS.items():
         write(folder / name, rgb)
     return folder
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, ws_bundle, roi_bundle):
+    """Return both models in a folder and in files named after the patient."""
+    folder = tmp_path_factory.mktemp("models") / f"{MARK}, Jane"
+    folder.mkdir()
+    return [
+        Path(shutil.copy(path, folder / f"{MARK} {name}.alnmodel"))
+        for path, name in ((ws_bundle, "ws"), (roi_bundle, "roi"))
+    ]
 
 
 @pytest.fixture
@@ -106,7 +119,7 @@ def test_the_slides_do_carry_the_names(marked):
             assert slide.info.vendor in ("aperio", "generic-tiff", "ome-tiff", "dicom", "jpeg")
 
 
-def test_a_cohort_in_private_mode_names_nobody(marked, ws_bundle, call, tmp_path):
+def test_a_cohort_in_private_mode_names_nobody(marked, models, call, tmp_path, capsys):
     lines = [f"P{n},{name},61,2.4,+,-,-,0.5" for n, name in enumerate(WRITERS)]
     lines.append(f"P9,{MARK} damaged.svs,61,2.4,+,-,-,0.5")
     shutil.copytree(marked, tmp_path / f"{MARK} slides")
@@ -114,33 +127,49 @@ def test_a_cohort_in_private_mode_names_nobody(marked, ws_bundle, call, tmp_path
     text = "\n".join(["patient_id,slide,age_years,tumor_size_cm,er,pr,her2,mpp", *lines])
     table = tmp_path / f"{MARK} slides" / f"{MARK}.csv"
     table.write_text(text + "\n", encoding="utf-8")
-    out = tmp_path / "out"
-    assert call("predict", table, "--model", ws_bundle, "--partitions", 2, "--private", "--out", out) == 1
+    out = tmp_path / f"{MARK}, Jane" / "out"
+    asked = ["--model", models[0], "--partitions", 2, "--private", "--out", out, "--json"]
+    assert call("predict", table, *asked) == 1
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert len(results) == len(WRITERS) + 1
+    (tmp_path / "said").mkdir()
+    for one in results:  # but for where the user's own folder lies
+        one["folder"] = one["folder"] and str(Path(one["folder"]).relative_to(out))
+    (tmp_path / "said" / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert leaks(tmp_path / "said") == []
     assert len(list(out.glob("*/report.html"))) == len(WRITERS)
     assert leaks(out) == []
     assert leaks(tmp_path / "cache") == []
 
 
-def test_results_nuclei_and_reports_name_nobody(marked, ws_bundle, roi_bundle, call, tmp_path, capsys):
+def test_results_nuclei_and_reports_name_nobody(marked, models, call, tmp_path, capsys):
     slide, roi, out = marked / f"{MARK} 4711.svs", roi_in(tmp_path), tmp_path / "out"
-    models = ["--model", ws_bundle, "--model", roi_bundle, "--partitions", "2"]
-    assert call("predict", slide, *models, *CLINICAL, "--roi", roi, "--private", "--out", out) == 0
+    asked = ["--model", models[0], "--model", models[1], "--partitions", "2"]
+    assert call("predict", slide, *asked, *CLINICAL, "--roi", roi, "--private", "--out", out) == 0
     (place,) = out.iterdir()
     small = tmp_path / "small.geojson"
-    ring = "[[700,500],[900,500],[900,700],[700,700],[700,500]]"
-    small.write_text('{"type": "Polygon", "coordinates": [' + ring + "]}")
-    nuclei = ["--method", "classical", "--roi", small]
-    assert call("nuclei", "measure", slide, *nuclei, "--result", place) == 0  # private, as the result is
+    for path, right in ((small, 700), (tmp_path / "large.geojson", 1900)):
+        ring = f"[[600,450],[{right},450],[{right},1200],[600,1200],[600,450]]"
+        path.write_text('{"type": "Polygon", "coordinates": [' + ring + "]}")
+    nuclei = ["--method", "classical", "--roi"]
+    # Private, as the result is.
+    assert call("nuclei", "measure", slide, *nuclei, tmp_path / "large.geojson", "--result", place) == 0
     alone = tmp_path / "out" / "alone"
-    assert call("nuclei", "measure", slide, *nuclei, "--private", "--out", alone) == 0
+    assert call("nuclei", "measure", slide, *nuclei, small, "--private", "--out", alone) == 0
+    assert call("nuclei", "contrast", place, "--run", "dlcnbc-ws", "--out", out / "contrast") == 0
+    with open_slide(slide) as opened:
+        info = opened.info
+    shown = drain(open_nuclei(info, place / "nuclei.parquet"))
+    for suffix in (".csv", ".parquet", ".geojson"):
+        drain(save_nuclei(info, shown, out / f"shown{suffix}"))
     assert (place / "nuclei.json").is_file()
     assert leaks(out) == []
     assert MARK not in "".join(capsys.readouterr())
 
 
-def test_what_the_window_writes_names_nobody(marked, ws_bundle, tmp_path):
+def test_what_the_window_writes_names_nobody(marked, models, tmp_path):
     """Result, patches, annotations, session and reader study, of a review whose names are hidden."""
-    bundle, out = open_bundle(ws_bundle), tmp_path / "out"
+    bundle, out = open_bundle(models[0]), tmp_path / "out"
     settings = PredictSettings(bags=BagSettings(partitions=2))
     request = Request([bundle], clinical=PATIENT, settings=settings)
     with open_slide(marked / f"{MARK} 4711.svs") as slide:
@@ -158,26 +187,33 @@ def test_what_the_window_writes_names_nobody(marked, ws_bundle, tmp_path):
 
     answers = (Answered(request, seen, result),)
     window = {"nuclei": str(info.path.with_name("nuclei.parquet")), "tab": "maps"}
-    review = Review(info, seen, bundles=(bundle,), answers=answers, hide_names=True, window=window)
+    window |= {"folder": str(tmp_path / MARK)}
+    given = {"bundles": (bundle,), "chosen": (bundle,), "answers": answers, "window": window}
+    review = Review(info, seen, **given, hide_names=True, work_list=tmp_path / f"{MARK}.alnlist")
     saved = drain(save_session(SessionMaker(), review, out / "review.alnsession"))
 
-    with WorkList.create(tmp_path / "list.alnlist") as work_list:
+    with WorkList.create(tmp_path / f"{MARK}.alnlist") as work_list:
         listed = NewSlide(info.path, "007", quick_hash=info.quick_hash)
         work_list.add([listed], [Patient("007", PATIENT, "N0")])
+        (place,) = out.glob("*/result.json")
+        work_list.record_runs(1, [RunSummary.of(record)], place.parent)
         work_list.store_call(1, "A", "N(+)", 0.7)
         export_reader_study(work_list, out / "study.csv")
     assert {path.suffix for path in out.iterdir()} >= {".geojson", ".xml", ".alnsession", ".csv"}
     assert leaks(out) == []
 
-    # The session finds its slide again by content, wherever it lies beside it and whatever it is called.
+    # The session finds slide and model again by content, wherever they lie beside it and however called.
     beside = tmp_path / "moved"
     beside.mkdir()
     shutil.copy(info.path, beside / "renamed.svs")
     shutil.copy(saved, beside)
+    shutil.copy(bundle.path, beside / "model.alnmodel")
     again = drain(open_session(beside / saved.name))
     again.close()
     assert again.slide.info.quick_hash == info.quick_hash
     assert [a.result.runs for a in again.review.answers] == [result.runs]
+    assert [one.sha256 for one in again.review.chosen] == [bundle.sha256]
+    assert again.problems == ()
     assert again.review.window == {"tab": "maps"}
     with pytest.raises(SlideMovedError, match="slide-"):
         drain(open_session(saved))
