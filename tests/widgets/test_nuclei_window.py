@@ -165,6 +165,8 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     hands.qtbot.mouseClick(nuclei.panel.find_buttons["slide"], hands.left)
     hands.until(lambda: " nuclei" in nuclei.panel.status.shown_text() and nuclei.dock._n_shown > 0)
     assert "/s" in nuclei.panel.status.shown_text()
+    assert hands.viewer.window._qt_window.height() == 800  # it does not grow with what is said
+    assert not nuclei.panel.status.visibleRegion().isEmpty()
     hands.qtbot.mouseClick(nuclei.panel.cancel_button, hands.left)
     hands.until(lambda: not nuclei.dock.finding.is_running)
     assert nuclei.panel.status.shown_text().startswith("Cancelled. Shown are")

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QSlider,
     QSplitter,
     QVBoxLayout,
@@ -50,6 +51,7 @@ SCOPES = {
 COLOUR_CHOICES = COLOUR_MAPS[:-1]  # the last is for signed maps
 WIDTH_PX = 320
 LEAST_TABLE_PX = 170
+LEAST_ROWS_PX = 84  # of it: head, a row and the bar
 SPARE_PX = 12  # frames, and what a label that wraps may need
 MOST_SHARES = 1000  # of the progress bar
 NO_NUCLEI = "No nuclei yet: find them, or open a nuclei.parquet of this slide."
@@ -90,16 +92,13 @@ class NucleiPanel(QWidget):
         self._build_colours(shown)
         self.filter = RangeFilter()
         shown.addWidget(self.filter)
-        scroll_area = QScrollArea()
-        scroll_area.setWidgetResizable(True)
-        scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll_area.setWidget(controls)
-        self.table_part = QWidget()
-        self.table_part.setStyleSheet(FOCUS_STYLE)
-        self._build_table(self.table_part)
+        self._scroll_area = _scrolled(controls)
+        self._table_part = table_part = QWidget()
+        table_part.setStyleSheet(FOCUS_STYLE)
+        self._build_table(table_part)
         self.splitter = QSplitter(Qt.Orientation.Vertical)
-        self.splitter.addWidget(scroll_area)
-        self.splitter.addWidget(self.table_part)
+        self.splitter.addWidget(self._scroll_area)
+        self.splitter.addWidget(_scrolled(table_part))  # a low window must not grow with what it says
         self.splitter.setStretchFactor(0, 0)
         self.splitter.setStretchFactor(1, 1)
         self.splitter.setChildrenCollapsible(False)
@@ -242,6 +241,8 @@ class NucleiPanel(QWidget):
             row.addWidget(button, len(button.text()))  # the longer title gets the wider button
             button.setMinimumWidth(20)
         self.table = NucleusTableView()
+        self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        self.table.setMinimumHeight(LEAST_ROWS_PX)
         column.addWidget(self.count_text)
         column.addLayout(row)
         column.addWidget(self.source_text)
@@ -314,6 +315,9 @@ class NucleiPanel(QWidget):
         self.cancel_button.setEnabled(self._running)
         self.status.set_text(text)
         self._enable()
+        if self._running:  # how far it is, and how to end it, is to be seen in a low window, too
+            self._controls.adjustSize()
+            self._scroll_area.ensureWidgetVisible(self.cancel_button, 0, 2 * self.cancel_button.height())
 
     def show_progress(self, share: float, text: str) -> None:
         """Show how far a running job is."""
@@ -349,7 +353,8 @@ class NucleiPanel(QWidget):
         if self._is_moved:
             return
         height = self.splitter.height()
-        wanted = min(self._controls.sizeHint().height() + SPARE_PX, height - LEAST_TABLE_PX)
+        least = max(LEAST_TABLE_PX, self._table_part.minimumSizeHint().height() + SPARE_PX)
+        wanted = min(self._controls.sizeHint().height() + SPARE_PX, height - least)
         self.splitter.setSizes([wanted, height - wanted])
 
     def set_legend(self, limits: tuple[float, float] | None, how: str) -> None:
@@ -394,6 +399,14 @@ class NucleiPanel(QWidget):
             button.setEnabled(not self._reasons[key] and not self._running)
         self.contrast_button.setEnabled(bool(self._n_all) and not self._no_contrast)
         self.open_button.setEnabled(not self._running and not self._reasons["slide"])
+
+
+def _scrolled(part: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(part)
+    return area
 
 
 def _combo(name: str, accessible: str, tip: str) -> QComboBox:
