@@ -43,7 +43,9 @@ def read_slide(path: str | Sequence[str]) -> list[LayerData]:
     SlideError
         It cannot be read.
     """
-    from napari_aln.slides.first_open import open_untried
+    from napari_aln.slides.first_open import open_untried, warm_up
+
+    warm_up()
     from napari_aln.slides.pyramid import Pyramid
     from napari_aln.widgets.layers.placement import Frame
 

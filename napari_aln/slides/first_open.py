@@ -168,6 +168,7 @@ class _Process:
         if not self.start():
             return  # then slides are opened as before
         if not self._ready:
+            _load_readers()  # needed here as well, so while it does the same
             self._ready = (yield from self._answer(PATIENCE_S)) == _READY  # no slide's fault
             if not self._ready:
                 self.stop()

@@ -162,16 +162,16 @@ class _Stage:
 def _add_ours(stage: _Stage, path: Path) -> None:
     from qtpy.QtCore import QObject, Qt, Signal
 
-    from napari_aln.slides import open_slide
-    from napari_aln.slides.first_open import require_harmless
+    from napari_aln.slides.first_open import open_untried, warm_up
+
+    warm_up()  # as the reader that napari finds of this plugin
     from napari_aln.slides.pyramid import Pyramid
 
     class Arrival(QObject):
         came = Signal()
 
     arrival = Arrival()
-    require_harmless(path)
-    slide = open_slide(path)
+    slide = open_untried(path)
     pyramid = Pyramid(slide)
 
     def refresh() -> None:
