@@ -34,7 +34,6 @@ def make_dock(_manifests_read_once, make_napari_viewer, qtbot):
     from napari_aln.widgets.window import dock_of
 
     gc.collect()
-    gc.freeze()  # what is there before a window need not be looked through when it is closed
     slides_before, notes_before = _open_slides(), len(notification_manager.records)
     viewers = []
 

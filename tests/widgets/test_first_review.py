@@ -103,7 +103,11 @@ def test_a_region_drawn_in_the_window_gives_the_exported_regions_numbers(
     assert again.runs[0].probabilities == hands.state.answers["dlcnbc"].record.probabilities
 
 
-def test_the_real_slide_from_drop_on_the_canvas_to_two_cards(hands, ws_bundle, roi_bundle):
+def test_real_slides_from_drop_on_the_canvas_to_two_cards(hands, ws_bundle, roi_bundle):
+    folder = real("slides/cmu-1-small-region-dicom")  # of DICOM files: one slide
+    hands.open(folder, onto=hands.canvas)
+    assert hands.dock.slide_card.title.shown_text() == folder.name
+    assert hands.viewer.layers["slide"].scale == pytest.approx((0.499, 0.499))
     svs = real("slides/CMU-1-Small-Region.svs")
     hands.open(svs, onto=hands.canvas)
     hands.load(ws_bundle, roi_bundle)
@@ -129,13 +133,6 @@ def test_a_bcnb_picture_asks_for_its_pixel_size_and_goes_to_two_cards(hands, ws_
     hands.run("whole-slide")
     hands.run("roi")
     assert len(hands.dock.results.cards) == 2
-
-
-def test_a_folder_of_dicom_files_is_dropped_as_one_slide(hands):
-    folder = real("slides/cmu-1-small-region-dicom")
-    hands.open(folder, onto=hands.canvas)
-    assert hands.dock.slide_card.title.shown_text() == folder.name
-    assert hands.viewer.layers["slide"].scale == pytest.approx((0.499, 0.499))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's own file dialog takes no keys of ours")

@@ -49,8 +49,15 @@ def canvas_picture(hands) -> np.ndarray:
     return lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
 
 
-def test_the_slides_pixels_lie_where_they_should_at_every_zoom(hands, uneven_slide):
+def test_slide_map_and_roi_lie_on_one_another(hands, uneven_slide, ws_bundle):
     hands.open(uneven_slide)
+    map_roi_and_slide_agree_at_the_far_corner(hands, ws_bundle)
+    for layer in hands.viewer.layers:
+        layer.visible = layer.name == "slide"
+    the_slides_pixels_lie_where_they_should_at_every_zoom(hands)
+
+
+def the_slides_pixels_lie_where_they_should_at_every_zoom(hands):
     hands.viewer.canvas.overlays.scale_bar.visible = False
     for px_per_um in (0.35, 0.7, 1.0, 1.7, 3.0):
         assert_mark_is_in_place(hands, px_per_um)
@@ -74,8 +81,7 @@ def assert_mark_is_in_place(hands, px_per_um: float) -> None:
     assert found_um == pytest.approx([y0, y1, x0, x1], abs=1.5 / px_per_um + MPP), px_per_um
 
 
-def test_map_roi_and_slide_agree_at_the_far_corner(hands, uneven_slide, ws_bundle):
-    hands.open(uneven_slide)
+def map_roi_and_slide_agree_at_the_far_corner(hands, ws_bundle):
     hands.load(ws_bundle)
     hands.fill_patient()
     hands.draw([(1900, 1100), (2450, 1100), (2450, 1650), (1900, 1650)])

@@ -100,7 +100,23 @@ def test_tiled_tiffs_are_slides_and_ordinary_pictures_are_left_to_napari(picture
     assert not {"*.jpg", "*.jpeg", "*.png"} & set(patterns)
 
 
-def test_file_open_through_our_reader_becomes_the_slide_under_review(hands, tissue_slide):
+def test_what_napari_opens_becomes_the_slide_under_review(hands, tissue_slide):
+    file_open_through_our_reader_becomes_the_slide_under_review(hands, tissue_slide)
+    hands.viewer.layers.clear()
+    hands.until(lambda: hands.state.slide is None)
+    the_sample_data_becomes_the_slide_under_review(hands)
+    the_menu_opens_the_demonstration(hands)
+
+
+def test_layers_that_are_no_slide_and_one_that_can_be(hands, roi_file, picture):
+    annotations_open_as_shapes_without_a_slide(hands, roi_file)
+    hands.viewer.layers.clear()
+    a_layer_without_a_file_cannot_be_the_slide(hands)
+    hands.viewer.layers.clear()
+    a_picture_that_napari_opened_is_used_as_the_slide(hands, picture)
+
+
+def file_open_through_our_reader_becomes_the_slide_under_review(hands, tissue_slide):
     hands.viewer.open(str(tissue_slide), plugin=PLUGIN)
     hands.until(lambda: hands.is_open(tissue_slide) and not hands.review.surveying.is_running)
     assert [layer.name for layer in hands.viewer.layers] == ["slide"]
@@ -111,13 +127,13 @@ def test_file_open_through_our_reader_becomes_the_slide_under_review(hands, tiss
     assert len(hands.viewer.layers) == 2
 
 
-def test_the_sample_data_becomes_the_slide_under_review(hands):
+def the_sample_data_becomes_the_slide_under_review(hands):
     hands.viewer.open_sample(PLUGIN, "demo-slide")
     hands.until(lambda: hands.is_open(sample_path(SLIDE)) and not hands.review.surveying.is_running)
     assert [layer.name for layer in hands.viewer.layers] == ["slide"]
 
 
-def test_a_picture_that_napari_opened_is_used_as_the_slide(hands, picture):
+def a_picture_that_napari_opened_is_used_as_the_slide(hands, picture):
     path = picture("biopsy.jpg")
     hands.viewer.open(str(path))
     assert hands.state.slide is None
@@ -129,7 +145,7 @@ def test_a_picture_that_napari_opened_is_used_as_the_slide(hands, picture):
     assert [layer.name for layer in hands.viewer.layers] == ["slide"]
 
 
-def test_a_layer_without_a_file_cannot_be_the_slide(hands):
+def a_layer_without_a_file_cannot_be_the_slide(hands):
     hands.viewer.add_image(np.zeros((50, 50)), name="drawn")
     menu_action(hands, "Use this layer as the slide under review").trigger()
     assert len(hands.errors()) == 1
@@ -137,7 +153,7 @@ def test_a_layer_without_a_file_cannot_be_the_slide(hands):
     assert len(hands.viewer.layers) == 1
 
 
-def test_the_menu_opens_the_demonstration(hands):
+def the_menu_opens_the_demonstration(hands):
     menu_action(hands, "Review the demonstration slide").trigger()
     hands.until(lambda: len(hands.state.bundles) == 2 and bool(hands.state.regions))
     assert hands.is_open(sample_path(SLIDE))
@@ -156,7 +172,7 @@ def test_beside_other_plugins_pictures_dropped_on_the_canvas_stay_naparis(make_d
     hands.qtbot.keyClick(hands.mpp_dialog(), Qt.Key.Key_Escape)
 
 
-def test_annotations_open_as_shapes_without_the_dock(hands, roi_file):
+def annotations_open_as_shapes_without_a_slide(hands, roi_file):
     (layer,) = hands.viewer.open(str(roi_file), plugin=PLUGIN)
     assert layer.data[0][:, ::-1].tolist() == [[700, 500], [2100, 500], [2100, 1500], [700, 1500]]
 
