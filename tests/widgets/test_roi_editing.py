@@ -327,7 +327,14 @@ def test_a_point_is_dragged_of_a_shape_that_was_moved_as_a_whole(drawn, hands):
     assert hands.errors() == []
 
 
-def test_simplify_drops_points_and_moves_no_outline_far(drawing, hands):
+def test_regions_imported_kept_with_their_slide_and_simplified(drawn, hands, roi_file, tissue_slide):
+    an_import_is_a_step_that_can_be_taken_back(drawn, hands, roi_file)
+    the_same_slide_opened_again_keeps_its_regions_on_the_screen(hands, tissue_slide)
+    hands.click(drawn.panel.clear_button)
+    simplify_drops_points_and_moves_no_outline_far(drawn, hands)
+
+
+def simplify_drops_points_and_moves_no_outline_far(drawing, hands):
     drawing.take("brush")
     drawing.stroke([(900, 700), (1900, 800)])
     hands.until(lambda: bool(hands.state.regions))
@@ -339,7 +346,7 @@ def test_simplify_drops_points_and_moves_no_outline_far(drawing, hands):
     assert drawing.area.equals(before)
 
 
-def test_an_import_is_a_step_that_can_be_taken_back(drawn, hands, roi_file):
+def an_import_is_a_step_that_can_be_taken_back(drawn, hands, roi_file):
     own = hands.state.regions
     hands.drop(roi_file)
     hands.until(lambda: hands.state.regions != own)
@@ -376,7 +383,7 @@ def drawn_slide(hands, tmp_path):
     return write_slide(tmp_path / "third.tif", draw_tissue(np.random.default_rng(5)))
 
 
-def test_the_same_slide_opened_again_keeps_its_regions_on_the_screen(drawn, hands, tissue_slide):
+def the_same_slide_opened_again_keeps_its_regions_on_the_screen(hands, tissue_slide):
     before, slide = hands.state.regions, hands.state.slide
     hands.drop(tissue_slide)
     hands.until(lambda: hands.state.slide is not slide)

@@ -28,8 +28,14 @@ def file(tmp_path):
     return path
 
 
-def test_the_roi_is_saved_with_hole_name_class_and_slide(hands, tissue_slide, file, tmp_path):
+def test_regions_saved_and_opened_beside_a_slide(hands, tissue_slide, file, tmp_path):
     hands.open(tissue_slide)
+    the_roi_is_saved_with_hole_name_class_and_slide(hands, tissue_slide, file, tmp_path)
+    shapes_of_the_users_own_are_saved_where_they_lie_on_the_slide(hands, tmp_path)
+    annotations_opened_by_napari_lie_on_the_slide(hands, file)
+
+
+def the_roi_is_saved_with_hole_name_class_and_slide(hands, tissue_slide, file, tmp_path):
     hands.import_roi(file)
     out = tmp_path / "saved.geojson"
     hands.viewer.layers.selection = {hands.review.scene.regions.layer}
@@ -43,18 +49,16 @@ def test_the_roi_is_saved_with_hole_name_class_and_slide(hands, tissue_slide, fi
     assert tissue_slide.stem not in out.read_text(encoding="utf-8")
 
 
-def test_shapes_of_the_users_own_are_saved_where_they_lie_on_the_slide(hands, tissue_slide, tmp_path):
-    hands.open(tissue_slide)
+def shapes_of_the_users_own_are_saved_where_they_lie_on_the_slide(hands, tmp_path):
     corners_um = np.array([(100, 200), (100, 300), (150, 300), (150, 200)])
     layer = hands.viewer.add_shapes([corners_um], shape_type="polygon", units=("µm", "µm"))
-    out = tmp_path / "saved.geojson"
+    out = tmp_path / "own.geojson"
     hands.viewer.layers.selection = {layer}
     assert hands.viewer.layers.save(str(out), selected=True, plugin=PLUGIN) == [str(out)]
     assert read_annotations(out).regions[0].geometry.bounds == pytest.approx((400, 200, 600, 300))
 
 
-def test_annotations_opened_by_napari_lie_on_the_slide(hands, tissue_slide, file):
-    hands.open(tissue_slide)
+def annotations_opened_by_napari_lie_on_the_slide(hands, file):
     (layer,) = hands.viewer.open(str(file), plugin=PLUGIN)
     low, high = layer.extent.world
     assert low.tolist() == pytest.approx([500.5 * MPP, 700.25 * MPP], abs=MPP)

@@ -39,17 +39,6 @@ def test_a_pixel_size_is_asked_for_once_and_can_be_corrected(windows, picture, t
     assert hands.state.slide.info.mpp == (0.4, 0.4)
 
 
-def test_recent_slides_are_offered_by_name_and_open_on_a_click(windows, tissue_slide):
-    hands = windows()
-    hands.open(tissue_slide)
-    hands = windows()
-    menu = hands.dock.slide_card.recent_button.menu()
-    (entry,) = [action for action in menu.actions() if action.text() == tissue_slide.name]
-    assert str(tissue_slide.parent) not in entry.text() + entry.toolTip()
-    entry.trigger()
-    hands.until(lambda: hands.is_open(tissue_slide) and not hands.review.surveying.is_running)
-
-
 def test_names_stay_hidden(windows, picture):
     hands = windows()
     hands.click(hands.part(QCheckBox, "slide_hide_names"))
@@ -69,14 +58,22 @@ def test_names_stay_hidden(windows, picture):
     assert "Doe" not in hands.banner() + " ".join(hands.log())
 
 
-def test_models_come_back_and_a_damaged_one_keeps_no_other_away(windows, ws_bundle, roi_bundle, tmp_path):
+def test_slides_and_models_come_back_and_a_damaged_model_keeps_no_other_away(
+    windows, tissue_slide, ws_bundle, roi_bundle, tmp_path
+):
     copy = tmp_path / "copy.alnmodel"
     copy.write_bytes(roi_bundle.read_bytes())
     hands = windows()
+    hands.open(tissue_slide)
     hands.load(ws_bundle, copy)
     hands = windows()
     hands.review.models.load_remembered()  # as the program does when it starts
     hands.until(lambda: len(hands.state.bundles) == 2)
+    menu = hands.dock.slide_card.recent_button.menu()
+    (entry,) = [action for action in menu.actions() if action.text() == tissue_slide.name]
+    assert str(tissue_slide.parent) not in entry.text() + entry.toolTip()
+    entry.trigger()
+    hands.until(lambda: hands.is_open(tissue_slide) and not hands.review.surveying.is_running)
     copy.write_bytes(copy.read_bytes()[:500])
     hands = windows()
     hands.review.models.load_remembered()
