@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 import shapely
 
 from napari_aln.nuclei.hulls import around, rows_of
 from napari_aln.nuclei.runs import runs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_aln.nuclei.runs import Runs
@@ -50,6 +53,38 @@ class Outlines:
         """Return them in level-0 pixels; parameters as of `table.placed`."""
         moved = shapely.transform(self.geometry, lambda xy: xy * downsample + corner_l0_xy)
         return Outlines(self.label, moved)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedOutlines:
+    """Outlines of a whole slide's nuclei as bytes, which take a quarter of the memory of polygons."""
+
+    label: NDArray[np.int64]  # (n,)
+    wkb: pa.LargeBinaryArray = field(repr=False)
+
+    @classmethod
+    def of_parts(cls, label: NDArray[np.int64], parts: Sequence[pa.LargeBinaryArray]) -> PackedOutlines:
+        """Join parts that `packed` made."""
+        return cls(label, pa.concat_arrays(parts) if parts else pa.array([], pa.large_binary()))
+
+    def of(self, rows: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Return the outlines of rows."""
+        found: NDArray[np.object_] = shapely.from_wkb(
+            self.wkb.take(pa.array(rows)).to_numpy(zero_copy_only=False)
+        )
+        return found
+
+    at_hand = of
+
+    @property
+    def geometry(self) -> NDArray[np.object_]:
+        """(n,) all of them as polygons."""
+        return self.of(np.arange(len(self.label)))
+
+
+def packed(outlines: Outlines) -> pa.LargeBinaryArray:
+    """Return outlines as WKB."""
+    return pa.array(shapely.to_wkb(outlines.geometry), pa.large_binary())
 
 
 def outlines_of(labels: NDArray[Any], *, simplify_px: float = 0.0) -> Outlines:

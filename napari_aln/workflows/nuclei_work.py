@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_aln.geometry import Mpp, Rect
 from napari_aln.nuclei.morphometry import NEIGHBOUR_FEATURES, PLACE, measure, neighbour_distances_um
-from napari_aln.nuclei.outlines import Outlines, outlines_of
+from napari_aln.nuclei.outlines import Outlines, PackedOutlines, outlines_of, packed
 from napari_aln.nuclei.stain import MIN_CONTRAST, fit_stain
 from napari_aln.nuclei.table import L0_XY, placed
 from napari_aln.nuclei.tile_checks import OPAQUE_SHARE, is_blank, is_blurred, opaque_shares
@@ -25,6 +25,7 @@ from napari_aln.workflows.prepare import require_mpp
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from napari_aln.nuclei.tiling import NucleiTile
@@ -101,7 +102,7 @@ class MeasuredNuclei:
     """
 
     table: pd.DataFrame
-    outlines: Outlines
+    outlines: PackedOutlines
     mpp: Mpp
     slide_hash: str
     method: str
@@ -159,7 +160,7 @@ class NucleiWork:
         self._stain = fit_stain(self.samples)
         self._started = time.perf_counter()
         self._tables: list[pd.DataFrame] = []
-        self._outlines: list[Outlines] = []
+        self._outlines: list[pa.LargeBinaryArray] = []
         self._nuclei = 0
         self._counts: Counter[str] = Counter()
 
@@ -185,7 +186,7 @@ class NucleiWork:
         table = table[kept].assign(label=label).reset_index(drop=True)
         outlines = Outlines(label, outlines.geometry[kept])
         self._tables.append(table)
-        self._outlines.append(outlines)
+        self._outlines.append(packed(outlines))
         self._nuclei += len(table)
         per_second = tile.done / (time.perf_counter() - self._started)
         return NucleiFound(
@@ -229,13 +230,11 @@ class NucleiWork:
         if filled:
             table = pd.concat(filled, ignore_index=True)
             table[list(NEIGHBOUR_FEATURES)] = neighbour_distances_um(table[list(L0_XY)].to_numpy(), mpp)
-            geometry = np.concatenate([outlines.geometry for outlines in self._outlines])
         else:
             table = placed(measure(np.zeros((1, 1), np.int32), mpp))
-            geometry = np.empty(0, object)
         return MeasuredNuclei(
             table,
-            Outlines(table["label"].to_numpy(), geometry),
+            PackedOutlines.of_parts(table["label"].to_numpy(), self._outlines),
             mpp,
             info.quick_hash,
             method,
