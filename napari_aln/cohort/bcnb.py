@@ -47,6 +47,10 @@ def find_parts(folder: Path) -> Download:
     CohortError
         There are neither slides nor the workbook; a patient has two slides or stands in two split lists.
     """
+    if not folder.is_dir():
+        raise CohortError(
+            f"There is no folder {folder}.", "Give the folder that the BCNB archives were unpacked into."
+        )
     workbook = folder / WORKBOOK
     slides, outlines = _pictures(folder)
     splits = read_splits(folder / SPLITTING)

@@ -99,6 +99,8 @@ def _read_csv(path: Path) -> Table:
                 for cells in reader
                 if any(map(str.strip, cells))
             ]
+        if any("\0" in cell for _, cells in rows for cell in cells):
+            raise csv.Error("a NUL, as in UTF-16")
     except (UnicodeDecodeError, csv.Error) as error:
         raise CohortError(
             f"{path} is no CSV table in UTF-8.",

@@ -88,7 +88,7 @@ def write_bundle_file(card_json: bytes, weights: bytes, path: Path) -> None:
     Raises
     ------
     BundleError
-        A folder of something else stands there.
+        See `refuse_foreign_bundle`.
     StoreError
         The place cannot be written.
     """
@@ -114,8 +114,8 @@ def _write(card_json: bytes, weights: bytes, path: Path) -> None:
             (made / CARD_NAME).write_bytes(card_json)
             (made / WEIGHTS_NAME).write_bytes(weights)
         old = Path(temporary) / "old"
+        refuse_foreign_bundle(path)
         if path.is_dir():
-            _refuse_to_replace_other_folders(path)
             path.rename(old)  # a folder cannot be replaced in one call
         try:
             made.replace(path)
@@ -125,8 +125,22 @@ def _write(card_json: bytes, weights: bytes, path: Path) -> None:
             raise
 
 
-def _refuse_to_replace_other_folders(path: Path) -> None:
-    if {item.name for item in path.iterdir()} - set(_MEMBERS):
+def refuse_foreign_bundle(path: Path) -> None:
+    """Refuse a place for a bundle where something else stands; asked before long work as well.
+
+    Raises
+    ------
+    BundleError
+        A folder of something else stands there.
+    StoreError
+        A file stands where a folder would go.
+    """
+    if path.suffix != SUFFIX and path.is_file():
+        raise StoreError(
+            f"The bundle {path} cannot be written: that is a file, and the bundle would be a folder.",
+            f"Choose a new name for the bundle, or let it end in {SUFFIX}.",
+        )
+    if path.is_dir() and {item.name for item in path.iterdir()} - set(_MEMBERS):
         raise BundleError(
             f"{path} is a folder that holds other files than a bundle's.", "Choose a new name for the bundle."
         )

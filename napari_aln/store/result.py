@@ -254,6 +254,10 @@ def read_document(folder: Path) -> ResultDocument:
         No result there, one that was cut off, or one of a newer program.
     """
     path = folder / RESULT_JSON
+    if not folder.is_dir():
+        raise StoreError(
+            f"There is no folder {folder}.", "Give the folder that `napari-aln predict` wrote for a slide."
+        )
     try:
         raw = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:

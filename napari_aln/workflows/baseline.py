@@ -73,7 +73,7 @@ def clinical_baseline(
     ClinicalError
         Values are missing and may not be filled; the patients are named.
     UsageError
-        The training patients are of one class, or `out` names no table.
+        The training patients are of one class, or `out` names no table, or the cohort's.
     StoreError
         The scores cannot be written.
     """
@@ -82,6 +82,8 @@ def clinical_baseline(
             f"{out.name} names no format a table can be written in.",
             f"Let its name end in {', '.join(TABLE_SUFFIXES)}.",
         )
+    if out.resolve() == cohort.resolve():
+        raise UsageError(f"{out} is the table that is read.", "Write the scores to another file.")
     rows = _patients(cohort, against)
     incomplete = [row.patient_id for row in rows if missing_values(row.clinical)]
     if incomplete and not fill_clinical:

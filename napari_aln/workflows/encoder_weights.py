@@ -170,6 +170,9 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:
     """Return the tensors, and what the file says they were trained on; empty: nothing."""
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        fact = f"{path} is a folder." if path.is_dir() else f"There is no file {path}."
+        raise BundleError(fact, "Name a safetensors file.")
     try:
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no mapping

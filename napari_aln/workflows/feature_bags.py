@@ -96,8 +96,10 @@ def tables_by_slide(folder: Path) -> dict[str, Path]:
     Raises
     ------
     StoreError
-        There is none, or two are of one slide.
+        There is no folder or no table, or two are of one slide.
     """
+    if not folder.is_dir():
+        raise StoreError(f"There is no folder {folder}.", "Name the folder to which `nuclei measure` wrote.")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.parquet")):
         if not holds_nuclei(path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_aln.errors import DeviceError, UsageError
+from napari_aln.mil.bundle_file import refuse_foreign_bundle
 from napari_aln.nuclei.agreement import agreement, pooled
 from napari_aln.nuclei.bundle import Figures, NucleusBundle, NucleusCard, Source, save_nucleus_bundle
 from napari_aln.nuclei.labelled_folder import read_labelled
@@ -71,6 +72,7 @@ def train_nuclei(
 
     wanted = EngineSettings(device=settings.device, precision=settings.precision, runtime="torch")
     choice = choose(wanted, bf16_safe_on=(("torch", "cpu"), ("torch", "cuda")))
+    refuse_foreign_bundle(out)
     check_writable(out.parent)
     yield Progress(READ, 0, 1, 0.0)
     read = read_labelled(images, table)

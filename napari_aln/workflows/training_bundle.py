@@ -17,7 +17,7 @@ from napari_aln.cohort.table import SPLITS, read_cohort
 from napari_aln.cohort.writing import write_table
 from napari_aln.errors import UsageError
 from napari_aln.mil.bundle import save_bundle
-from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.mil.bundle_file import SUFFIX, refuse_foreign_bundle
 from napari_aln.mil.card import ModelCard, PatchFilters, StainStatistics, TrainingCohort
 from napari_aln.patches.quality import cohort_stain
 from napari_aln.records import RESEARCH_NOTICE
@@ -132,13 +132,14 @@ class Order:
         ------
         UsageError, CohortError
             The order contradicts itself, or the table lacks something.
-        StoreError
+        StoreError, BundleError
             The bundle cannot be written there: found out before the work begins.
         """
         if self.recipe.image_only and self.mode == "dlcnbc":
             raise UsageError("dlcnbc without clinical values is dlcnb.", "Train --mode dlcnb.")
         table = labelled_rows(self.cohort_csv, self.mode, self.classes)
         assert self._table  # read now: hours later it may be another one
+        refuse_foreign_bundle(self.out_bundle)
         check_writable(self.out_bundle.parent)
         return table
 

@@ -150,8 +150,11 @@ def test_an_impossible_resolution_is_refused_before_anything_is_read(tmp_path, m
 
 
 def test_a_folder_of_something_else_and_a_place_that_cannot_be_written(download, tmp_path):
-    with pytest.raises(CohortError, match="holds neither WSIs"):
+    with pytest.raises(CohortError, match="There is no folder"):
         drain(import_bcnb(tmp_path / "none", tmp_path / "c.csv", 0.5))
+    (tmp_path / "else").mkdir()
+    with pytest.raises(CohortError, match="holds neither WSIs"):
+        drain(import_bcnb(tmp_path / "else", tmp_path / "c.csv", 0.5))
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="could not be written"):
         drain(import_bcnb(download, tmp_path / "file" / "c.csv", 0.5))
