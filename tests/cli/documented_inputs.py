@@ -82,12 +82,17 @@ def result(path: Path, shared: Shared) -> None:
     slide, bundle = Path("biopsy.svs"), Path("dlcnbc-ws.alnmodel")  # verify looks for them where it runs
     shutil.copy(shared.slide, slide)
     shutil.copy(shared.ws_bundle, bundle)
+    made = shared.slide.with_name("result")
+    if made.exists():
+        shutil.copytree(made, path)
+        return
     clinical = Clinical(age_years=58, tumor_size_cm=2.1, er=True, pr=False, her2=False)
     with napari_aln.open_slide(slide) as opened:
         request = Request([open_bundle(bundle)], clinical=clinical)
         _, place = drain(predict_to_folder(opened, request, path.parent))
         drain(nuclei_to_folder(opened, NucleiRequest(NucleiSettings()), place))
     assert place == path
+    shutil.copytree(place, made)
 
 
 def annotated(path: Path, shared: Shared) -> None:
