@@ -73,7 +73,7 @@ def test_an_error_ends_with_code_2_and_json_says_the_same(call, download, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("import-bcnb", "nowhere", "c.csv", "--mpp", "0.5"), "nowhere holds neither WSIs"),
+        (("import-bcnb", "nowhere", "c.csv", "--mpp", "0.5"), "There is no folder nowhere"),
         (("import-bcnb", "bcnb", "c.csv", "--mpp", "500"), "500.0 µm/px is impossible"),
         (("import-bcnb", "bcnb", "c.ods", "--mpp", "0.5"), "c.ods names no format"),
         (("check", "none.csv"), "none.csv cannot be read"),

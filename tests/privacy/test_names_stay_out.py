@@ -223,7 +223,7 @@ def test_what_the_window_writes_names_nobody(marked, models, tmp_path):
 def test_saved_layers_name_their_regions_only_where_names_are_shown(hidden, tmp_path, monkeypatch):
     writers = pytest.importorskip("napari_aln.contributions.writers")
     roi = (Region(shapely.box(0, 0, 9, 9), f"{MARK} left", "tumour ROI"),)
-    info = SimpleNamespace(mpp=Mpp(0.5, 0.5), quick_hash="12ab")
+    info = SimpleNamespace(mpp=Mpp(0.5, 0.5), mpp_origin="file", quick_hash="12ab")
     state = SimpleNamespace(hide_names=hidden, regions=roi, slide=SimpleNamespace(info=info))
     monkeypatch.setattr(writers, "_under_review", lambda: state)
     monkeypatch.setattr(writers, "_is_roi", lambda _layer: True)
