@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import napari
 from napari.viewer import Viewer
 
-from napari_aln.slides.first_open import warm_up
 from napari_aln.store.session import SESSION_SUFFIX
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
     demo
         Open the demonstration instead, and run both modes.
     """
-    warm_up()
     viewer = Viewer(title=TITLE, show_welcome_screen=False)
     dock = dock_of(viewer)
     dock.welcome()
