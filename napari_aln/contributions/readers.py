@@ -45,7 +45,7 @@ def read_slide(path: str | Sequence[str]) -> list[LayerData]:
     """
     from napari_aln.slides.first_open import open_untried, warm_up
 
-    warm_up()
+    warm_up()  # it starts while the rest is loaded
     from napari_aln.slides.pyramid import Pyramid
     from napari_aln.widgets.layers.placement import Frame
 
