@@ -48,7 +48,7 @@ def _own_cache(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True, scope="session")
 def _networks_made_ready_once():
     """Keep the networks of models that were made ready: it takes a second, and tests share few models."""
-    from napari_aln.workflows.networks import Engine
+    from napari_aln.workflows.slide.networks import Engine
 
     kept, compile_ = {}, Engine.compile
 

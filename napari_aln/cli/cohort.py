@@ -18,7 +18,7 @@ from napari_aln.settings import SplitSettings, SynthesizeSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_aln.workflows.check_cohort import Checked
+    from napari_aln.workflows.cohorts.check_cohort import Checked
 
 app = typer.Typer(help="Cohort tables.", no_args_is_help=True)
 
@@ -53,7 +53,7 @@ def import_bcnb(
 ) -> None:
     """Make a cohort table of the BCNB data set; slides stay where they are, and who lacks what is named."""
     from napari_aln.cohort.checks import named
-    from napari_aln.workflows.import_bcnb import import_bcnb as import_workflow
+    from napari_aln.workflows.cohorts.import_bcnb import import_bcnb as import_workflow
 
     imported = progress.run(import_workflow(folder, out, mpp, complete_only=complete_only), "import")
     for sentence in imported.absent:
@@ -77,7 +77,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Find what would stop or spoil a training; ends with code 2 where there is an error."""
-    from napari_aln.workflows.check_cohort import check_cohort
+    from napari_aln.workflows.cohorts.check_cohort import check_cohort
 
     checked = progress.run(check_cohort(table), "check")
     if as_json:
@@ -101,7 +101,7 @@ def split(
 ) -> None:
     """Divide the patients of a table into train, val and test, stratified by class."""
     from napari_aln.cohort.checks import named
-    from napari_aln.workflows.split_cohort import split_cohort
+    from napari_aln.workflows.cohorts.split_cohort import split_cohort
 
     divided = split_cohort(table, out, settings)
     for path, counts in zip(divided.tables, divided.counts, strict=True):
@@ -129,7 +129,7 @@ def baseline(
 ) -> None:
     """Predict from the five clinical values alone: logistic regression, fitted on the training patients."""
     from napari_aln.records import RESEARCH_NOTICE
-    from napari_aln.workflows.baseline import clinical_baseline
+    from napari_aln.workflows.training.baseline import clinical_baseline
 
     done = clinical_baseline(table, out, against, fill_clinical=fill_clinical)
     filled = f", {done.n_filled} with filled values" if done.n_filled else ""

@@ -13,7 +13,7 @@ from napari_aln.cli.output import AsJson
 from napari_aln.settings import EvaluateSettings
 
 if TYPE_CHECKING:
-    from napari_aln.workflows.evaluate import Evaluation
+    from napari_aln.workflows.evaluation.evaluate import Evaluation
 
 
 @takes({"subgroups": "--subgroup", "published": "--published"}, settings=EvaluateSettings)
@@ -46,7 +46,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Judge scores as the papers do: AUC, accuracy and the rest with intervals, tests, curves, subgroups."""
-    from napari_aln.workflows.evaluate import evaluate as evaluate_workflow
+    from napari_aln.workflows.evaluation.evaluate import evaluate as evaluate_workflow
 
     work = evaluate_workflow(scores, out, settings, compare or (), validation)
     found = progress.run(work, "evaluate")
@@ -57,7 +57,7 @@ def say_what_was_found(found: Evaluation, folder: Path, *, as_json: bool, **more
     """Say where an evaluation was written, or print its record as JSON with `more` that is known."""
     from napari_aln.records import RESEARCH_NOTICE
     from napari_aln.store.json_document import parse_json
-    from napari_aln.workflows.evaluation_folder import RECORD
+    from napari_aln.workflows.evaluation.folder import RECORD
 
     for note in found.notes:
         output.warn(note, "Note:")

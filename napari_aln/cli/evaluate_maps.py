@@ -42,7 +42,7 @@ def evaluate_maps(
     """
     from napari_aln.mil.bundle import open_bundle
     from napari_aln.store.features import FeatureCache
-    from napari_aln.workflows.evaluate_maps import evaluate_maps as evaluate_workflow
+    from napari_aln.workflows.evaluation.evaluate_maps import evaluate_maps as evaluate_workflow
 
     bundles = [open_bundle(path) for path in model]
     predicting = PredictSettings(engine=engine, cache=cache)

@@ -44,8 +44,8 @@ def interpret(
     as_json: AsJson = False,
 ) -> None:
     """Compare nucleus features of N0 and N(+), and weigh them by DL-CNB's attention (Xu et al., Figure 3)."""
-    from napari_aln.workflows.interpret import REPORT_NAME
-    from napari_aln.workflows.interpret import interpret as interpret_workflow
+    from napari_aln.workflows.interpretation.interpret import REPORT_NAME
+    from napari_aln.workflows.interpretation.interpret import interpret as interpret_workflow
 
     work = interpret_workflow(cohort, out, settings, nuclei_settings, given=nuclei)
     found = progress.run(work, "interpret", resumable=True)

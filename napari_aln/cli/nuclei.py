@@ -67,7 +67,7 @@ def measure(
     from napari_aln.slides.first_open import open_untried
     from napari_aln.store.nuclei import read_statement
     from napari_aln.store.result import alias_of, read_document, shown_name
-    from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
+    from napari_aln.workflows.nuclei.folder import NucleiRequest, nuclei_to_folder
 
     if (out is None) == (result is None):
         raise UsageError("Where to write is not clear.", "Give either --out or --result.")
@@ -105,7 +105,7 @@ def _mpp_of(stored: ResultDocument, given: float | None) -> float | None:
 
 
 def _described(step: Progress) -> str:
-    from napari_aln.workflows.measure_nuclei import NucleiFound
+    from napari_aln.workflows.nuclei.measure import NucleiFound
 
     return f"{step.step}, {step.nuclei} nuclei" if isinstance(step, NucleiFound) else step.step
 
@@ -135,7 +135,7 @@ def contrast(
     from napari_aln.store.atomic import check_writable
     from napari_aln.store.json_document import parse_json
     from napari_aln.store.result import NUCLEI_JSON, read_document
-    from napari_aln.workflows.attention_nuclei import (
+    from napari_aln.workflows.nuclei.by_attention import (
         CONTRAST_JSON,
         INDEPENDENCE_NOTICE,
         Ends,

@@ -36,7 +36,7 @@ def train(
     settings: NucleiTrainSettings,
 ) -> None:
     """Train a model that finds nuclei on annotated pictures."""
-    from napari_aln.workflows.train_nuclei import NucleiLearned, train_nuclei
+    from napari_aln.workflows.training.train_nuclei import NucleiLearned, train_nuclei
 
     def described(step: Progress) -> str:
         return f"{step.step}, loss {step.loss:.3f}" if isinstance(step, NucleiLearned) else step.step
@@ -72,7 +72,7 @@ def examples(
     ] = "classical",
 ) -> None:
     """Make pictures with labelled nuclei to train on: drawn tissue, and slides labelled by a method."""
-    from napari_aln.workflows.nucleus_examples import nucleus_examples
+    from napari_aln.workflows.training.nucleus_examples import nucleus_examples
 
     made = progress.run(nucleus_examples(out, pictures, seed, slide or [], method), "nuclei examples")
     output.wrote(out, f"Wrote {made} pictures to {out}.")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_aln.records import SlideResult
-    from napari_aln.workflows.cohort_tasks import Listed
-    from napari_aln.workflows.slide_tasks import Predictor
+    from napari_aln.workflows.cohorts.slide_tasks import Predictor
+    from napari_aln.workflows.cohorts.tasks import Listed
 
 BUNDLE_SUFFIX = ".alnmodel"
 
@@ -114,8 +114,8 @@ def predict(
     """
     from napari_aln.slides import first_open
     from napari_aln.store.atomic import check_writable
-    from napari_aln.workflows.cohort_tasks import TaskMaker, check_names, list_slides
-    from napari_aln.workflows.slide_tasks import Asked, Predictor
+    from napari_aln.workflows.cohorts.slide_tasks import Asked, Predictor
+    from napari_aln.workflows.cohorts.tasks import TaskMaker, check_names, list_slides
 
     slides, model = _bundles_apart(slides, model)
     settings = predict_settings.model_copy(

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.settings import CohortRunSettings
-    from napari_aln.workflows.cohort_summary import SlideLine
-    from napari_aln.workflows.cohort_tasks import Listed
-    from napari_aln.workflows.slide_tasks import Asked
+    from napari_aln.workflows.cohorts.slide_tasks import Asked
+    from napari_aln.workflows.cohorts.summary import SlideLine
+    from napari_aln.workflows.cohorts.tasks import Listed
 
 
 def predict_cohort(
     listed: Sequence[Listed], asked: Asked, settings: CohortRunSettings, *, as_json: bool = False
 ) -> None:
     """Predict a cohort, say what failed and where the summary lies."""
-    from napari_aln.workflows.cohort_summary import CSV_NAME, HTML_NAME
-    from napari_aln.workflows.predict_cohort import predict_cohort as workflow
+    from napari_aln.workflows.cohorts.predict_cohort import predict_cohort as workflow
+    from napari_aln.workflows.cohorts.summary import CSV_NAME, HTML_NAME
 
     found = progress.run(workflow(listed, asked, settings), "cohort", resumable=True)
     for path, why in found.failed:

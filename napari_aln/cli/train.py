@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import Progress
-    from napari_aln.workflows.training_bundle import Trained
+    from napari_aln.workflows.training.bundle import Trained
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 24
@@ -82,12 +82,12 @@ def train(
         flag = others[0].replace("_", "-")
         raise UsageError(f"--{flag} has no meaning with --frozen.", "Leave it out, or give --finetune.")
     if finetune:
-        from napari_aln.workflows.train_finetuned import train_finetuned
+        from napari_aln.workflows.training.train_finetuned import train_finetuned
 
         whole = finetuning.model_copy(update={"patches": patches})
         _run(train_finetuned(cohort, mode, out, whole), out)
     else:
-        from napari_aln.workflows.train_frozen import train_frozen
+        from napari_aln.workflows.training.train_frozen import train_frozen
 
         _run(train_frozen(cohort, mode, out, recipe.model_copy(update={"patches": patches})), out)
 
@@ -100,7 +100,7 @@ def pretrain(
     settings: PretrainSettings,
 ) -> None:
     """Train an encoder on the truth of synthetic slides, for train --encoder-weights."""
-    from napari_aln.workflows.pretrain_encoder import pretrain_encoder
+    from napari_aln.workflows.training.pretrain_encoder import pretrain_encoder
 
     progress.run(pretrain_encoder(cohort, out, settings), "pretrain", describe=lambda step: step.step)
     output.wrote(out, f"Wrote {out}.")
@@ -113,7 +113,7 @@ def train_demo(
     threads: Annotated[int, typer.Option(min=1, max=64, help="Processor threads to train with.")] = 1,
 ) -> None:
     """Make the demonstration data anew: slide, cohort, encoder, three models, and what they are worth."""
-    from napari_aln.workflows.train_demo import train_demo as workflow
+    from napari_aln.workflows.training.train_demo import train_demo as workflow
 
     work = workflow(folder, patients, seed, threads)
     made = progress.run(work, "train-demo", resumable=True)
@@ -123,7 +123,7 @@ def train_demo(
 
 def _run(work: Generator[Progress, None, Trained], out: Path) -> None:
     """Run a training to its end and tell what came of it."""
-    from napari_aln.workflows.training_run import EpochProgress
+    from napari_aln.workflows.training.epochs import EpochProgress
 
     losses: list[float] = []
     areas: list[float] = []

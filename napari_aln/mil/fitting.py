@@ -1,6 +1,6 @@
 """Steps of training as the papers take them: optimiser, schedule, penalties, class weights; and calibration.
 
-Who keeps the checkpoints is `workflows.training_run`.
+Who keeps the checkpoints is `workflows.training.epochs`.
 """
 
 from __future__ import annotations

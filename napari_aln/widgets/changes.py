@@ -57,7 +57,7 @@ def can_be_asked_again(state: ReviewState, run: str) -> bool:
 
 def why_no_live(state: ReviewState, run: str) -> str | None:
     """Return why a run whose question changed is not asked again at once; None where it can be."""
-    from napari_aln.workflows.whatif import why_not
+    from napari_aln.workflows.review.whatif import why_not
 
     answer = state.answers[run]
     changed = changes(state, run)
@@ -71,7 +71,7 @@ def why_no_live(state: ReviewState, run: str) -> str | None:
 
 def _what_counts(bundle: Bundle, settings: PredictSettings) -> PredictSettings:
     """Return the settings that may change a model's answer: not what is kept between runs."""
-    from napari_aln.workflows.score import settings_for
+    from napari_aln.workflows.slide.score import settings_for
 
     own = settings_for(bundle.card, settings)
     return own.model_copy(update={"cache": PredictSettings().cache})

@@ -14,8 +14,8 @@ from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.panels.file_dialogs import ask_for_folder
 from napari_aln.widgets.panels.gallery_panel import GalleryPanel
 from napari_aln.widgets.shown import ShownMap
-from napari_aln.workflows import review as steps
-from napari_aln.workflows.gallery import DIFFERENCE, Ranking, ranked
+from napari_aln.workflows.results.gallery import DIFFERENCE, Ranking, ranked
+from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from napari_aln.geometry import Rect
     from napari_aln.widgets.review import Review
-    from napari_aln.workflows.gallery import RankedPatch
-    from napari_aln.workflows.top_patches import PatchRead
+    from napari_aln.workflows.results.gallery import RankedPatch
+    from napari_aln.workflows.results.top_patches import PatchRead
 
 KEPT_BYTES = 64 * 2**20
 """Of patches that were read: about 300 of 256 px, 80 of 512 px."""

@@ -8,8 +8,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_aln.geometry import Rect
 from napari_aln.widgets.shown import ShownMap
-from napari_aln.workflows.gallery import TOP_N
-from napari_aln.workflows.maps import hotspots_of
+from napari_aln.workflows.results.gallery import TOP_N
+from napari_aln.workflows.slide.maps import hotspots_of
 
 if TYPE_CHECKING:
     from napari_aln.widgets.scene import Scene

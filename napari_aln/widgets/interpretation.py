@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.widgets.review import Review
-    from napari_aln.workflows.interpreted_slides import InterpretedCohort
+    from napari_aln.workflows.interpretation.slide_weights import InterpretedCohort
 
 ASK = "Choose the interpretation of a cohort: `napari-aln interpret` makes one."
 NOT_AMONG = "The slide under review is not among them."
@@ -37,7 +37,7 @@ class InterpretationView(QWidget):
 
     def __init__(self, review: Review) -> None:
         super().__init__()
-        from napari_aln.workflows.interpreted_slides import LABELS, SLIDES_NAME, WEIGHT_NOTE
+        from napari_aln.workflows.interpretation.slide_weights import LABELS, SLIDES_NAME, WEIGHT_NOTE
 
         self.review = review
         self.panel = InterpretationPanel(SLIDES_NAME, LABELS, WEIGHT_NOTE)
@@ -62,7 +62,7 @@ class InterpretationView(QWidget):
 
     def open_file(self, path: Path) -> None:
         """Read an interpretation and show it."""
-        from napari_aln.workflows.interpreted_slides import read_interpretation
+        from napari_aln.workflows.interpretation.slide_weights import read_interpretation
 
         self.panel.file.set_path(path)
         self.job.start(partial(read_interpretation, path))

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from napari_aln.store.autosave import Autosave
     from napari_aln.widgets.review import Review
     from napari_aln.widgets.window_look import WindowLook
-    from napari_aln.workflows.resume import Unfinished
-    from napari_aln.workflows.session import Reopened, SessionMaker
-    from napari_aln.workflows.session import Review as ReviewRecord
+    from napari_aln.workflows.review.resume import Unfinished
+    from napari_aln.workflows.review.session import Reopened, SessionMaker
+    from napari_aln.workflows.review.session import Review as ReviewRecord
 
 PAUSE_MS = 1500  # from the first change to writing: with the writing itself far below 5 s
 VIEW_PAUSE_MS = 3000  # where only the view moved
@@ -127,7 +127,7 @@ class Keeping(QObject):
         self._asked = None
 
     def _open(self, path: Path, then_drop: Path | None, slide_path: Path | None) -> None:
-        from napari_aln.workflows.resume import open_session
+        from napari_aln.workflows.review.resume import open_session
 
         self.keep_now()
         self._asked = path, then_drop
@@ -260,8 +260,8 @@ class Keeping(QObject):
     def _write(self, note: _Note) -> None:
         from napari_aln.store.autosave import Autosave
         from napari_aln.store.session import write_session
-        from napari_aln.workflows.resume import nameless
-        from napari_aln.workflows.session import SessionMaker
+        from napari_aln.workflows.review.resume import nameless
+        from napari_aln.workflows.review.session import SessionMaker
 
         self._maker = self._maker or SessionMaker()
         saved = self._maker.make(note.review)
@@ -357,6 +357,6 @@ class Keeping(QObject):
 
 def _unfinished() -> Generator[Progress, None, tuple[tuple[Unfinished, ...], int]]:
     from napari_aln.store.autosave import autosave_folder
-    from napari_aln.workflows.resume import unfinished
+    from napari_aln.workflows.review.resume import unfinished
 
     return (yield from unfinished(autosave_folder()))

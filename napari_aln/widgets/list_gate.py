@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from napari_aln.errors import AlnError
 from napari_aln.widgets.state import NO_LIST
-from napari_aln.workflows.maps import ListScale, widest
+from napari_aln.workflows.slide.maps import ListScale, widest
 
 if TYPE_CHECKING:
     from napari_aln.widgets.open_list import OpenList
     from napari_aln.widgets.state import ReviewState
-    from napari_aln.workflows.worklist import PatientRun
+    from napari_aln.workflows.review.worklist import PatientRun
 
 NO_READER = "The model's numbers wait for your call: give your reader id first."
 NOT_YET = "no slide of the list has this map yet"
@@ -91,7 +91,7 @@ class ListGate:
 
     def patient_runs(self) -> tuple[PatientRun, ...]:
         """Return what the models say of the patient under review; counts as shown to the reader."""
-        from napari_aln.workflows.worklist import patient_runs
+        from napari_aln.workflows.review.worklist import patient_runs
 
         own = self._own
         work_list, item, reader_id = own.work_list, own.current, own.reader_id

@@ -15,14 +15,14 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_aln.errors import AlnError
 from napari_aln.widgets.changes import can_be_asked_again, why_no_live
 from napari_aln.widgets.jobs import Job
-from napari_aln.workflows import review as steps
+from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_aln.store.features import FeatureCache
     from napari_aln.widgets.state import Answer, ReviewState
-    from napari_aln.workflows.whatif import Extracted, WhatIf, WhatIfAnswer
+    from napari_aln.workflows.review.whatif import Extracted, WhatIf, WhatIfAnswer
 
 TRIED_AGAIN = "It is tried again when the ROI or a value changes."
 PAUSE_MS = 400  # without a change, before missing patches are read
@@ -112,7 +112,7 @@ class Live(QObject):
         return next((run for run in waiting if run not in self._failed), None)
 
     def _what_if(self, run: str) -> WhatIf:
-        from napari_aln.workflows.whatif import WhatIf
+        from napari_aln.workflows.review.whatif import WhatIf
 
         state = self._state
         answer = state.answers[run]

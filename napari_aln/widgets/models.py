@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_aln.workflows import review as steps
+from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,10 +29,10 @@ from napari_aln.widgets.panels.labels import count
 from napari_aln.widgets.panels.nuclei_panel import NucleiPanel
 from napari_aln.widgets.panels.run_panel import progress_line
 from napari_aln.widgets.shown import ShownMap
-from napari_aln.workflows import nuclei_view
-from napari_aln.workflows import review as steps
-from napari_aln.workflows.maps import from_the_top
-from napari_aln.workflows.nuclei_view import DENSITY, NUCLEUS_STYLES, SlideNuclei
+from napari_aln.workflows.nuclei import view as nuclei_view
+from napari_aln.workflows.nuclei.view import DENSITY, NUCLEUS_STYLES, SlideNuclei
+from napari_aln.workflows.review import steps
+from napari_aln.workflows.slide.maps import from_the_top
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from napari_aln.records import PatchTable
     from napari_aln.widgets.review import Review
-    from napari_aln.workflows.nuclei_work import MeasuredNuclei, NucleiFound
+    from napari_aln.workflows.nuclei.work import MeasuredNuclei, NucleiFound
 
 GROWS_BY = 1.3  # nuclei are shown anew as soon as there are so many times more
 SAID = ("area_um2", "circularity", "major_axis_um", "haematoxylin_mean", "nearest_um")
@@ -195,7 +195,7 @@ class Nuclei(QWidget):
             self._show_parts("cancelled")
 
     def _on_progress(self, step: Progress) -> None:
-        from napari_aln.workflows.nuclei_work import NucleiFound
+        from napari_aln.workflows.nuclei.work import NucleiFound
 
         if not isinstance(step, NucleiFound):
             self.panel.show_progress(0.0, f"{step.step.capitalize()} …")

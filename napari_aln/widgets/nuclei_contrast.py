@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 
 from napari_aln.widgets.panels.contrast_dialog import ContrastDialog
 from napari_aln.widgets.panels.file_dialogs import ask_for_folder
-from napari_aln.workflows import nuclei_view
+from napari_aln.workflows.nuclei import view as nuclei_view
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_aln.widgets.review import Review
-    from napari_aln.workflows.attention_nuclei import NucleiContrast
-    from napari_aln.workflows.nuclei_view import SlideNuclei
+    from napari_aln.workflows.nuclei.by_attention import NucleiContrast
+    from napari_aln.workflows.nuclei.view import SlideNuclei
 
 
 class ByAttention(QObject):

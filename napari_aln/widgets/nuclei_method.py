@@ -10,14 +10,14 @@ from qtpy.QtCore import QObject
 from napari_aln.errors import AlnError
 from napari_aln.widgets.dropped import BUNDLE_SUFFIX
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, kinds
-from napari_aln.workflows import nuclei_view
+from napari_aln.workflows.nuclei import view as nuclei_view
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.widgets.panels.nuclei_panel import NucleiPanel
     from napari_aln.widgets.review import Review
-    from napari_aln.workflows.nuclei_view import NucleusMethod
+    from napari_aln.workflows.nuclei.view import NucleusMethod
 
 
 class MethodChoice(QObject):

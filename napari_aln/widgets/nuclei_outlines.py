@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_aln.nuclei.outline_column import StoredOutlines
-from napari_aln.workflows.nuclei_view import read_outlines_of
+from napari_aln.workflows.nuclei.view import read_outlines_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from napari_aln.nuclei.rasters import cell_um
 from napari_aln.widgets.layers.map_layer import MapLayer
 from napari_aln.widgets.layers.rings_layer import Band, RingsLayer
 from napari_aln.widgets.scene import NUCLEI_RANK, RASTER_RANK, REGIONS_RANK
-from napari_aln.workflows.nuclei_view import DENSITY, density_limits, feature_limits, nuclei_raster
+from napari_aln.workflows.nuclei.view import DENSITY, density_limits, feature_limits, nuclei_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import RunSummary
 from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.list_gate import ListGate
-from napari_aln.workflows.maps import limits_of_maps
+from napari_aln.workflows.slide.maps import limits_of_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_aln.records import SlideResult
     from napari_aln.store.worklist_records import Call, WorkItem
     from napari_aln.widgets.review import Review
-    from napari_aln.workflows.worklist import Collected
+    from napari_aln.workflows.review.worklist import Collected
 
 BUSY_S = 1.5  # how long the window waits for another one that writes
 OPEN_FIRST = WorkListError("No work list is open.", "Press New list or Open list first.")
@@ -120,7 +120,7 @@ class OpenList(QObject):
 
     def add(self, sources: Sequence[Path]) -> None:
         """Add what folders, slides and cohort tables hold; slides are looked at on a thread."""
-        from napari_aln.workflows.worklist import collect
+        from napari_aln.workflows.review.worklist import collect
 
         with self.telling():
             if self.work_list is None:
@@ -129,13 +129,17 @@ class OpenList(QObject):
 
     def find_moved(self, folder: Path) -> None:
         """Look below a folder for the slides that are no longer where they were."""
-        from napari_aln.workflows.worklist import find_moved
+        from napari_aln.workflows.review.worklist import find_moved
 
         self.finding.start(partial(find_moved, self.missing, folder))
 
     def export_study(self, path: Path) -> None:
         """Write the tables of the reader study."""
-        from napari_aln.workflows.reader_study import export_reader_study, performances, reader_cases
+        from napari_aln.workflows.evaluation.reader_study import (
+            export_reader_study,
+            performances,
+            reader_cases,
+        )
 
         with self.telling():
             if self.work_list is None:
@@ -348,7 +352,7 @@ class OpenList(QObject):
 
 
 def _look_for(items: Sequence[WorkItem]) -> Generator[Progress, None, tuple[WorkItem, ...]]:
-    from napari_aln.workflows.worklist import missing
+    from napari_aln.workflows.review.worklist import missing
 
     gone: list[WorkItem] = []
     for done, item in enumerate(items):

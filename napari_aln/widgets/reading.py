@@ -223,7 +223,7 @@ class Reading(QWidget):
         self.form.set_slide(f"{item.item_id}  {own.name_of(item)}", why_not, own.calls(item.item_id))
 
     def _show_patient(self) -> None:
-        from napari_aln.workflows.worklist import PATIENT_RULE
+        from napari_aln.workflows.review.worklist import PATIENT_RULE
 
         own, item = self.list, self.list.current
         n_slides = own.n_slides_of_patient()

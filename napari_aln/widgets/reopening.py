@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_aln.workflows.maps import MAP_STYLES, SCALING_NAMES
+from napari_aln.workflows.slide.maps import MAP_STYLES, SCALING_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_aln.store.session import SavedCamera, SavedMap
     from napari_aln.widgets.review import Review
     from napari_aln.widgets.state import ReviewState
-    from napari_aln.workflows.session import Answered, Reopened
-    from napari_aln.workflows.session import Review as ReviewRecord
+    from napari_aln.workflows.review.session import Answered, Reopened
+    from napari_aln.workflows.review.session import Review as ReviewRecord
 
 NUCLEI = "nuclei"
 """Where the window's record holds the file of the nuclei that are shown."""
@@ -35,7 +35,7 @@ def record_of(review: Review, window: Mapping[str, JsonValue]) -> ReviewRecord:
     window
         How the window looks.
     """
-    from napari_aln.workflows.session import Review as ReviewRecord
+    from napari_aln.workflows.review.session import Review as ReviewRecord
 
     state = review.state
     assert state.slide is not None
@@ -58,7 +58,7 @@ def record_of(review: Review, window: Mapping[str, JsonValue]) -> ReviewRecord:
 
 def _answered(state: ReviewState) -> tuple[Answered, ...]:
     """Return each result once; one of which a run was answered anew since comes before the newer one."""
-    from napari_aln.workflows.session import Answered
+    from napari_aln.workflows.review.session import Answered
 
     results = {id(a.result): a for a in state.answers.values()}
     current = [

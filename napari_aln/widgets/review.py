@@ -26,7 +26,7 @@ from napari_aln.widgets.roi_editing import RoiEditing
 from napari_aln.widgets.scene import Scene
 from napari_aln.widgets.state import ReviewState
 from napari_aln.widgets.warming import Warming
-from napari_aln.workflows import review as steps
+from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from napari_aln.slides import Slide
     from napari_aln.widgets.state import Kind
     from napari_aln.workflows.predict import Request
-    from napari_aln.workflows.prepare import Overview
-    from napari_aln.workflows.roi_file import RoiFile
+    from napari_aln.workflows.slide.prepare import Overview
+    from napari_aln.workflows.slide.roi_file import RoiFile
 
 REPORT = "If it happens again, please report it with the log."
 

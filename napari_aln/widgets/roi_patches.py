@@ -57,7 +57,7 @@ class RoiPatches:
         return self._known[1]
 
     def _found(self, regions: tuple[Region, ...], run: str) -> PatchTable | None:
-        from napari_aln.workflows.prepare import patches_for
+        from napari_aln.workflows.slide.prepare import patches_for
 
         state = self._state
         if regions is state.roi and run in state.answers:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_aln.workflows.compare import COMPARED_MAPS, difference_style
-from napari_aln.workflows.maps import (
+from napari_aln.workflows.slide.compare import COMPARED_MAPS, difference_style
+from napari_aln.workflows.slide.maps import (
     MAP_STYLES,
     SCALING_NAMES,
     ListScale,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_aln.records import PatchTable
     from napari_aln.widgets.state import ReviewState
-    from napari_aln.workflows.maps import MapStyle
+    from napari_aln.workflows.slide.maps import MapStyle
 
 MINUS = "\N{MINUS SIGN}"
 NO_FIXED_DIFFERENCE = "not fixed: a work list keeps no scale of differences"

@@ -14,8 +14,8 @@ from napari_aln.errors import ClinicalError
 from napari_aln.records import Clinical
 from napari_aln.settings import PredictSettings
 from napari_aln.store.result import alias_of, shown_name
-from napari_aln.workflows.compare import compare
-from napari_aln.workflows.maps import MAP_STYLES, ListScale, colour_limits
+from napari_aln.workflows.slide.compare import compare
+from napari_aln.workflows.slide.maps import MAP_STYLES, ListScale, colour_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from napari_aln.records import Mode, PatchScores, Region, RunRecord, SlideResult
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
-    from napari_aln.workflows.compare import Comparison
-    from napari_aln.workflows.maps import Scaling
-    from napari_aln.workflows.networks import ReadyNetworks
     from napari_aln.workflows.predict import Request
-    from napari_aln.workflows.prepare import Overview
-    from napari_aln.workflows.whatif import WhatIfAnswer
+    from napari_aln.workflows.review.whatif import WhatIfAnswer
+    from napari_aln.workflows.slide.compare import Comparison
+    from napari_aln.workflows.slide.maps import Scaling
+    from napari_aln.workflows.slide.networks import ReadyNetworks
+    from napari_aln.workflows.slide.prepare import Overview
 
     Kind = Literal["whole-slide", "roi"]
     Gate = Callable[[bool], str]
@@ -210,7 +210,7 @@ class ReviewState:
             return SET_ASIDE if self.regions else "Draw or import a tumour ROI first."
         if self.clinical_problem:
             return self.clinical_problem
-        from napari_aln.workflows.score import clinical_vector
+        from napari_aln.workflows.slide.score import clinical_vector
 
         try:
             for bundle in bundles:
@@ -234,7 +234,7 @@ class ReviewState:
 
     def networks(self) -> ReadyNetworks:
         """Return the networks that are kept from run to run, whatever the slide."""
-        from napari_aln.workflows.networks import ReadyNetworks
+        from napari_aln.workflows.slide.networks import ReadyNetworks
 
         self._networks = self._networks or ReadyNetworks(most=MOST_NETWORKS)
         return self._networks

@@ -20,8 +20,8 @@ from napari_aln.widgets.panels.labels import count
 from napari_aln.widgets.panels.model_list import metric_text
 from napari_aln.widgets.panels.run_panel import duration
 from napari_aln.widgets.panels.training_panel import TrainingPanel
-from napari_aln.workflows.train_in_window import TrainingPlan, train_in_window
-from napari_aln.workflows.training_curves import METRICS_NAME, Curves, read_curves, training_folder
+from napari_aln.workflows.training.curves import METRICS_NAME, Curves, read_curves, training_folder
+from napari_aln.workflows.training.train_in_window import TrainingPlan, train_in_window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import Progress
     from napari_aln.widgets.review import Review
-    from napari_aln.workflows.train_in_window import TrainingEnd
+    from napari_aln.workflows.training.train_in_window import TrainingEnd
 
 LOOK_EVERY_MS = 1000
 PATCHES = ("extract", "decode")

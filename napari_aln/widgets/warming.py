@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_aln.records import Progress
 from napari_aln.widgets.layers import slide_layer
 from napari_aln.widgets.layers.units import build_units, use_units
-from napari_aln.workflows import review as steps
+from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -15,16 +15,16 @@ from napari_aln.widgets.later import Later
 from napari_aln.widgets.panels.labels import show_if
 from napari_aln.widgets.panels.region_list import RegionRow
 from napari_aln.widgets.state import SHOWN_MAPS, in_use
-from napari_aln.workflows.compare import COMPARED_MAPS
-from napari_aln.workflows.maps import scale_extent
+from napari_aln.workflows.slide.compare import COMPARED_MAPS
+from napari_aln.workflows.slide.maps import scale_extent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.records import Progress, Region
     from napari_aln.widgets.dock import ReviewDock
-    from napari_aln.workflows.resume import Unfinished
-    from napari_aln.workflows.roi_file import RoiFile
+    from napari_aln.workflows.review.resume import Unfinished
+    from napari_aln.workflows.slide.roi_file import RoiFile
 
 CANCELLED = "Cancelled. What was extracted so far is kept: the same run goes on from there."
 

@@ -14,13 +14,13 @@ from napari_aln.mil.bundle import Bundle, open_bundle
 from napari_aln.records import Progress, SlideResult
 from napari_aln.settings import BagSettings, PredictSettings
 from napari_aln.store.result import alias_of
-from napari_aln.workflows.bagwise import score_bagwise
-from napari_aln.workflows.check import check_slide
-from napari_aln.workflows.deliver import deliver, place_for
-from napari_aln.workflows.extract import Want, extract
-from napari_aln.workflows.networks import JPEG_ON_CPU, ReadyNetworks, engine_for
-from napari_aln.workflows.prepare import patches_for, pen_note, require_patches, survey, usable_roi
-from napari_aln.workflows.score import Case, Execution, Run, clinical_vector, score, settings_for
+from napari_aln.workflows.results.deliver import deliver, place_for
+from napari_aln.workflows.slide.bagwise import score_bagwise
+from napari_aln.workflows.slide.check import check_slide
+from napari_aln.workflows.slide.extract import Want, extract
+from napari_aln.workflows.slide.networks import JPEG_ON_CPU, ReadyNetworks, engine_for
+from napari_aln.workflows.slide.prepare import patches_for, pen_note, require_patches, survey, usable_roi
+from napari_aln.workflows.slide.score import Case, Execution, Run, clinical_vector, score, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from napari_aln.runtimes.base import CompiledNetwork
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache, FeatureEntry
-    from napari_aln.workflows.networks import Engine
-    from napari_aln.workflows.prepare import Overview
+    from napari_aln.workflows.slide.networks import Engine
+    from napari_aln.workflows.slide.prepare import Overview
 
 
 @dataclass(frozen=True)

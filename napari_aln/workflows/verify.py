@@ -17,9 +17,9 @@ from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.machine import machine_facts
 from napari_aln.store.result import package_versions
 from napari_aln.store.stored_result import VALUES, StoredRun, read_stored
-from napari_aln.workflows.networks import ReadyNetworks, engine_for
 from napari_aln.workflows.predict import Request, predict_slide
-from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.slide.networks import ReadyNetworks, engine_for
+from napari_aln.workflows.slide.prepare import survey
 from napari_aln.workflows.sources import find_bundle, find_slide, sha256_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_aln.settings import EngineSettings
     from napari_aln.slides import Slide
     from napari_aln.store.stored_result import StoredResult
-    from napari_aln.workflows.prepare import Overview
+    from napari_aln.workflows.slide.prepare import Overview
 
 _SAME_PLACE_PX = 1e-3
 _CLINICAL = TypeAdapter(Clinical)

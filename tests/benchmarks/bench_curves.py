@@ -100,9 +100,9 @@ def score(patches: int, _: Path) -> dict[str, float]:
     from napari_aln.geometry import Mpp
     from napari_aln.patches.raster import raster
     from napari_aln.settings import PredictSettings
-    from napari_aln.workflows.maps import MAP_STYLES, colour_limits, scaled
-    from napari_aln.workflows.score import Case, Execution, default_map
-    from napari_aln.workflows.score import score as scored
+    from napari_aln.workflows.slide.maps import MAP_STYLES, colour_limits, scaled
+    from napari_aln.workflows.slide.score import Case, Execution, default_map
+    from napari_aln.workflows.slide.score import score as scored
 
     side = isqrt(patches)
     rng = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def read(patches: int, path: Path) -> dict[str, float]:
 
     from napari_aln import open_slide
     from napari_aln.settings import EngineSettings
-    from napari_aln.workflows.extract import Want, extract
+    from napari_aln.workflows.slide.extract import Want, extract
 
     settings = EngineSettings()
     with open_slide(path) as slide:

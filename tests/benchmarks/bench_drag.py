@@ -67,7 +67,7 @@ class Bench:
         from napari_aln.patches.tissue import TissueMask
         from napari_aln.slides import open_slide
         from napari_aln.widgets.window import dock_of, open_window
-        from napari_aln.workflows.prepare import Overview
+        from napari_aln.workflows.slide.prepare import Overview
 
         self.side, self.patient = side, PATIENT
         path = home / f"{side}.tif"
@@ -118,8 +118,8 @@ class Bench:
         from napari_aln.records import SlideResult
         from napari_aln.settings import PredictSettings
         from napari_aln.workflows.predict import Request
-        from napari_aln.workflows.score import Execution
-        from napari_aln.workflows.whatif import Extracted, WhatIf
+        from napari_aln.workflows.review.whatif import Extracted, WhatIf
+        from napari_aln.workflows.slide.score import Execution
 
         state = self.review.state
         self.review.scene.show_slide(self.slide)

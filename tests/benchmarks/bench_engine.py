@@ -35,9 +35,9 @@ from napari_aln.records import PatchTable
 from napari_aln.runtimes.torchvision_import import torchvision  # noqa: F401  (before torchvision's parts)
 from napari_aln.settings import EngineSettings
 from napari_aln.slides import Slide
-from napari_aln.workflows.decode import decoded
-from napari_aln.workflows.extract import Want, extract
-from napari_aln.workflows.networks import engine_for
+from napari_aln.workflows.slide.decode import decoded
+from napari_aln.workflows.slide.extract import Want, extract
+from napari_aln.workflows.slide.networks import engine_for
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests_shared import drain, draw_tissue, write_slide

@@ -29,11 +29,11 @@ from napari_aln.mil.training import using_threads
 from napari_aln.runtimes.fabric import fabric_for
 from napari_aln.settings import Augmentation, FinetuneSettings, PatchSettings, SynthesizeSettings
 from napari_aln.store.training_patches import PatchStore
-from napari_aln.workflows.encoder_weights import fresh_encoder
-from napari_aln.workflows.fit_network import NetworkLearner
-from napari_aln.workflows.training_bundle import Order
-from napari_aln.workflows.training_pixels import stored_pixels
-from napari_aln.workflows.training_run import Tally
+from napari_aln.workflows.training.bundle import Order
+from napari_aln.workflows.training.encoder_weights import fresh_encoder
+from napari_aln.workflows.training.epochs import Tally
+from napari_aln.workflows.training.fit_network import NetworkLearner
+from napari_aln.workflows.training.pixels import stored_pixels
 
 _SMALL = SynthesizeSettings(core_width_um=(500, 600), core_length_um=(1500, 1800))
 

@@ -74,7 +74,7 @@ def whole_slide(method: str) -> dict[str, Any]:
     from napari_aln import open_slide
     from napari_aln.settings import NucleiSettings
     from napari_aln.workflows.demo import SLIDE, sample_path
-    from napari_aln.workflows.measure_nuclei import measure_nuclei
+    from napari_aln.workflows.nuclei.measure import measure_nuclei
 
     with open_slide(sample_path(SLIDE)) as slide:
         start = time.perf_counter()

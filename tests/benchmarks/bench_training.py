@@ -25,8 +25,8 @@ from napari_aln.mil.training import using_threads
 from napari_aln.settings import RecipeSettings
 from napari_aln.store.features import FeatureKey
 from napari_aln.store.training_features import TrainingStore, stored
-from napari_aln.workflows.fit_head import fit_head
-from napari_aln.workflows.training_run import EpochProgress
+from napari_aln.workflows.training.epochs import EpochProgress
+from napari_aln.workflows.training.fit_head import fit_head
 
 
 class MadeUpPatient:

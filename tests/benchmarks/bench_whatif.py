@@ -39,11 +39,11 @@ from napari_aln.patches.raster import raster
 from napari_aln.patches.tissue import TissueMask
 from napari_aln.records import Clinical, Features, Level, PatchTable, Region, SlideInfo
 from napari_aln.settings import PredictSettings
-from napari_aln.workflows.compare import compare
-from napari_aln.workflows.maps import MAP_STYLES, at_least, colour_limits, hotspots, scaled
-from napari_aln.workflows.prepare import Overview, usable_roi
-from napari_aln.workflows.score import Execution, draw
-from napari_aln.workflows.whatif import Extracted, WhatIf
+from napari_aln.workflows.review.whatif import Extracted, WhatIf
+from napari_aln.workflows.slide.compare import compare
+from napari_aln.workflows.slide.maps import MAP_STYLES, at_least, colour_limits, hotspots, scaled
+from napari_aln.workflows.slide.prepare import Overview, usable_roi
+from napari_aln.workflows.slide.score import Execution, draw
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 MPP, PATCH_PX, MARGIN = 0.5, 256, 10

@@ -201,8 +201,8 @@ def leave_unfinished(files: Path) -> None:
     from napari_aln.store.autosave import autosave_folder
     from napari_aln.store.session import write_session
     from napari_aln.workflows.demo import ROI, SLIDE, demo_clinical, sample_path
-    from napari_aln.workflows.prepare import usable_roi
-    from napari_aln.workflows.session import Review, SessionMaker
+    from napari_aln.workflows.review.session import Review, SessionMaker
+    from napari_aln.workflows.slide.prepare import usable_roi
 
     name = "S2026-004714_A1_mamma_links_stanzbiopsie_HE_scanner-07.tif"
     with open_slide(Path(shutil.copy(sample_path(SLIDE), files / name))) as slide:

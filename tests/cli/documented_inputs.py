@@ -15,7 +15,7 @@ from tests_shared import drain, draw_tissue, write_slide
 
 from napari_aln.cohort.table import CohortRow, read_cohort, write_cohort
 from napari_aln.shipped import sample_path
-from napari_aln.workflows.import_bcnb import import_bcnb
+from napari_aln.workflows.cohorts.import_bcnb import import_bcnb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,7 +76,7 @@ def result(path: Path, shared: Shared) -> None:
     from napari_aln.mil.bundle import open_bundle
     from napari_aln.records import Clinical
     from napari_aln.settings import NucleiSettings
-    from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
+    from napari_aln.workflows.nuclei.folder import NucleiRequest, nuclei_to_folder
     from napari_aln.workflows.predict import Request, predict_to_folder
 
     slide, bundle = Path("biopsy.svs"), Path("dlcnbc-ws.alnmodel")  # verify looks for them where it runs

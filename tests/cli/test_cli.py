@@ -157,7 +157,7 @@ class TestWrongInput:
 def test_disk_full_leaves_nothing_that_looks_whole(call, tissue_slide, ws_bundle, tmp_path, monkeypatch):
     import errno
 
-    from napari_aln.workflows import deliver
+    from napari_aln.workflows.results import deliver
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -171,7 +171,7 @@ def test_disk_full_leaves_nothing_that_looks_whole(call, tissue_slide, ws_bundle
 def test_ctrl_c_ends_with_a_word_and_keeps_what_was_read(
     call, tissue_slide, ws_bundle, tmp_path, monkeypatch
 ):
-    from napari_aln.workflows import extract
+    from napari_aln.workflows.slide import extract
 
     monkeypatch.setattr(extract, "SECONDS_BETWEEN_PARTS", 0.0)
     read = extract.decoded
@@ -196,7 +196,7 @@ def test_ctrl_c_ends_with_a_word_and_keeps_what_was_read(
 def test_a_cancelled_run_promises_nothing_where_nothing_is_kept(
     call, tissue_slide, roi_bundle, roi_file, tmp_path, monkeypatch
 ):
-    from napari_aln.workflows import bagwise
+    from napari_aln.workflows.slide import bagwise
 
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -191,7 +191,7 @@ def test_what_is_neither_run_nor_listed_is_found():
 
 
 def test_the_grid_of_the_readme_is_one(tmp_path):
-    from napari_aln.workflows.grid_plan import combinations, read_grid
+    from napari_aln.workflows.training.grid_plan import combinations, read_grid
 
     (block,) = (block for language, block in documented.fenced(README) if language == "toml")
     tomllib.loads(block)

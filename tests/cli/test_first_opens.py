@@ -7,8 +7,8 @@ from tests_shared import decoders_that, drain
 
 from napari_aln.cohort.table import read_cohort
 from napari_aln.errors import SlideError
-from napari_aln.workflows.training_patients import stored_features
-from napari_aln.workflows.training_pixels import stored_pixels
+from napari_aln.workflows.training.patients import stored_features
+from napari_aln.workflows.training.pixels import stored_pixels
 
 
 @pytest.fixture

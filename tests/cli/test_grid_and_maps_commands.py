@@ -5,9 +5,9 @@ import pytest
 from napari_aln.evaluation.grid_tables import GridRow, grid_table
 from napari_aln.evaluation.tables import PaperTable
 from napari_aln.records import RESEARCH_NOTICE, Progress
-from napari_aln.workflows.evaluate_maps import MapEvaluation
-from napari_aln.workflows.train_grid import GridResult
-from napari_aln.workflows.training_patients import LeftOut
+from napari_aln.workflows.evaluation.evaluate_maps import MapEvaluation
+from napari_aln.workflows.training.patients import LeftOut
+from napari_aln.workflows.training.train_grid import GridResult
 
 GRID = 'modes = ["dlcnbc-ws"]\nencoders = ["resnet18"]\n[recipe]\ndownload = true\n'
 
@@ -28,7 +28,7 @@ def test_a_grid_gets_the_recipe_of_file_and_flags_and_names_what_failed(call, gr
         row = GridRow("resnet18", "none", "dlcnbc-ws", 0, failed="No network.")
         return GridResult((grid_table([row]),), 0, {combinations[0].name: "No network."})
 
-    monkeypatch.setattr("napari_aln.workflows.train_grid.train_grid", workflow)
+    monkeypatch.setattr("napari_aln.workflows.training.train_grid.train_grid", workflow)
     code, said, errors = call(
         *("train", "c.csv", "--grid", grid, "--out", tmp_path / "out"),
         *("--epochs", 7, "--min-entropy-bits", 4.5),
@@ -74,7 +74,7 @@ def test_maps_are_shown_and_slides_that_failed_are_named(call, tmp_path, ws_bund
         table = PaperTable("maps", "How faithful", ("Map", "n"), (("contribution", "3"),))
         return MapEvaluation(tables=[table], left_out=[LeftOut("P1", "a.svs", "It is damaged.")])
 
-    monkeypatch.setattr("napari_aln.workflows.evaluate_maps.evaluate_maps", workflow)
+    monkeypatch.setattr("napari_aln.workflows.evaluation.evaluate_maps.evaluate_maps", workflow)
     code, said, errors = call(
         *("evaluate-maps", "c.csv", "--model", ws_bundle, "--out", tmp_path / "out"),
         *("--split", "all", "--random-orders", 3, "--device", "cpu", "--no-cache"),

@@ -20,9 +20,9 @@ from napari_aln.settings import NucleiSettings
 from napari_aln.slides import open_slide
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.doctor import Finding
-from napari_aln.workflows.evaluation_folder import write_evaluation
-from napari_aln.workflows.interpret import REPORT_NAME, Interpretation
-from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
+from napari_aln.workflows.evaluation.folder import write_evaluation
+from napari_aln.workflows.interpretation.interpret import REPORT_NAME, Interpretation
+from napari_aln.workflows.nuclei.folder import NucleiRequest, nuclei_to_folder
 from napari_aln.workflows.predict import Request, predict_to_folder
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
@@ -110,7 +110,7 @@ def interpreted(cohort_csv, out, settings, nuclei, given=None):
 
 
 def really_interpret(*arguments, **named):
-    from napari_aln.workflows.interpret import interpret
+    from napari_aln.workflows.interpretation.interpret import interpret
 
     return interpret(*arguments, **named)
 
@@ -193,7 +193,7 @@ def strict(text):
 @pytest.mark.parametrize("name", READING)
 def test_what_is_read_is_one_strict_document_and_nothing_else(call, world, tmp_path, monkeypatch, name):
     monkeypatch.setattr("napari_aln.workflows.doctor.examine", lambda: [Finding("Python", True, HOSTILE)])
-    monkeypatch.setattr("napari_aln.workflows.interpret.interpret", interpreted)
+    monkeypatch.setattr("napari_aln.workflows.interpretation.interpret.interpret", interpreted)
     arguments, holds = READING[name]
     code, out, err = call("--quiet", *name.split(), *arguments(world, tmp_path / "out"), "--json")
     assert (code, err) == (CODES.get(name, 0), "")

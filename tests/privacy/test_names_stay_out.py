@@ -31,14 +31,14 @@ from napari_aln.settings import BagSettings, PredictSettings
 from napari_aln.store.result import alias_of
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary
-from napari_aln.workflows.gallery import Ranking, ranked
-from napari_aln.workflows.nuclei_view import open_nuclei, save_nuclei
+from napari_aln.workflows.evaluation.reader_study import export_reader_study
+from napari_aln.workflows.nuclei.view import open_nuclei, save_nuclei
 from napari_aln.workflows.predict import Request, predict_slide
-from napari_aln.workflows.prepare import survey
-from napari_aln.workflows.reader_study import export_reader_study
-from napari_aln.workflows.resume import open_session, save_session
-from napari_aln.workflows.review import save_patches, save_review
-from napari_aln.workflows.session import Answered, Review, SessionMaker
+from napari_aln.workflows.results.gallery import Ranking, ranked
+from napari_aln.workflows.review.resume import open_session, save_session
+from napari_aln.workflows.review.session import Answered, Review, SessionMaker
+from napari_aln.workflows.review.steps import save_patches, save_review
+from napari_aln.workflows.slide.prepare import survey
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]

@@ -17,11 +17,11 @@ from napari_aln.nuclei.segmentation import MODEL_NAME
 from napari_aln.settings import NucleiSettings
 from napari_aln.shipped import sample_path
 from napari_aln.store.nuclei import read_statement, write_statement
-from napari_aln.workflows.measure_nuclei import measure_nuclei
-from napari_aln.workflows.nuclei_folder import NucleiRequest, write_measured
-from napari_aln.workflows.nuclei_report import keep_nuclei
-from napari_aln.workflows.nuclei_view import SlideNuclei, open_nuclei, save_nuclei
-from napari_aln.workflows.nucleus_examples import nucleus_examples
+from napari_aln.workflows.nuclei.folder import NucleiRequest, write_measured
+from napari_aln.workflows.nuclei.measure import measure_nuclei
+from napari_aln.workflows.nuclei.report_section import keep_nuclei
+from napari_aln.workflows.nuclei.view import SlideNuclei, open_nuclei, save_nuclei
+from napari_aln.workflows.training.nucleus_examples import nucleus_examples
 
 
 @pytest.fixture(scope="module")

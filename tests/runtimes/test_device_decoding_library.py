@@ -12,7 +12,7 @@ from napari_aln.errors import DeviceError
 from napari_aln.geometry import Rect
 from napari_aln.runtimes.jpeg_decoder import NvImageCodec, installed
 from napari_aln.slides import read_patch
-from napari_aln.workflows.device_patches import device_patches
+from napari_aln.workflows.slide.device_patches import device_patches
 
 ROOT = Path(__file__).parents[2]
 SLIDES = {

@@ -16,7 +16,7 @@ from napari_aln.runtimes.base import compile_network
 from napari_aln.runtimes.choice import Choice
 from napari_aln.runtimes.torch_runtime import TorchNetwork, exact_fp32
 from napari_aln.settings import EngineSettings
-from napari_aln.workflows.networks import ReadyNetworks
+from napari_aln.workflows.slide.networks import ReadyNetworks
 
 PX = 96
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, PX, PX, 3), dtype=np.uint8)

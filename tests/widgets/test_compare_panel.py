@@ -7,7 +7,7 @@ from widget_records import all_texts, child, run_record
 
 from napari_aln.records import RESEARCH_NOTICE, Region
 from napari_aln.widgets.panels.compare_panel import MINUS, ComparePanel
-from napari_aln.workflows.compare import Comparison, compare
+from napari_aln.workflows.slide.compare import Comparison, compare
 
 REGION = (Region(shapely.box(700, 500, 2100, 1500)),)
 RECORDS = (run_record("dlcnbc"), run_record("dlcnbc-ws"))

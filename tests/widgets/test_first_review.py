@@ -19,7 +19,7 @@ from napari_aln.annotations.geojson import write_geojson
 from napari_aln.cli.app import app
 from napari_aln.workflows.demo import BUNDLES, ROI, SLIDE, sample_path
 from napari_aln.workflows.predict import predict_slide
-from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.slide.prepare import survey
 
 DEMO_BUNDLES = [sample_path(name) for name in BUNDLES]
 DEMO_PATIENT = {"age": "50", "size": "3.0", "er": "negative", "pr": "negative", "her2": "positive"}

@@ -17,8 +17,8 @@ from napari_aln.geometry import Rect
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.gallery import KeptPatches
 from napari_aln.widgets.panels.gallery_panel import shown_value
-from napari_aln.workflows import review as steps
-from napari_aln.workflows.maps import from_the_bottom, from_the_top
+from napari_aln.workflows.review import steps
+from napari_aln.workflows.slide.maps import from_the_bottom, from_the_top
 
 SHIFT, CTRL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 

@@ -8,7 +8,7 @@ from widget_records import child
 from napari_aln.geometry import Mpp, Rect
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.panels.gallery_panel import NO_MAP, GalleryPanel
-from napari_aln.workflows.gallery import WEIGHTS, RankedPatch
+from napari_aln.workflows.results.gallery import WEIGHTS, RankedPatch
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 TITLE = "attention over the slide (x uniform) · DLCNBC-WS, a model"

@@ -12,7 +12,7 @@ from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.slides import open_slide
 from napari_aln.widgets.interpretation import ASK, NOT_AMONG, InterpretationView
 from napari_aln.widgets.jobs import Job
-from napari_aln.workflows.interpreted_slides import SLIDES_NAME, InterpretedSlide, write_slides
+from napari_aln.workflows.interpretation.slide_weights import SLIDES_NAME, InterpretedSlide, write_slides
 
 
 def interpreted(number, slide_hash="abc"):

@@ -15,8 +15,8 @@ from napari_aln.records import Progress
 from napari_aln.store.features import FeatureCache
 from napari_aln.widgets.changes import why_stale
 from napari_aln.widgets.jobs import JobState
-from napari_aln.workflows import review as steps
-from napari_aln.workflows.networks import Engine
+from napari_aln.workflows.review import steps
+from napari_aln.workflows.slide.networks import Engine
 
 
 class Stoppable:

@@ -17,9 +17,9 @@ from napari_aln.errors import SlideError
 from napari_aln.records import Progress
 from napari_aln.settings import PatchSettings, PredictSettings
 from napari_aln.widgets.state import SET_ASIDE
-from napari_aln.workflows import review as steps
 from napari_aln.workflows.predict import predict_slide
-from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.review import steps
+from napari_aln.workflows.slide.prepare import survey
 
 SMALL = box(768, 512, 1536, 1280)
 

@@ -12,7 +12,7 @@ from napari_aln.nuclei.located import Rings
 from napari_aln.widgets.layers.rings_layer import COLOURS_FROM, Band, ring_mesh
 from napari_aln.widgets.panels.nucleus_table import COLUMNS, NucleusTableView, cell_text
 from napari_aln.widgets.panels.range_filter import RangeFilter, range_text
-from napari_aln.workflows.nuclei_view import FEATURE_NAMES
+from napari_aln.workflows.nuclei.view import FEATURE_NAMES
 
 LEFT = Qt.MouseButton.LeftButton
 

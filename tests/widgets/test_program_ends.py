@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 import time
 from napari_aln.records import Progress
 from napari_aln.widgets.window import dock_of, open_window, run
-from napari_aln.workflows import review as steps
+from napari_aln.workflows.review import steps
 
 def endless(*_):
     try:

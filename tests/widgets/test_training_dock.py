@@ -13,8 +13,8 @@ from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings import SynthesizeSettings
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.training import BUSY, CANCELLED
-from napari_aln.workflows import training_run
-from napari_aln.workflows.training_curves import can_go_on
+from napari_aln.workflows.training import epochs as training_run
+from napari_aln.workflows.training.curves import can_go_on
 
 COHORT = SynthesizeSettings(
     core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25

@@ -26,7 +26,7 @@ from napari_aln.widgets.training import (
     Pace,
     Training,
 )
-from napari_aln.workflows.train_in_window import TrainingEnd
+from napari_aln.workflows.training.train_in_window import TrainingEnd
 
 HEAD = "epoch,loss,validation_auc,validation_loss,learning_rate,training_auc\n"
 

@@ -9,8 +9,8 @@ from tests_shared import draw_tissue, write_slide
 
 from napari_aln.records import Clinical
 from napari_aln.settings import CacheSettings, PredictSettings
-from napari_aln.workflows.cohort_tasks import TaskMaker, list_slides
-from napari_aln.workflows.slide_tasks import Asked
+from napari_aln.workflows.cohorts.slide_tasks import Asked
+from napari_aln.workflows.cohorts.tasks import TaskMaker, list_slides
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 

@@ -3,7 +3,7 @@
 import imagecodecs
 import torch
 
-from napari_aln.workflows import networks
+from napari_aln.workflows.slide import networks
 
 
 class StandIn:

@@ -20,8 +20,8 @@ from napari_aln.records import Clinical, PatchGrid, PatchTable, Region
 from napari_aln.settings import NucleiSettings
 from napari_aln.store.nuclei import FILES, read_statement
 from napari_aln.store.scored_patches import runs_of, scored_patches
-from napari_aln.workflows.attention_nuclei import Ends, contrast, contrast_of_result, write_contrast
-from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
+from napari_aln.workflows.nuclei.by_attention import Ends, contrast, contrast_of_result, write_contrast
+from napari_aln.workflows.nuclei.folder import NucleiRequest, nuclei_to_folder
 from napari_aln.workflows.predict import Request, predict_to_folder
 
 SIDE, N = 64, 10  # of a patch in px; patches in a row

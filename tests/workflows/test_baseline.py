@@ -14,9 +14,9 @@ from napari_aln.errors import ClinicalError, CohortError, UsageError
 from napari_aln.evaluation.auc import roc_auc
 from napari_aln.evaluation.logistic import fit_logistic
 from napari_aln.settings import EvaluateSettings
-from napari_aln.workflows.baseline import clinical_baseline
-from napari_aln.workflows.evaluate import evaluate
-from napari_aln.workflows.score_table import read_scores
+from napari_aln.workflows.evaluation.evaluate import evaluate
+from napari_aln.workflows.evaluation.score_table import read_scores
+from napari_aln.workflows.training.baseline import clinical_baseline
 
 BCNB = Path(__file__).parents[2].parent / "shared" / "data" / "bcnb" / "clinical"
 VALUES = ("age", "tumor_size", "is_er_negative", "is_pr_negative", "is_her2_negative")

@@ -11,8 +11,8 @@ from tests_shared import collect, drain
 from napari_aln.cohort.bags import bags_beside, read_bags, write_bags
 from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.errors import CohortError
-from napari_aln.workflows.check_cohort import check_cohort
-from napari_aln.workflows.import_bcnb import import_bcnb
+from napari_aln.workflows.cohorts.check_cohort import check_cohort
+from napari_aln.workflows.cohorts.import_bcnb import import_bcnb
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from tests_shared import collect, drain
 
 from napari_aln.errors import DeviceError
 from napari_aln.settings import CohortRunSettings
-from napari_aln.workflows.predict_cohort import predict_cohort
-from napari_aln.workflows.slide_tasks import Predictor
+from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
+from napari_aln.workflows.cohorts.slide_tasks import Predictor
 
 N_SLIDES = 4
 

@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from shapely.geometry import box
 
 from napari_aln.records import Region
-from napari_aln.workflows.compare import compare, difference_style
-from napari_aln.workflows.maps import colour_limits
+from napari_aln.workflows.slide.compare import compare, difference_style
+from napari_aln.workflows.slide.maps import colour_limits
 
 ROI, WS = record_of("dlcnbc", 0.75), record_of("dlcnbc-ws", 0.375)
 LEFT = [Region(box(0, 0, 200, 200))]  # cells 0, 1, 4, 5

@@ -15,7 +15,7 @@ from napari_aln.nuclei.network import MAX_PARAMETERS, parameter_count
 from napari_aln.nuclei.segmentation import MODEL_NAME
 from napari_aln.records import Clinical, Region
 from napari_aln.workflows.demo import BUNDLES, CLINICAL, ROI, SLIDE, THREE_CLASS, sample_path
-from napari_aln.workflows.find_tumour import NAMES
+from napari_aln.workflows.training.find_tumour import NAMES
 
 
 @pytest.mark.parametrize("name", [*BUNDLES, THREE_CLASS])

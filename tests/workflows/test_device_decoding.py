@@ -11,8 +11,8 @@ from napari_aln import open_slide
 from napari_aln.errors import DeviceError
 from napari_aln.geometry import Rect
 from napari_aln.slides import read_patch
-from napari_aln.workflows import device_patches as module
-from napari_aln.workflows.device_patches import device_patches
+from napari_aln.workflows.slide import device_patches as module
+from napari_aln.workflows.slide.device_patches import device_patches
 
 PLACES = {
     "on tiles": [Rect(0, 0, 128, 128), Rect(256, 128, 128, 128)],

@@ -9,7 +9,7 @@ from napari_aln import open_slide
 from napari_aln.errors import DeviceError, SlideError
 from napari_aln.geometry import Rect
 from napari_aln.slides import read_patch
-from napari_aln.workflows.device_patches import device_patches
+from napari_aln.workflows.slide.device_patches import device_patches
 
 
 def damage(path, index):

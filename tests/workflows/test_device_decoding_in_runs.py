@@ -13,12 +13,12 @@ from napari_aln.records import PatchTable
 from napari_aln.runtimes.choice import Choice
 from napari_aln.settings import EngineSettings
 from napari_aln.store.features import FeatureCache
-from napari_aln.workflows import device_patches as module
-from napari_aln.workflows import networks
 from napari_aln.workflows import predict as job
-from napari_aln.workflows.decode import decoded, join_pixels
-from napari_aln.workflows.device_patches import device_patches
-from napari_aln.workflows.extract import Want, extract
+from napari_aln.workflows.slide import device_patches as module
+from napari_aln.workflows.slide import networks
+from napari_aln.workflows.slide.decode import decoded, join_pixels
+from napari_aln.workflows.slide.device_patches import device_patches
+from napari_aln.workflows.slide.extract import Want, extract
 
 
 def table_of(slide, patch_px=128):

@@ -11,10 +11,10 @@ from napari_aln.mil.scoring import PatchScorer
 from napari_aln.patches.grid import candidates, patch_grid
 from napari_aln.settings import EngineSettings, PatchSettings
 from napari_aln.store.features import FeatureCache
-from napari_aln.workflows import networks
-from napari_aln.workflows.decode import decoded
-from napari_aln.workflows.extract import Want, extract
-from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.slide import networks
+from napari_aln.workflows.slide.decode import decoded
+from napari_aln.workflows.slide.extract import Want, extract
+from napari_aln.workflows.slide.prepare import survey
 
 CLINICAL = np.array([0.1, -0.2, 1.0, 0.0, 1.0])
 

@@ -16,10 +16,10 @@ from napari_aln.mil.faithfulness import importance_order
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings import MapSettings, PredictSettings, SynthesizeSettings
 from napari_aln.store.features import FeatureCache
-from napari_aln.workflows.evaluate_maps import evaluate_maps
-from napari_aln.workflows.networks import Engine
+from napari_aln.workflows.evaluation.evaluate_maps import evaluate_maps
 from napari_aln.workflows.predict import Request, predict_slide
-from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.slide.networks import Engine
+from napari_aln.workflows.slide.prepare import survey
 
 COHORT = SynthesizeSettings(core_width_um=(400, 450), core_length_um=(700, 800))
 SETTINGS = MapSettings(split="all", bootstraps=200, random_orders=5)

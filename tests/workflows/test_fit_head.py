@@ -17,8 +17,8 @@ from napari_aln.mil.fitting import Fitter, balanced_weights, best_temperature
 from napari_aln.mil.network import AttentionHead
 from napari_aln.mil.training import bag_logits
 from napari_aln.settings import RecipeSettings
-from napari_aln.workflows.fit_head import feature_statistics, fit_head
-from napari_aln.workflows.training_run import EpochProgress, draw_bags
+from napari_aln.workflows.training.epochs import EpochProgress, draw_bags
+from napari_aln.workflows.training.fit_head import feature_statistics, fit_head
 
 N_FEATURES = 6
 RECIPE = RecipeSettings(epochs=5, bags_per_epoch=2, batch=8, dropout=0.3)

@@ -15,8 +15,8 @@ from napari_aln.errors import DeviceError, StoreError
 from napari_aln.mil.network import AttentionHead, PatchNetwork
 from napari_aln.runtimes.fabric import fabric_for
 from napari_aln.settings import FinetuneSettings
-from napari_aln.workflows.fit_network import fit_network
-from napari_aln.workflows.training_run import VALIDATION_BAGS, EpochProgress
+from napari_aln.workflows.training.epochs import VALIDATION_BAGS, EpochProgress
+from napari_aln.workflows.training.fit_network import fit_network
 
 SIDE_PX, N_FEATURES = 16, 6
 RECIPE = FinetuneSettings(

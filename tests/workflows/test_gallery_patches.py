@@ -15,10 +15,10 @@ from napari_aln import open_slide
 from napari_aln.errors import SlideError, StoreError
 from napari_aln.geometry import Rect
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, RunRecord
-from napari_aln.workflows import review as steps
-from napari_aln.workflows.gallery import PATCHES_CSV, Ranking, export_patches, ranked
-from napari_aln.workflows.maps import from_the_bottom, hotspots_of
-from napari_aln.workflows.top_patches import read_patches
+from napari_aln.workflows.results.gallery import PATCHES_CSV, Ranking, export_patches, ranked
+from napari_aln.workflows.results.top_patches import read_patches
+from napari_aln.workflows.review import steps
+from napari_aln.workflows.slide.maps import from_the_bottom, hotspots_of
 
 NAN = np.nan
 

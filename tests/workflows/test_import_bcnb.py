@@ -13,8 +13,8 @@ from napari_aln.cohort.bags import read_bags
 from napari_aln.cohort.table import read_cohort
 from napari_aln.errors import CohortError, MppError, StoreError
 from napari_aln.slides import open_slide
-from napari_aln.workflows.check_cohort import check_cohort
-from napari_aln.workflows.import_bcnb import import_bcnb
+from napari_aln.workflows.cohorts.check_cohort import check_cohort
+from napari_aln.workflows.cohorts.import_bcnb import import_bcnb
 
 REAL = Path(__file__).parents[3] / "shared/data/bcnb"
 

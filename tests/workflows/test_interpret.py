@@ -23,9 +23,9 @@ from napari_aln.settings import InterpretSettings, NucleiSettings, SynthesizeSet
 from napari_aln.slides import open_slide
 from napari_aln.store.nuclei import NucleiDocument, write_statement
 from napari_aln.store.result import SlideFacts
-from napari_aln.workflows import feature_bags
-from napari_aln.workflows.interpret import interpret
-from napari_aln.workflows.interpreted_slides import SLIDES_NAME, read_slides
+from napari_aln.workflows.interpretation import feature_bags
+from napari_aln.workflows.interpretation.interpret import interpret
+from napari_aln.workflows.interpretation.slide_weights import SLIDES_NAME, read_slides
 
 SIDE_PX = 640
 SETTINGS = InterpretSettings(epochs=15, bootstraps=100, bins=8, rows=4)

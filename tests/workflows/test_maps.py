@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from map_scores import scores_of
 from scipy.stats import rankdata
 
-from napari_aln.workflows.maps import (
+from napari_aln.workflows.slide.maps import (
     MAP_STYLES,
     at_least,
     colour_limits,

@@ -18,13 +18,13 @@ from napari_aln.patches.grid import patch_grid
 from napari_aln.records import PatchTable, Region
 from napari_aln.settings import NucleiSettings
 from napari_aln.slides import opening
-from napari_aln.workflows.measure_nuclei import (
+from napari_aln.workflows.nuclei.measure import (
     NucleiFound,
     _read_downsample,
     measure_labels,
     measure_nuclei,
 )
-from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.slide.prepare import survey
 
 CLASSICAL = NucleiSettings(method="classical")
 REAL = Path(__file__).parents[3] / "shared/data/slides/CMU-1-Small-Region.svs"

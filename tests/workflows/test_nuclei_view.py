@@ -13,8 +13,8 @@ from napari_aln.errors import MppError, StoreError
 from napari_aln.geometry import Mpp
 from napari_aln.nuclei import FEATURES, measure, outlines_of, placed, read_nuclei, write_nuclei
 from napari_aln.nuclei.located import LocatedNuclei
-from napari_aln.workflows import nuclei_view
-from napari_aln.workflows.nuclei_view import DENSITY, NUCLEUS_STYLES, SlideNuclei
+from napari_aln.workflows.nuclei import view as nuclei_view
+from napari_aln.workflows.nuclei.view import DENSITY, NUCLEUS_STYLES, SlideNuclei
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_nuclei_are_compared_by_attention_where_they_were_measured(nuclei, score
     from qtpy.QtCore import Qt
 
     from napari_aln.widgets.panels.contrast_dialog import ContrastDialog
-    from napari_aln.workflows.nuclei_view import contrast_by_attention, save_contrast
+    from napari_aln.workflows.nuclei.view import contrast_by_attention, save_contrast
 
     every = last(contrast_by_attention(SlideNuclei(nuclei, ""), scored, "dlcnbc"))
     assert (every.n_patches, every.map_name) == (24, "attention_bag")

@@ -11,9 +11,9 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Region
 from napari_aln.settings import BagSettings, EngineSettings, PatchSettings, PredictSettings
 from napari_aln.store.features import FeatureCache
-from napari_aln.workflows import extract as extract_module
 from napari_aln.workflows.predict import Request, predict_slide
-from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.slide import extract as extract_module
+from napari_aln.workflows.slide.prepare import survey
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 
@@ -305,7 +305,7 @@ def test_cancelling_stops_the_reading_threads(slide, ws_bundle):
 
 def test_a_slide_that_fails_while_being_read_says_so(slide, ws_bundle, monkeypatch):
     from napari_aln.errors import SlideError
-    from napari_aln.workflows import decode
+    from napari_aln.workflows.slide import decode
 
     def broken(*_):
         raise SlideError("case 1.tif cannot be read at (512, 512).", "Copy it again.")

@@ -20,9 +20,9 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.settings import CohortRunSettings
 from napari_aln.slides import open_slide
 from napari_aln.store.cohort_run import CUT_OFF, CohortFolder
-from napari_aln.workflows.cohort_tasks import TaskMaker, check_names, list_slides
-from napari_aln.workflows.predict_cohort import predict_cohort
-from napari_aln.workflows.slide_tasks import Predictor, request_sha256
+from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
+from napari_aln.workflows.cohorts.slide_tasks import Predictor, request_sha256
+from napari_aln.workflows.cohorts.tasks import TaskMaker, check_names, list_slides
 
 N_SLIDES = 3
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
@@ -32,7 +32,7 @@ from pathlib import Path
 import psutil
 from cohort_runs import asked_of, listed_in
 from napari_aln.settings import CohortRunSettings
-from napari_aln.workflows.predict_cohort import predict_cohort
+from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
 if __name__ == "__main__":
     slides, bundle, out = map(Path, sys.argv[1:4])
     for step in predict_cohort(listed_in([slides], out), asked_of(bundle, out), CohortRunSettings()):
@@ -204,7 +204,7 @@ def test_a_slide_that_hangs_is_given_up(ws_bundle, bad_decoders, tmp_path):
 
 
 def test_a_process_is_replaced_after_its_share_of_slides(ws_bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_aln.workflows.local_crew._SLIDES_A_PROCESS", 2)
+    monkeypatch.setattr("napari_aln.workflows.cohorts.local_crew._SLIDES_A_PROCESS", 2)
     broken = [tmp_path / f"{i}.tif" for i in range(3)]
     for path in broken[1:]:
         path.write_text("no slide")

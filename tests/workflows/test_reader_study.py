@@ -13,9 +13,9 @@ from napari_aln.records import Clinical, Level, RunRecord, SlideInfo, SlideResul
 from napari_aln.store.result import document_of, write_document
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import THREE_CLASSES, NewSlide, Patient, RunSummary
-from napari_aln.workflows.reader_study import export_reader_study, performances, reader_cases
+from napari_aln.workflows.evaluation.reader_study import export_reader_study, performances, reader_cases
+from napari_aln.workflows.review.worklist import patient_runs
 from napari_aln.workflows.verify import verify
-from napari_aln.workflows.worklist import patient_runs
 
 
 def run(probability, sha="a" * 64, threshold=0.5, mode="dlcnbc-ws"):

@@ -17,10 +17,10 @@ from napari_aln.store.autosave import Autosave, claim
 from napari_aln.store.features import FeatureCache
 from napari_aln.store.session import SavedCamera, SavedMap, read_session, write_session
 from napari_aln.workflows.predict import Request, predict_slide
-from napari_aln.workflows.prepare import survey
-from napari_aln.workflows.resume import open_session, unfinished
-from napari_aln.workflows.session import Answered, Review, SessionMaker, reopen
-from napari_aln.workflows.whatif import WhatIf
+from napari_aln.workflows.review.resume import open_session, unfinished
+from napari_aln.workflows.review.session import Answered, Review, SessionMaker, reopen
+from napari_aln.workflows.review.whatif import WhatIf
+from napari_aln.workflows.slide.prepare import survey
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 SETTINGS = PredictSettings(bags=BagSettings(seed=5))
@@ -147,7 +147,7 @@ def test_a_missing_or_changed_model_costs_its_own_result_only(review, place):
 
 
 def test_results_are_packed_once(review, monkeypatch):
-    from napari_aln.workflows import session as module
+    from napari_aln.workflows.review import session as module
 
     packed = []
     real = module.pack_result

@@ -20,12 +20,12 @@ from napari_aln.mil.card import Metric, TrainingCohort
 from napari_aln.records import Clinical, Region
 from napari_aln.settings import BagSettings, PatchSettings, PredictSettings
 from napari_aln.store.result import read_document
-from napari_aln.workflows.deliver import joined
-from napari_aln.workflows.maps import MAP_STYLES, colour_limits, from_the_top
-from napari_aln.workflows.pictures import legend_ends, scale_bar_mm
 from napari_aln.workflows.predict import Request, predict_to_folder
-from napari_aln.workflows.review import predict_file, save_review
-from napari_aln.workflows.top_patches import MAX_SIDE_PX, top_patches
+from napari_aln.workflows.results.deliver import joined
+from napari_aln.workflows.results.pictures import legend_ends, scale_bar_mm
+from napari_aln.workflows.results.top_patches import MAX_SIDE_PX, top_patches
+from napari_aln.workflows.review.steps import predict_file, save_review
+from napari_aln.workflows.slide.maps import MAP_STYLES, colour_limits, from_the_top
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 

@@ -15,8 +15,8 @@ from napari_aln import open_slide
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical
 from napari_aln.store.result import read_document
-from napari_aln.workflows.pictures import OUTLINE_RGB
 from napari_aln.workflows.predict import Request, predict_to_folder
+from napari_aln.workflows.results.pictures import OUTLINE_RGB
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 

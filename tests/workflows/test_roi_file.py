@@ -10,7 +10,7 @@ from shapely.geometry import mapping
 from napari_aln import open_slide
 from napari_aln.errors import RegionError
 from napari_aln.geometry import Rect
-from napari_aln.workflows.roi_file import read_roi
+from napari_aln.workflows.slide.roi_file import read_roi
 
 BOUNDS = Rect(900, 700, 2000, 1400)  # of a slide of 3000 x 2200 px
 

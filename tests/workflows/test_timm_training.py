@@ -23,11 +23,11 @@ from napari_aln.runtimes.timm_import import import_timm
 from napari_aln.settings import EngineSettings, FinetuneSettings, RecipeSettings, SynthesizeSettings
 from napari_aln.store.training_features import TrainingStore
 from napari_aln.store.training_patches import PatchStore
-from napari_aln.workflows.encoder_weights import trained_encoder
-from napari_aln.workflows.networks import engine_for
-from napari_aln.workflows.score_table import read_scores
-from napari_aln.workflows.train_finetuned import train_finetuned
-from napari_aln.workflows.train_frozen import train_frozen
+from napari_aln.workflows.evaluation.score_table import read_scores
+from napari_aln.workflows.slide.networks import engine_for
+from napari_aln.workflows.training.encoder_weights import trained_encoder
+from napari_aln.workflows.training.train_finetuned import train_finetuned
+from napari_aln.workflows.training.train_frozen import train_frozen
 
 ENCODER = "timm:vit_tiny_patch16_224"
 SMALL = {"img_size": 32, "embed_dim": 24, "depth": 1, "num_heads": 2, "init_values": 1e-5, "reg_tokens": 1}

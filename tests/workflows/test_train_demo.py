@@ -16,13 +16,13 @@ from napari_aln.errors import CohortError, StoreError
 from napari_aln.evaluation.auc import roc_auc
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.settings import PretrainSettings, RecipeSettings, SplitSettings, SynthesizeSettings
-from napari_aln.workflows import train_demo as workflow
 from napari_aln.workflows.demo import CLINICAL, ROI, SLIDE
-from napari_aln.workflows.encoder_weights import trained_encoder
-from napari_aln.workflows.find_tumour import NAMES
-from napari_aln.workflows.measure_model import Checked
-from napari_aln.workflows.pretrain_encoder import pretrain_encoder
-from napari_aln.workflows.train_demo import COHORT_NAME, MODELS, DemoSettings, train_demo
+from napari_aln.workflows.training import train_demo as workflow
+from napari_aln.workflows.training.encoder_weights import trained_encoder
+from napari_aln.workflows.training.find_tumour import NAMES
+from napari_aln.workflows.training.measure_model import Checked
+from napari_aln.workflows.training.pretrain_encoder import pretrain_encoder
+from napari_aln.workflows.training.train_demo import COHORT_NAME, MODELS, DemoSettings, train_demo
 
 TINY = SynthesizeSettings(core_width_um=(400, 450), core_length_um=(700, 800))
 SPLIT = SplitSettings(test_share=0.3, val_share=0.4, stratify_by="aln_class")
@@ -35,7 +35,7 @@ PATIENTS, SEED = 14, 7
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
+        patch.setattr("napari_aln.workflows.training.bundle.checked_on", _unchecked)
         seen, figures = collect(train_demo(folder, PATIENTS, SEED, settings=SETTINGS))
     return folder, seen, figures
 

@@ -17,12 +17,12 @@ from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
 from napari_aln.settings import FinetuneSettings, PatchSettings, RecipeSettings
 from napari_aln.store.training_patches import PatchStore
-from napari_aln.workflows.encoder_weights import fresh_encoder
-from napari_aln.workflows.measure_model import Checked
-from napari_aln.workflows.score_table import read_scores
-from napari_aln.workflows.train_finetuned import train_finetuned
-from napari_aln.workflows.train_frozen import train_frozen
-from napari_aln.workflows.training_run import EpochProgress
+from napari_aln.workflows.evaluation.score_table import read_scores
+from napari_aln.workflows.training.encoder_weights import fresh_encoder
+from napari_aln.workflows.training.epochs import EpochProgress
+from napari_aln.workflows.training.measure_model import Checked
+from napari_aln.workflows.training.train_finetuned import train_finetuned
+from napari_aln.workflows.training.train_frozen import train_frozen
 
 RECIPE = FinetuneSettings(
     encoder="squeezenet1_1",
@@ -54,7 +54,7 @@ def _quick():
         return Checked(bundle.card.precision_check, "attention_slide", ())
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("napari_aln.workflows.training_bundle.checked_on", unchecked)
+        patched.setattr("napari_aln.workflows.training.bundle.checked_on", unchecked)
         yield
 
 
@@ -105,8 +105,8 @@ def test_the_scores_are_those_of_predict(trained, table, tmp_path):
 def test_the_second_training_decodes_no_patch_and_gives_the_same_weights(
     trained, table, store, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("napari_aln.workflows.training_pixels.decoded", None)
-    monkeypatch.setattr("napari_aln.workflows.training_pixels.survey", None)
+    monkeypatch.setattr("napari_aln.workflows.training.pixels.decoded", None)
+    monkeypatch.setattr("napari_aln.workflows.training.pixels.survey", None)
     again = drain(train_finetuned(table, "dlcnbc-ws", tmp_path / "m.alnmodel", RECIPE, store))
     assert again.bundle.sha256 == trained[1].bundle.sha256
 

@@ -13,11 +13,11 @@ from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
 from napari_aln.settings import RecipeSettings
 from napari_aln.store.training_features import TrainingStore
-from napari_aln.workflows.find_tumour import NAMES
-from napari_aln.workflows.measure_model import Checked
-from napari_aln.workflows.score_table import read_scores
-from napari_aln.workflows.train_frozen import train_frozen
-from napari_aln.workflows.training_run import EpochProgress
+from napari_aln.workflows.evaluation.score_table import read_scores
+from napari_aln.workflows.training.epochs import EpochProgress
+from napari_aln.workflows.training.find_tumour import NAMES
+from napari_aln.workflows.training.measure_model import Checked
+from napari_aln.workflows.training.train_frozen import train_frozen
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def test_the_scores_are_those_of_predict(trained, table, tmp_path):
 def test_the_second_training_reads_no_patch_and_gives_the_same_weights(
     trained, table, store, recipe, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("napari_aln.workflows.extract.decoded", None)
-    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.slide.extract.decoded", None)
+    monkeypatch.setattr("napari_aln.workflows.training.bundle.checked_on", _unchecked)
     again = drain(train_frozen(table, "dlcnbc-ws", tmp_path / "m.alnmodel", recipe, store))
     assert again.bundle.sha256 == trained[1].bundle.sha256
     other = recipe.model_copy(update={"seed": 1})
@@ -122,7 +122,7 @@ def _unchecked(bundle, rows):
 def test_baselines_are_recorded_and_predicted_with_or_refused(
     table, store, recipe, tmp_path, monkeypatch, mode, fields
 ):
-    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training.bundle.checked_on", _unchecked)
     recipe = recipe.model_copy(update=fields)
     result = drain(train_frozen(table, mode, tmp_path / "m.alnmodel", recipe, store))
     card = result.bundle.card
@@ -145,7 +145,7 @@ def test_baselines_are_recorded_and_predicted_with_or_refused(
 
 
 def test_three_classes(table, store, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training.bundle.checked_on", _unchecked)
     rows = read_cohort(table)
     classes = {"train": ["N0", "N+(1-2)", "N+(>2)", "N0"], "val": ["N0", "N+(1-2)", "N+(>2)"], "test": ["N0"]}
     order = [(split, c) for split, names in classes.items() for c in names]
@@ -173,7 +173,7 @@ def test_three_classes(table, store, recipe, tmp_path, monkeypatch):
 
 
 def test_a_test_split_of_one_class_gets_no_auc_and_says_so(table, store, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training.bundle.checked_on", _unchecked)
     rows = [row for row in read_cohort(table) if row.split != "test" or not row.is_positive]
     write_cohort(tmp_path / "cohort.csv", rows)
     result = drain(train_frozen(tmp_path / "cohort.csv", "dlcnbc-ws", tmp_path / "m.alnmodel", recipe, store))
@@ -182,7 +182,7 @@ def test_a_test_split_of_one_class_gets_no_auc_and_says_so(table, store, recipe,
 
 
 def test_a_slide_that_fails_is_named_and_counted(table, store, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_aln.workflows.training_bundle.checked_on", _unchecked)
+    monkeypatch.setattr("napari_aln.workflows.training.bundle.checked_on", _unchecked)
     folder = tmp_path / "cohort"
     shutil.copytree(table.parent, folder)
     rows = read_cohort(folder / table.name)
@@ -198,7 +198,7 @@ def test_a_slide_that_fails_is_named_and_counted(table, store, recipe, tmp_path,
 
 
 def test_features_that_are_not_finite_leave_their_slide_out(table, recipe, tmp_path, monkeypatch):
-    from napari_aln.workflows import training_patients
+    from napari_aln.workflows.training import patients as training_patients
 
     def spoilt(*args, **kwargs):
         extraction = yield from real(*args, **kwargs)

@@ -12,10 +12,10 @@ from napari_aln.errors import DeviceError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import RESEARCH_NOTICE, Progress
 from napari_aln.settings import SynthesizeSettings
-from napari_aln.workflows.grid_plan import combinations, read_grid
-from napari_aln.workflows.grid_processes import visible_gpus
-from napari_aln.workflows.train_grid import train_grid
-from napari_aln.workflows.training_curves import training_folder
+from napari_aln.workflows.training.curves import training_folder
+from napari_aln.workflows.training.grid_plan import combinations, read_grid
+from napari_aln.workflows.training.grid_processes import visible_gpus
+from napari_aln.workflows.training.train_grid import train_grid
 
 COHORT = SynthesizeSettings(
     core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
@@ -43,8 +43,8 @@ def _shared_cache(cache, monkeypatch):
 @pytest.fixture
 def unchecked(monkeypatch):
     """Leave out the check of bf16 and maps, which reads pixels."""
-    from napari_aln.workflows import training_bundle
-    from napari_aln.workflows.measure_model import Checked
+    from napari_aln.workflows.training import bundle as training_bundle
+    from napari_aln.workflows.training.measure_model import Checked
 
     def checked_on(bundle, rows):
         yield from ()
@@ -104,7 +104,7 @@ def test_end_to_end_trainings_go_to_their_own_trainer(make_grid, table, tmp_path
         yield Progress("epoch 1", 0, 1)
         raise DeviceError("The memory is too small.", "Lower --batch.")
 
-    monkeypatch.setattr("napari_aln.workflows.train_finetuned.train_finetuned", train_finetuned)
+    monkeypatch.setattr("napari_aln.workflows.training.train_finetuned.train_finetuned", train_finetuned)
     lines = 'trainer = "finetune"\nmodes = ["dlcnb"]\nencoders = ["vgg13_bn"]\naugmentations = ["shear"]'
     found = drain(train_grid(table, trainings(make_grid(lines, weights=False)), tmp_path / "out"))
     assert asked == [(table, "dlcnb", "dlcnb-vgg13_bn-shear-seed-0.alnmodel", "shear")]

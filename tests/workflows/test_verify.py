@@ -18,9 +18,9 @@ from napari_aln.records import Clinical
 from napari_aln.settings import BagSettings, EngineSettings, PredictSettings
 from napari_aln.store.packed_result import pack_result
 from napari_aln.store.stored_result import read_stored
-from napari_aln.workflows.networks import ReadyNetworks
 from napari_aln.workflows.predict import Request, predict_slide, predict_to_folder
-from napari_aln.workflows.prepare import survey
+from napari_aln.workflows.slide.networks import ReadyNetworks
+from napari_aln.workflows.slide.prepare import survey
 from napari_aln.workflows.sources import sha256_of
 from napari_aln.workflows.verify import tolerance_of, verify
 

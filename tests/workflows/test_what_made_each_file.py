@@ -17,19 +17,19 @@ from napari_aln.records import Clinical
 from napari_aln.settings import BagSettings, CohortRunSettings, NucleiSettings, PredictSettings
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary
-from napari_aln.workflows.attention_nuclei import Ends, contrast_of_result, write_contrast
-from napari_aln.workflows.cohort_tasks import TaskMaker, list_slides
-from napari_aln.workflows.gallery import Ranking, ranked
-from napari_aln.workflows.nuclei_folder import NucleiRequest, nuclei_to_folder
-from napari_aln.workflows.nuclei_view import open_nuclei, save_nuclei
+from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
+from napari_aln.workflows.cohorts.slide_tasks import Asked, Predictor
+from napari_aln.workflows.cohorts.tasks import TaskMaker, list_slides
+from napari_aln.workflows.evaluation.reader_study import export_reader_study
+from napari_aln.workflows.nuclei.by_attention import Ends, contrast_of_result, write_contrast
+from napari_aln.workflows.nuclei.folder import NucleiRequest, nuclei_to_folder
+from napari_aln.workflows.nuclei.view import open_nuclei, save_nuclei
 from napari_aln.workflows.predict import Request
-from napari_aln.workflows.predict_cohort import predict_cohort
-from napari_aln.workflows.prepare import survey
-from napari_aln.workflows.reader_study import export_reader_study
-from napari_aln.workflows.resume import save_session
-from napari_aln.workflows.review import save_patches
-from napari_aln.workflows.session import Answered, Review, SessionMaker
-from napari_aln.workflows.slide_tasks import Asked, Predictor
+from napari_aln.workflows.results.gallery import Ranking, ranked
+from napari_aln.workflows.review.resume import save_session
+from napari_aln.workflows.review.session import Answered, Review, SessionMaker
+from napari_aln.workflows.review.steps import save_patches
+from napari_aln.workflows.slide.prepare import survey
 
 pytestmark = pytest.mark.slow
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)

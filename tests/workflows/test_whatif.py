@@ -13,12 +13,12 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Features, Region
 from napari_aln.settings import BagSettings, PatchSettings, PredictSettings
 from napari_aln.store.features import FeatureCache
-from napari_aln.workflows import extract as extract_module
-from napari_aln.workflows import score as score_module
-from napari_aln.workflows.networks import Engine, ReadyNetworks
 from napari_aln.workflows.predict import Request, predict_slide
-from napari_aln.workflows.prepare import survey
-from napari_aln.workflows.whatif import Extracted, WhatIf, extract_pending, why_not
+from napari_aln.workflows.review.whatif import Extracted, WhatIf, extract_pending, why_not
+from napari_aln.workflows.slide import extract as extract_module
+from napari_aln.workflows.slide import score as score_module
+from napari_aln.workflows.slide.networks import Engine, ReadyNetworks
+from napari_aln.workflows.slide.prepare import survey
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 OTHER = Clinical(age_years=38, tumor_size_cm=5.1, er=False, pr=False, her2=True)

@@ -10,7 +10,7 @@ from napari_aln.errors import CohortError, WorkListError
 from napari_aln.store.result import RESULT_JSON
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import BINARY, THREE_CLASSES
-from napari_aln.workflows.worklist import collect, find_moved, missing, slides_below
+from napari_aln.workflows.review.worklist import collect, find_moved, missing, slides_below
 
 
 def done(work):

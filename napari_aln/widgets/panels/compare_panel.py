@@ -10,11 +10,11 @@ from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QPushButton, QVBoxL
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.panels.labels import TextLabel, WarningNote, count
 from napari_aln.widgets.panels.result_card import MODE_PLACES
-from napari_aln.workflows.maps import MAP_STYLES
+from napari_aln.workflows.slide.maps import MAP_STYLES
 
 if TYPE_CHECKING:
     from napari_aln.records import RunRecord
-    from napari_aln.workflows.compare import Comparison
+    from napari_aln.workflows.slide.compare import Comparison
 
 MINUS = "\N{MINUS SIGN}"
 UNDEFINED = "undefined"

@@ -13,7 +13,7 @@ from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.panels.labels import TextLabel, count
 
 if TYPE_CHECKING:
-    from napari_aln.workflows.attention_nuclei import NucleiContrast
+    from napari_aln.workflows.nuclei.by_attention import NucleiContrast
 
 SHARE_OF_ROOM = 0.85  # of the window, or of the screen without one
 

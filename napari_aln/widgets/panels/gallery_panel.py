@@ -25,7 +25,7 @@ from superqt import QElidingLabel
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.panels.labels import INFO_COLOUR
 from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
-from napari_aln.workflows.maps import MAP_STYLES
+from napari_aln.workflows.slide.maps import MAP_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QFocusEvent
 
     from napari_aln.geometry import Mpp, Rect
-    from napari_aln.workflows.gallery import End, RankedPatch
+    from napari_aln.workflows.results.gallery import End, RankedPatch
 
 SIZES_PX = {"Small": 92, "Medium": 144, "Large": 256}
 """Sides of a tile's picture on the screen."""

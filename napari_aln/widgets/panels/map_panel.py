@@ -23,12 +23,12 @@ from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.widgets.panels.labels import TextLabel
 from napari_aln.widgets.panels.legend import Legend, Scale
 from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
-from napari_aln.workflows.maps import MAP_STYLES, SCALING_NAMES
+from napari_aln.workflows.slide.maps import MAP_STYLES, SCALING_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_aln.workflows.maps import Scaling
+    from napari_aln.workflows.slide.maps import Scaling
 
 SCALINGS: tuple[Scaling, ...] = ("unscaled", "rank", "min-max", "fixed")
 COLOUR_MAPS = ("viridis", "cividis", "magma", "inferno", "PuOr_r")

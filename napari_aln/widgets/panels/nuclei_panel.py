@@ -31,14 +31,14 @@ from napari_aln.widgets.panels.nucleus_table import NucleusTableView
 from napari_aln.widgets.panels.range_filter import RangeFilter
 from napari_aln.widgets.panels.section import FOCUS_STYLE
 from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
-from napari_aln.workflows.nuclei_view import NUCLEUS_STYLES
+from napari_aln.workflows.nuclei.view import NUCLEUS_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qtpy.QtGui import QResizeEvent
 
-    from napari_aln.workflows.nuclei_view import NucleusMethod
+    from napari_aln.workflows.nuclei.view import NucleusMethod
 
 SCOPES = {
     "view": ("View", "Find the nuclei of the tissue in view (Shift+D)"),

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_aln.widgets.panels.labels import INFO_COLOUR, count
 from napari_aln.widgets.panels.wheel import leave_keys
-from napari_aln.workflows.nuclei_view import FEATURE_NAMES, NUCLEUS_STYLES
+from napari_aln.workflows.nuclei.view import FEATURE_NAMES, NUCLEUS_STYLES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from napari_aln.widgets.panels.labels import TextLabel, WarningNote
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_aln.workflows.worklist import PatientRun
+    from napari_aln.workflows.review.worklist import PatientRun
 
 
 class PatientCard(QFrame):

@@ -11,7 +11,7 @@ from superqt import QDoubleRangeSlider
 
 from napari_aln.widgets.panels.labels import TextLabel
 from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
-from napari_aln.workflows.nuclei_view import FEATURE_NAMES, NUCLEUS_STYLES
+from napari_aln.workflows.nuclei.view import FEATURE_NAMES, NUCLEUS_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

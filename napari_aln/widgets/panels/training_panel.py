@@ -32,8 +32,8 @@ from napari_aln.widgets.panels.wheel import guard_wheel
 
 if TYPE_CHECKING:
     from napari_aln.records import Mode
-    from napari_aln.workflows.train_in_window import Way
-    from napari_aln.workflows.training_curves import Curves
+    from napari_aln.workflows.training.curves import Curves
+    from napari_aln.workflows.training.train_in_window import Way
 
 WAYS: dict[Way, tuple[str, type[RecipeSettings]]] = {
     "frozen": ("Head alone", RecipeSettings),

@@ -14,8 +14,8 @@ def prepare(work: Work):
     from napari_aln.patches.grid import patch_grid
     from napari_aln.records import PatchTable
     from napari_aln.settings import EngineSettings
-    from napari_aln.workflows.extract import Want, extract
-    from napari_aln.workflows.networks import engine_for
+    from napari_aln.workflows.slide.extract import Want, extract
+    from napari_aln.workflows.slide.networks import engine_for
 
     bundle, settings = open_bundle(Path(work.bundle)), EngineSettings(device="cpu", precision=work.precision)
     engine = engine_for(bundle, settings)

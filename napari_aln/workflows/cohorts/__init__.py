@@ -1,0 +1,1 @@
+"""Many slides: checked, split, and predicted by processes or machines."""

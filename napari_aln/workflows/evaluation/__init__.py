@@ -1,0 +1,1 @@
+"""Scores and maps over a cohort, and the tables and figures made of them."""

@@ -1,0 +1,108 @@
+"""What an evaluation leaves on disk: tables, figures, one page, and the record of the run.
+
+``evaluation.html`` and ``evaluation.md`` hold every table; each also stands alone as CSV and Markdown.
+Figures are SVG and PNG.
+``evaluation.json`` holds the numbers in full precision, settings, seed, versions and the inputs' SHA-256.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from napari_aln.cohort.writing import write_table
+from napari_aln.evaluation import plots
+from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.store.atomic import atomic_file, atomic_folder
+from napari_aln.store.machine import machine_facts
+from napari_aln.store.result import package_versions
+from napari_aln.workflows.pages import template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+    from pydantic import BaseModel
+
+    from napari_aln.evaluation.tables import PaperTable
+    from napari_aln.workflows.evaluation.evaluate import Evaluation
+
+RECORD = "evaluation.json"
+SCHEMA = 1
+
+_PACKAGES = ("matplotlib",)  # beside those of every record
+
+
+def write_evaluation(found: Evaluation, out: Path, settings: BaseModel) -> None:
+    """Write the folder, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written, or holds something that is no evaluation.
+    """
+    record = _record(found, settings)
+    with atomic_folder(out, known_by=RECORD) as folder:
+        for table in found.tables:
+            write_paper_table(table, folder)
+        pictures = {stem: _drawn(figure, folder, stem) for stem, figure in found.figures.items()}
+        (folder / "evaluation.md").write_text(_markdown(found), encoding="utf-8")
+        page = template("evaluation.html.j2").render(
+            found=found, pictures=pictures, record=record, notice=RESEARCH_NOTICE
+        )
+        (folder / "evaluation.html").write_text(page, encoding="utf-8")
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / RECORD).write_text(text, encoding="utf-8")
+
+
+def write_paper_table(table: PaperTable, folder: Path) -> None:
+    """Write a table as CSV and Markdown, each file whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        They cannot be written.
+    """
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    notice = {table.columns[0]: RESEARCH_NOTICE}
+    with atomic_file(folder / f"{table.name}.csv") as temporary:
+        write_table(temporary, dict.fromkeys(table.columns, str), [*rows, notice], ".csv")
+    with atomic_file(folder / f"{table.name}.md") as temporary:
+        temporary.write_text(table.markdown(), encoding="utf-8")
+
+
+def _record(found: Evaluation, settings: BaseModel) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "notice": RESEARCH_NOTICE,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": package_versions() | {name: version(name) for name in _PACKAGES},
+        "machine": machine_facts(with_accelerator=_used_accelerator(found)),
+        "settings": settings.model_dump(mode="json"),
+        "inputs": found.inputs,
+        **found.made_by,
+        "notes": found.notes,
+        "tables": {table.name: [dict(row) for row in table.numbers] for table in found.tables},
+    }
+
+
+def _used_accelerator(found: Evaluation) -> bool:
+    return any(slide.get("device", "cpu") != "cpu" for slide in found.made_by.get("slides", ()))
+
+
+def _drawn(figure: Figure, folder: Path, stem: str) -> str:
+    """Write a figure as SVG and PNG; return the SVG as base64."""
+    figure.savefig(folder / f"{stem}.png", dpi=plots.DPI)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    (folder / f"{stem}.svg").write_bytes(buffer.getvalue())
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _markdown(found: Evaluation) -> str:
+    parts = [f"# {found.title}", RESEARCH_NOTICE, *found.notes, *(table.markdown() for table in found.tables)]
+    return "\n\n".join([*parts, *(f"![{stem}]({stem}.svg)" for stem in found.figures), ""])

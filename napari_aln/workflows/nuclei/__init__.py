@@ -1,0 +1,1 @@
+"""The nuclei of a slide: found, measured, shown and set against attention."""

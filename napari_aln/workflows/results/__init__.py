@@ -1,0 +1,1 @@
+"""What a result leaves on disk: its folder, pictures and report."""

@@ -1,0 +1,1 @@
+"""What a window asks for while slides are reviewed."""

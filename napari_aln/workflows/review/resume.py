@@ -1,0 +1,144 @@
+"""Session files, and reviews that were not ended, as a face asks for them: each on a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from napari_aln.errors import SlideError, StoreError, UsageError
+from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.records import Progress
+from napari_aln.store.autosave import recoverable
+from napari_aln.store.result import alias_of_hash
+from napari_aln.store.session import parse_session, read_session, write_session
+from napari_aln.workflows.review.session import reopen
+from napari_aln.workflows.sources import find_bundle, find_slide
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_aln.store.features import FeatureCache
+    from napari_aln.store.session import SavedBundle, SavedReview
+    from napari_aln.workflows.review.session import Reopened, Review, SessionMaker
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A review whose window was killed."""
+
+    path: Path
+    slide_path: Path
+    slide_hash: str
+    saved_at: str  # UTC, ISO 8601
+    hide_names: bool
+
+
+def unfinished(folder: Path) -> Generator[Progress, None, tuple[tuple[Unfinished, ...], int]]:
+    """Yield once, return reviews that can be recovered, newest first, and how many more cannot be read."""
+    yield Progress("look for unfinished reviews", 0, 1)
+    found, unreadable = [], 0
+    for path in recoverable(folder):
+        try:
+            session = parse_session(path.read_bytes(), path)
+        except FileNotFoundError:  # another window was quicker
+            continue
+        except (OSError, StoreError):
+            unreadable += 1
+        else:
+            slide = session.slide
+            found.append(Unfinished(path, slide.path, slide.quick_hash, session.saved_at, session.hide_names))
+    return tuple(found), unreadable
+
+
+def open_session(
+    path: Path, *, slide_path: Path | None = None, cache: FeatureCache | None = None
+) -> Generator[Progress, None, Reopened]:
+    """Yield progress, return the review of a session file.
+
+    A slide that is not where it was is looked for beside the session file, by its name: both may have been
+    moved together. What is found there is checked as any other. Where names were hidden the file does not
+    say what its slide is called: that is looked for by content, beside it and among lately opened ones. So
+    are models that are not where they were.
+
+    Parameters
+    ----------
+    path
+        The session file.
+    slide_path
+        Where the slide lies now, if it was moved.
+    cache
+        Where features are kept.
+
+    Raises
+    ------
+    StoreError, SlideMovedError, SlideError
+        As `read_session` and `reopen`.
+    """
+    yield Progress("read", 0, 1)
+    saved = read_session(path)
+    known = saved.session.slide.path
+    beside = path.parent / known.name
+    if slide_path is None and not known.exists():
+        if beside.exists():
+            slide_path = beside
+        elif saved.session.hide_names:
+            yield Progress("look for the slide", 0, 1)
+            with contextlib.suppress(SlideError):
+                slide_path = find_slide(saved.session.slide.quick_hash, None, [path.parent])
+    yield Progress("look for models", 0, 1)
+    bundles = tuple(_found(bundle, path.parent) for bundle in saved.session.bundles)
+    saved = replace(saved, session=saved.session.model_copy(update={"bundles": bundles}))
+    return (yield from reopen(saved, slide_path=slide_path, cache=cache))
+
+
+def _found(bundle: SavedBundle, folder: Path) -> SavedBundle:
+    """Return a model with the place where it lies now, looked for by content where it is not where it was."""
+    if bundle.path.exists():
+        return bundle
+    try:
+        path = find_bundle(bundle.sha256, bundle.card_sha256, (), [folder]).path
+    except UsageError:  # `reopen` says so
+        return bundle
+    return bundle.model_copy(update={"path": path})
+
+
+def nameless(saved: SavedReview) -> SavedReview:
+    """Return a session that can be handed on, where names are hidden: slide and models by content alone.
+
+    It says no path at all, of the work list neither: any folder may be called after the patient.
+    """
+    session = saved.session
+    if not session.hide_names:
+        return saved
+    stand_in = Path(f"{alias_of_hash(session.slide.quick_hash)}-not-named")
+    bundles = [
+        bundle.model_copy(update={"path": Path(f"model-{bundle.sha256[:12]}{SUFFIX}")})
+        for bundle in session.bundles
+    ]
+    kept = {
+        "slide": session.slide.model_copy(update={"path": stand_in}),
+        "bundles": tuple(bundles),
+        "work_list": None,
+        "window": {name: value for name, value in session.window.items() if not _is_path(value)},
+    }
+    return replace(saved, session=session.model_copy(update=kept))
+
+
+def _is_path(value: object) -> bool:
+    """Whether a value of the window is a path, such as that of measured nuclei."""
+    return isinstance(value, str) and any(of(value).is_absolute() for of in (PurePosixPath, PureWindowsPath))
+
+
+def save_session(maker: SessionMaker, review: Review, path: Path) -> Generator[Progress, None, Path]:
+    """Write a session file with everything in it, yield once, return where; see `nameless`.
+
+    Raises
+    ------
+    StoreError
+        It could not be written.
+    """
+    write_session(nameless(maker.make(review)), path)
+    yield Progress("write", 1, 1)
+    return path

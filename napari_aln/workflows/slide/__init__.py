@@ -1,0 +1,1 @@
+"""One slide, from its pixels to a model's answer."""
