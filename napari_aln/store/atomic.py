@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import time
 import uuid
 from functools import cache
@@ -230,6 +231,6 @@ def check_writable(folder: Path) -> None:
     """
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_file(folder / "write-test") as probe:
-            probe.write_bytes(b"x")
-        (folder / "write-test").unlink()
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="write-test.", suffix=INCOMPLETE_SUFFIX) as probe:
+            probe.write(b"x")
+            probe.flush()  # a full disk is met here

@@ -186,6 +186,12 @@ def test_a_place_below_a_file_is_refused_before_any_work(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_proving_that_a_place_takes_files_leaves_those_of_others_alone(tmp_path):
+    (tmp_path / "write-test").write_text("a file of the user, or of a process that proves it just now")
+    check_writable(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["write-test"]
+
+
 def test_leftovers_of_killed_runs_are_swept_and_an_earlier_result_comes_back(tmp_path):
     place = tmp_path / "result"
     dead = "999999999"
