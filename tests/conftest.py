@@ -104,7 +104,7 @@ def roi_bundle(make_bundle) -> Path:
 def tiny_cohort(tmp_path_factory) -> Path:
     """Return the table of eight synthetic patients: four to train on, two to choose on, two to test."""
     from napari_aln.cohort.synthesize import synthesize
-    from napari_aln.settings import SynthesizeSettings
+    from napari_aln.settings.cohorts import SynthesizeSettings
 
     small = SynthesizeSettings(
         core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25

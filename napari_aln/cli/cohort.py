@@ -13,7 +13,7 @@ from rich.table import Table
 from napari_aln.cli import BAD_INPUT, output, progress
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
-from napari_aln.settings import SplitSettings, SynthesizeSettings
+from napari_aln.settings.cohorts import SplitSettings, SynthesizeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

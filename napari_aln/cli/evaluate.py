@@ -10,7 +10,7 @@ import typer
 from napari_aln.cli import output, progress
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
-from napari_aln.settings import EvaluateSettings
+from napari_aln.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
     from napari_aln.workflows.evaluation.evaluate import Evaluation

@@ -13,7 +13,9 @@ from napari_aln.cli import SOME_FAILED, output, progress
 from napari_aln.cli.evaluate import say_what_was_found
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
-from napari_aln.settings import CacheSettings, EngineSettings, MapSettings, PredictSettings
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.evaluation import MapSettings
+from napari_aln.settings.prediction import CacheSettings, PredictSettings
 
 
 @takes(

@@ -12,7 +12,7 @@ from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings import NucleiSettings
+from napari_aln.settings.nuclei import NucleiSettings
 
 if TYPE_CHECKING:
     from napari_aln.records import Progress

@@ -9,7 +9,7 @@ import typer
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.flags import takes
-from napari_aln.settings import NucleiTrainSettings
+from napari_aln.settings.nuclei import NucleiTrainSettings
 
 if TYPE_CHECKING:
     from napari_aln.records import Progress

@@ -16,14 +16,9 @@ from napari_aln.cli.output import AsJson
 from napari_aln.cli.predict_cohort import predict_cohort
 from napari_aln.errors import AlnError, UsageError
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
-from napari_aln.settings import (
-    BagSettings,
-    CacheSettings,
-    CohortRunSettings,
-    EngineSettings,
-    PatchSettings,
-    PredictSettings,
-)
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.prediction import BagSettings, CacheSettings, CohortRunSettings, PredictSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

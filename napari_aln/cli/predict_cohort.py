@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_aln.settings import CohortRunSettings
+    from napari_aln.settings.prediction import CohortRunSettings
     from napari_aln.workflows.cohorts.slide_tasks import Asked
     from napari_aln.workflows.cohorts.summary import SlideLine
     from napari_aln.workflows.cohorts.tasks import Listed

@@ -11,7 +11,8 @@ from napari_aln.cli import SOME_FAILED, output, progress
 from napari_aln.cli.flags import takes
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings import FinetuneSettings, PatchSettings, PretrainSettings, RecipeSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.training import FinetuneSettings, PretrainSettings, RecipeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Generator

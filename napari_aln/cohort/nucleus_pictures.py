@@ -10,7 +10,7 @@ from skimage.draw import polygon
 from napari_aln.cohort.bodies import KINDS, MPP_UM, contours_px
 from napari_aln.cohort.patients import draw_patient, patient_rng
 from napari_aln.cohort.synthesize import draw_slide
-from napari_aln.settings import SynthesizeSettings
+from napari_aln.settings.cohorts import SynthesizeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,13 +19,13 @@ import numpy as np
 from scipy.special import ndtri
 
 from napari_aln.records import Clinical
-from napari_aln.settings import TRAITS
+from napari_aln.settings.cohorts import TRAITS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from napari_aln.cohort.table import Split
-    from napari_aln.settings import SynthesizeSettings
+    from napari_aln.settings.cohorts import SynthesizeSettings
 
 TRAIT_EFFECT = 1.3
 """Difference of each latent trait between N(+) and N0, in standard deviations within a class.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_aln.cohort.table import CohortRow, Split
-    from napari_aln.settings import SplitSettings
+    from napari_aln.settings.cohorts import SplitSettings
 
 _FEWEST = 3  # patients of a class: one for each of train, val and test
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_aln.cohort.patients import Patient
     from napari_aln.cohort.table import Split
-    from napari_aln.settings import SynthesizeSettings
+    from napari_aln.settings.cohorts import SynthesizeSettings
 
 _SMALLEST_REGION_PX2 = 60_000.0
 

@@ -17,7 +17,7 @@ from napari_aln.runtimes.torchvision_import import torchvision
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_aln.settings import Augmentation
+    from napari_aln.settings.training import Augmentation
 
     Transform = Callable[[torch.Tensor], torch.Tensor]
 

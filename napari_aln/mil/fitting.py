@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.mil.network import AttentionHead
-    from napari_aln.settings import RecipeSettings
+    from napari_aln.settings.training import RecipeSettings
 
 _TEMPERATURES = (0.2, 10.0)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.mil.network import PatchNetwork
-    from napari_aln.settings import PretrainSettings
+    from napari_aln.settings.training import PretrainSettings
 
 VIEWS = 5
 """Views of a patch to learn from: its four quarters (each a quarter of the work), then the whole."""

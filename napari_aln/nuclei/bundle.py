@@ -15,7 +15,7 @@ from napari_aln.errors import BundleError
 from napari_aln.mil.bundle_file import checked_tensors, packed, read_bundle_file, write_bundle_file
 from napari_aln.nuclei.learned import Learned
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,19 +101,28 @@ class NucleusBundle:
         BundleError
             As `network`.
         DeviceError
-            When it runs: a wish that this machine cannot grant.
+            A wish that this machine cannot grant.
         """
         from napari_aln.nuclei.network import reach_px, stride_px  # torch is loaded only where it is used
         from napari_aln.runtimes.base import compile_network
+        from napari_aln.runtimes.choice import choose
 
         network, card = self.network(), self.card
         wanted = engine or EngineSettings(runtime="torch")
+        choice = choose(wanted, bf16_safe_on=card.bf16_safe_on)
 
         @functools.lru_cache(maxsize=_KEPT_SHAPES)
         def compiled(shape: tuple[int, int]) -> Run:
             return compile_network(network, shape, wanted, bf16_safe_on=card.bf16_safe_on)
 
-        return Learned(compiled, card.mpp, stride_px(card.widths), reach_px(card.widths), card.seen_mpp)
+        return Learned(
+            compiled,
+            card.mpp,
+            stride_px(card.widths),
+            reach_px(card.widths),
+            card.seen_mpp,
+            runs_on=choice,
+        )
 
 
 def save_nucleus_bundle(card: NucleusCard, tensors: Mapping[str, Any], path: Path) -> NucleusBundle:

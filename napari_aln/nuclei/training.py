@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.runtimes.choice import Choice
-    from napari_aln.settings import NucleiTrainSettings
+    from napari_aln.settings.nuclei import NucleiTrainSettings
 
 LEARNED_UM = 0.25
 """µm/px of the squares, before they are rescaled at random."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_aln.geometry import Mpp
     from napari_aln.patches.tissue import TissueMask
-    from napari_aln.settings import PatchSettings
+    from napari_aln.settings.patches import PatchSettings
 
 MAX_PEN_SHARE = 0.001
 """A cell with more pen than this is no patch.

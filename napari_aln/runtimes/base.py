@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from napari_aln.settings import EngineSettings
+    from napari_aln.settings.engine import EngineSettings
 
 
 class CompiledNetwork(Protocol):

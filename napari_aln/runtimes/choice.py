@@ -13,7 +13,7 @@ from napari_aln.errors import DeviceError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from napari_aln.settings import EngineSettings
+    from napari_aln.settings.engine import EngineSettings
 
 
 class Choice(NamedTuple):

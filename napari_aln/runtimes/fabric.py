@@ -18,12 +18,12 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from napari_aln.errors import DeviceError
 from napari_aln.runtimes.choice import choose
 from napari_aln.runtimes.torch_runtime import is_out_of_memory, torch_errors
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_aln.settings import FinetuneSettings
+    from napari_aln.settings.training import FinetuneSettings
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets at each start
 

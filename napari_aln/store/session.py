@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from napari_aln.errors import StoreError
 from napari_aln.records import Clinical, Mode
-from napari_aln.settings import PredictSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.json_document import is_newer, parse_json
 from napari_aln.store.packed_result import SavedRegion

@@ -15,7 +15,7 @@ from napari_aln.nuclei.outlines import Outlines
 from napari_aln.nuclei.segmentation import DEFAULT_METHOD
 from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import Progress, Region
-from napari_aln.settings import NucleiSettings
+from napari_aln.settings.nuclei import NucleiSettings
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import NUCLEI_SUFFIX
 from napari_aln.widgets.jobs import JobState

@@ -12,7 +12,7 @@ from psygnal import Signal
 
 from napari_aln.errors import ClinicalError
 from napari_aln.records import Clinical
-from napari_aln.settings import PredictSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.store.result import alias_of, shown_name
 from napari_aln.workflows.slide.compare import compare
 from napari_aln.workflows.slide.maps import MAP_STYLES, ListScale, colour_limits

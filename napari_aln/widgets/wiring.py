@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import shapely
 
-from napari_aln.settings import PredictSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.changes import changes, why_stale
 from napari_aln.widgets.jobs import JobState

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from napari_aln.errors import TissueError, UsageError
 from napari_aln.mil.bundle import Bundle, open_bundle
 from napari_aln.records import Progress, SlideResult
-from napari_aln.settings import BagSettings, PredictSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.result import alias_of
 from napari_aln.workflows.results.deliver import deliver, place_for
 from napari_aln.workflows.slide.bagwise import score_bagwise

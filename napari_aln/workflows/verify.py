@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from napari_aln.errors import DeviceError, StoreError
 from napari_aln.mil.card import BF16_LIMIT
 from napari_aln.records import Clinical, Progress
-from napari_aln.settings import PredictSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.machine import machine_facts
 from napari_aln.store.result import package_versions
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import RunRecord
-    from napari_aln.settings import EngineSettings
+    from napari_aln.settings.engine import EngineSettings
     from napari_aln.slides import Slide
     from napari_aln.store.stored_result import StoredResult
     from napari_aln.workflows.slide.prepare import Overview

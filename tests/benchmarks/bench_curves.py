@@ -99,7 +99,7 @@ def score(patches: int, _: Path) -> dict[str, float]:
 
     from napari_aln.geometry import Mpp
     from napari_aln.patches.raster import raster
-    from napari_aln.settings import PredictSettings
+    from napari_aln.settings.prediction import PredictSettings
     from napari_aln.workflows.slide.maps import MAP_STYLES, colour_limits, scaled
     from napari_aln.workflows.slide.score import Case, Execution, default_map
     from napari_aln.workflows.slide.score import score as scored
@@ -139,7 +139,7 @@ def read(patches: int, path: Path) -> dict[str, float]:
     from tests_shared import drain
 
     from napari_aln import open_slide
-    from napari_aln.settings import EngineSettings
+    from napari_aln.settings.engine import EngineSettings
     from napari_aln.workflows.slide.extract import Want, extract
 
     settings = EngineSettings()

@@ -116,7 +116,7 @@ class Bench:
     def answer(self, regions: tuple[Any, ...]) -> None:
         """Put the slide under review, and give it both runs' results."""
         from napari_aln.records import SlideResult
-        from napari_aln.settings import PredictSettings
+        from napari_aln.settings.prediction import PredictSettings
         from napari_aln.workflows.predict import Request
         from napari_aln.workflows.review.whatif import Extracted, WhatIf
         from napari_aln.workflows.slide.score import Execution

@@ -33,7 +33,7 @@ from napari_aln.mil.card import ClinicalFields, ModelCard, NumericField
 from napari_aln.patches.grid import patch_grid
 from napari_aln.records import PatchTable
 from napari_aln.runtimes.torchvision_import import torchvision  # noqa: F401  (before torchvision's parts)
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 from napari_aln.slides import Slide
 from napari_aln.workflows.slide.decode import decoded
 from napari_aln.workflows.slide.extract import Want, extract

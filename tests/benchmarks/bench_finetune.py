@@ -27,7 +27,9 @@ from napari_aln.cohort.table import read_cohort
 from napari_aln.mil.card import ModelCard
 from napari_aln.mil.training import using_threads
 from napari_aln.runtimes.fabric import fabric_for
-from napari_aln.settings import Augmentation, FinetuneSettings, PatchSettings, SynthesizeSettings
+from napari_aln.settings.cohorts import SynthesizeSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.training import Augmentation, FinetuneSettings
 from napari_aln.store.training_patches import PatchStore
 from napari_aln.workflows.training.bundle import Order
 from napari_aln.workflows.training.encoder_weights import fresh_encoder

@@ -22,7 +22,7 @@ from napari_aln.errors import DeviceError
 from napari_aln.mil.encoders import build_encoder, encoder_spec, feature_count
 from napari_aln.mil.network import AttentionHead, PatchNetwork
 from napari_aln.runtimes.base import compile_network
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 
 NAIVE_BATCH = 10
 

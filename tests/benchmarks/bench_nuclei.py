@@ -72,7 +72,7 @@ def reference_s(labels: np.ndarray, wanted: int) -> tuple[float, int]:
 def whole_slide(method: str) -> dict[str, Any]:
     """Find and measure the nuclei of the demo slide."""
     from napari_aln import open_slide
-    from napari_aln.settings import NucleiSettings
+    from napari_aln.settings.nuclei import NucleiSettings
     from napari_aln.workflows.demo import SLIDE, sample_path
     from napari_aln.workflows.nuclei.measure import measure_nuclei
 

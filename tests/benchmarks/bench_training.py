@@ -22,7 +22,7 @@ import psutil
 
 from napari_aln.mil.network import AttentionHead
 from napari_aln.mil.training import using_threads
-from napari_aln.settings import RecipeSettings
+from napari_aln.settings.training import RecipeSettings
 from napari_aln.store.features import FeatureKey
 from napari_aln.store.training_features import TrainingStore, stored
 from napari_aln.workflows.training.epochs import EpochProgress

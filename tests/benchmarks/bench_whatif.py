@@ -38,7 +38,7 @@ from napari_aln.patches.membership import inside
 from napari_aln.patches.raster import raster
 from napari_aln.patches.tissue import TissueMask
 from napari_aln.records import Clinical, Features, Level, PatchTable, Region, SlideInfo
-from napari_aln.settings import PredictSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.workflows.review.whatif import Extracted, WhatIf
 from napari_aln.workflows.slide.compare import compare
 from napari_aln.workflows.slide.maps import MAP_STYLES, at_least, colour_limits, hotspots, scaled

@@ -75,7 +75,7 @@ def result(path: Path, shared: Shared) -> None:
     import napari_aln
     from napari_aln.mil.bundle import open_bundle
     from napari_aln.records import Clinical
-    from napari_aln.settings import NucleiSettings
+    from napari_aln.settings.nuclei import NucleiSettings
     from napari_aln.workflows.nuclei.folder import NucleiRequest, nuclei_to_folder
     from napari_aln.workflows.predict import Request, predict_to_folder
 

@@ -16,7 +16,7 @@ from napari_aln.cli.app import app
 from napari_aln.evaluation.tables import PaperTable
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Progress
-from napari_aln.settings import NucleiSettings
+from napari_aln.settings.nuclei import NucleiSettings
 from napari_aln.slides import open_slide
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.doctor import Finding

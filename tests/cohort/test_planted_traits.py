@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from napari_aln.cohort.patients import draw_patient, patient_rng
-from napari_aln.settings import TRAITS, SynthesizeSettings
+from napari_aln.settings.cohorts import TRAITS, SynthesizeSettings
 
 LAW = {"size": "area_um2", "shape": "aspect", "density": "density_per_mm2", "alignment": "alignment"}
 

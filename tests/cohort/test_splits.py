@@ -9,7 +9,7 @@ import pytest
 from napari_aln.cohort.splits import holdout, k_folds, split_patients
 from napari_aln.cohort.table import CohortRow
 from napari_aln.errors import CohortError
-from napari_aln.settings import SplitSettings
+from napari_aln.settings.cohorts import SplitSettings
 
 CLASSES = {f"P{i}": "N(+)" if i % 3 == 0 else "N0" for i in range(60)}  # 20 N(+), 40 N0
 BCNB = Path(__file__).parents[3] / "shared/data/bcnb/clinical/type-0.csv"

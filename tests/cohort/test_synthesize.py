@@ -16,7 +16,7 @@ from napari_aln.cohort.patients import draw_labels, draw_patient, patient_rng, s
 from napari_aln.cohort.synthesize import _transposed, draw_slide, nuclei_table, synthesize
 from napari_aln.cohort.table import read_cohort
 from napari_aln.errors import CohortError, UsageError
-from napari_aln.settings import SynthesizeSettings
+from napari_aln.settings.cohorts import SynthesizeSettings
 
 SMALL = SynthesizeSettings(core_width_um=(400, 420), core_length_um=(700, 720))
 

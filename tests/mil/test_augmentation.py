@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_aln.mil.augmentation import augmentation, augmented
-from napari_aln.settings import Augmentation
+from napari_aln.settings.training import Augmentation
 
 SIDE_PX = 24
 NAMES = get_args(Augmentation)

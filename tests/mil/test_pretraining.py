@@ -6,7 +6,7 @@ import torch
 
 from napari_aln.mil.network import AttentionHead, PatchNetwork
 from napari_aln.mil.pretraining import LabelledPatches, _difference, fit_encoder, rendition
-from napari_aln.settings import PretrainSettings
+from napari_aln.settings.training import PretrainSettings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 QUICK = PretrainSettings(steps=150, whole_steps=30, batch=64, learning_rate=1e-2)

@@ -12,7 +12,7 @@ from napari_aln.mil.card import ModelCard, TimmArguments, parse_card
 from napari_aln.mil.timm_encoders import build_timm, describe_timm
 from napari_aln.runtimes.base import compile_network
 from napari_aln.runtimes.torch_runtime import _fused
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 from napari_aln.workflows.training.timm_files import published_config
 
 # A transformer as foundation models are: layer scale, registers, gated layers, made small by its arguments.

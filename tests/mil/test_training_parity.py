@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from napari_aln.mil.fitting import Fitter
 from napari_aln.mil.network import AttentionHead, BagNetwork, PatchNetwork
-from napari_aln.settings import RecipeSettings
+from napari_aln.settings.training import RecipeSettings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 N_FEATURES, BAG, SIDE_PX, STEPS = 8, 10, 16, 10

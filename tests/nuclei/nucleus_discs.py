@@ -6,7 +6,7 @@ from scipy import ndimage
 from napari_aln.nuclei.network import NucleusNet
 from napari_aln.nuclei.training import LabelledPicture, fit_nuclei
 from napari_aln.runtimes.choice import Choice
-from napari_aln.settings import NucleiTrainSettings
+from napari_aln.settings.nuclei import NucleiTrainSettings
 
 WIDTHS = (8, 16, 24)
 MPP = 0.25

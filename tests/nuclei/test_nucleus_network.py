@@ -18,7 +18,7 @@ from napari_aln.nuclei.network import MAX_PARAMETERS, NucleusNet, parameter_coun
 from napari_aln.nuclei.targets import BETWEEN_WEIGHT, targets_of
 from napari_aln.nuclei.tiling import Box, segment_tiles
 from napari_aln.nuclei.training import LabelledPicture, seen_mpp
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 
 CARD = NucleusCard(name="discs", widths=WIDTHS, mpp=MPP, licence="CC0-1.0")
 TORCH = EngineSettings(runtime="torch", device="cpu", precision="fp32")

@@ -11,7 +11,7 @@ from napari_aln.geometry import Mpp
 from napari_aln.patches.grid import candidates, patch_grid, tissue_share
 from napari_aln.patches.tissue import TissueMask
 from napari_aln.records import PatchGrid
-from napari_aln.settings import PatchSettings
+from napari_aln.settings.patches import PatchSettings
 
 
 def mask_of(tissue, pen=None):

@@ -10,7 +10,7 @@ from scipy import ndimage
 from napari_aln.geometry import Mpp
 from napari_aln.patches.grid import candidates, patch_grid
 from napari_aln.patches.tissue import glass_rgb, tissue_mask
-from napari_aln.settings import PatchSettings
+from napari_aln.settings.patches import PatchSettings
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the real slides (../shared/data) are not here")

@@ -27,7 +27,7 @@ from napari_aln.errors import SlideMovedError
 from napari_aln.geometry import Mpp
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Region
-from napari_aln.settings import BagSettings, PredictSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.result import alias_of
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary

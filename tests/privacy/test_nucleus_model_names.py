@@ -14,9 +14,10 @@ from napari_aln.nuclei.bundle import open_nucleus_bundle
 from napari_aln.nuclei.labelled_folder import TABLE_NAME
 from napari_aln.nuclei.located import LocatedNuclei
 from napari_aln.nuclei.segmentation import MODEL_NAME
-from napari_aln.settings import NucleiSettings
+from napari_aln.settings.nuclei import NucleiSettings
 from napari_aln.shipped import sample_path
 from napari_aln.store.nuclei import read_statement, write_statement
+from napari_aln.store.result import NUCLEI_JSON
 from napari_aln.workflows.nuclei.folder import NucleiRequest, write_measured
 from napari_aln.workflows.nuclei.measure import measure_nuclei
 from napari_aln.workflows.nuclei.report_section import keep_nuclei
@@ -38,6 +39,15 @@ def slide_file(tmp_path_factory):
     return write_slide(folder / f"{MARK} 1.tif", draw_tissue(np.random.default_rng(8))[500:1060, 700:1260])
 
 
+def without_what_it_ran_on(folder):
+    """Leave in ``nuclei.json`` what version 1 wrote."""
+    path = folder / NUCLEI_JSON
+    statement = json.loads(path.read_bytes())
+    for name in ("runtime", "device", "precision", "machine"):
+        del statement[name]
+    path.write_text(json.dumps(statement))
+
+
 def test_tables_of_nuclei_name_no_model_file(model, slide_file, tmp_path):
     settings = NucleiSettings(method=str(model))
     out, again, named = tmp_path / "out", tmp_path / "out" / "again", tmp_path / "named"
@@ -57,10 +67,19 @@ def test_tables_of_nuclei_name_no_model_file(model, slide_file, tmp_path):
     card = open_nucleus_bundle(model).card
     about = read_statement(out)
     assert (about.settings["method"], about.model_sha256) == (f"learned: {card.name}", card.weights_sha256)
-    assert json.loads((out / "view.csv.json").read_bytes())["nuclei"]["settings"] == about.settings
+    from_view = json.loads((out / "view.csv.json").read_bytes())["nuclei"]
+    assert from_view["settings"] == about.settings
+    for name in ("runtime", "device", "precision", "machine"):  # as a result's runs name it
+        assert from_view[name] == getattr(about, name)
+    assert (about.runtime, about.device, about.precision) == measured.ran_on
+    assert about.runtime == "torch"
+    assert about.machine["processor"]
     assert leaks(out) == []
     # What an earlier version wrote is not passed on.
+    ran_on = dict.fromkeys(("runtime", "device", "precision"), "") | {"machine": {}, "schema_version": 1}
+    about = about.model_copy(update=ran_on)
     write_statement(about.model_copy(update={"settings": about.settings | {"method": str(model)}}), out)
+    without_what_it_ran_on(out)
     assert leaks(out) == [("nuclei.json", "its bytes")]
     opened = drain(open_nuclei(info, out / "nuclei.parquet"))
     drain(save_nuclei(info, opened, again / "nuclei.csv"))

@@ -7,7 +7,7 @@ import torch
 
 from napari_aln.errors import DeviceError
 from napari_aln.runtimes.fabric import end_others, fabric_for, repeatable, training_errors
-from napari_aln.settings import FinetuneSettings
+from napari_aln.settings.training import FinetuneSettings
 
 
 def asked(**fields):

@@ -15,7 +15,7 @@ from napari_aln.runtimes import choice
 from napari_aln.runtimes.base import compile_network
 from napari_aln.runtimes.choice import Choice
 from napari_aln.runtimes.torch_runtime import TorchNetwork, exact_fp32
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 from napari_aln.workflows.slide.networks import ReadyNetworks
 
 PX = 96

@@ -18,7 +18,7 @@ from napari_aln.records import (
     SlideInfo,
     SlideResult,
 )
-from napari_aln.settings import BagSettings, PredictSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.packed_result import SavedRegion, pack_result
 from napari_aln.store.session import (
     SavedAnswer,

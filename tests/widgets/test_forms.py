@@ -7,7 +7,9 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 from widget_records import child
 
-from napari_aln.settings import BagSettings, EngineSettings, PatchSettings, PredictSettings
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.widgets.panels.forms import SettingsForm
 
 

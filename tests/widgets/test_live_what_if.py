@@ -15,7 +15,8 @@ from tests_shared import drain, draw_tissue, write_slide
 from napari_aln import open_slide
 from napari_aln.errors import SlideError
 from napari_aln.records import Progress
-from napari_aln.settings import PatchSettings, PredictSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.widgets.state import SET_ASIDE
 from napari_aln.workflows.predict import predict_slide
 from napari_aln.workflows.review import steps

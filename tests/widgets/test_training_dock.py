@@ -10,7 +10,7 @@ from tests_shared import drain
 
 from napari_aln.cohort.synthesize import synthesize
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings import SynthesizeSettings
+from napari_aln.settings.cohorts import SynthesizeSettings
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.training import BUSY, CANCELLED
 from napari_aln.workflows.training import epochs as training_run

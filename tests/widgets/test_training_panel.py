@@ -11,7 +11,7 @@ from widget_records import child, model_card
 from napari_aln.errors import CohortError
 from napari_aln.mil.card import Metric
 from napari_aln.records import RESEARCH_NOTICE, Progress
-from napari_aln.settings import FinetuneSettings, RecipeSettings
+from napari_aln.settings.training import FinetuneSettings, RecipeSettings
 from napari_aln.widgets import training as training_module
 from napari_aln.widgets.jobs import Job, JobState
 from napari_aln.widgets.panels.curve_plot import Curve, CurvePlot

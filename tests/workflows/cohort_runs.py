@@ -8,7 +8,7 @@ import pandas as pd
 from tests_shared import draw_tissue, write_slide
 
 from napari_aln.records import Clinical
-from napari_aln.settings import CacheSettings, PredictSettings
+from napari_aln.settings.prediction import CacheSettings, PredictSettings
 from napari_aln.workflows.cohorts.slide_tasks import Asked
 from napari_aln.workflows.cohorts.tasks import TaskMaker, list_slides
 

@@ -17,7 +17,7 @@ from napari_aln.geometry import Mpp
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.nuclei import measure, placed
 from napari_aln.records import Clinical, PatchGrid, PatchTable, Region
-from napari_aln.settings import NucleiSettings
+from napari_aln.settings.nuclei import NucleiSettings
 from napari_aln.store.nuclei import FILES, read_statement
 from napari_aln.store.scored_patches import runs_of, scored_patches
 from napari_aln.workflows.nuclei.by_attention import Ends, contrast, contrast_of_result, write_contrast

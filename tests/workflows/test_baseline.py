@@ -13,7 +13,7 @@ from napari_aln.cohort.table import CohortRow, write_cohort
 from napari_aln.errors import ClinicalError, CohortError, UsageError
 from napari_aln.evaluation.auc import roc_auc
 from napari_aln.evaluation.logistic import fit_logistic
-from napari_aln.settings import EvaluateSettings
+from napari_aln.settings.evaluation import EvaluateSettings
 from napari_aln.workflows.evaluation.evaluate import evaluate
 from napari_aln.workflows.evaluation.score_table import read_scores
 from napari_aln.workflows.training.baseline import clinical_baseline

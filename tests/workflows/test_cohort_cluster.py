@@ -8,7 +8,7 @@ from cohort_runs import asked_of, draw_slides, let_decoders_die, listed_in, same
 from tests_shared import collect, drain
 
 from napari_aln.errors import DeviceError
-from napari_aln.settings import CohortRunSettings
+from napari_aln.settings.prediction import CohortRunSettings
 from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
 from napari_aln.workflows.cohorts.slide_tasks import Predictor
 

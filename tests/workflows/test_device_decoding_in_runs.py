@@ -11,7 +11,7 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.patches.grid import patch_grid
 from napari_aln.records import PatchTable
 from napari_aln.runtimes.choice import Choice
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows import predict as job
 from napari_aln.workflows.slide import device_patches as module

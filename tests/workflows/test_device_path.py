@@ -9,7 +9,8 @@ from napari_aln import open_slide
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.scoring import PatchScorer
 from napari_aln.patches.grid import candidates, patch_grid
-from napari_aln.settings import EngineSettings, PatchSettings
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.patches import PatchSettings
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.slide import networks
 from napari_aln.workflows.slide.decode import decoded

@@ -13,7 +13,7 @@ from tests_shared import collect
 from napari_aln.errors import CohortError, StoreError, UsageError
 from napari_aln.evaluation import auc_interval, confusion_metrics, delong_test
 from napari_aln.records import RESEARCH_NOTICE, Progress
-from napari_aln.settings import EvaluateSettings
+from napari_aln.settings.evaluation import EvaluateSettings
 from napari_aln.workflows.evaluation.evaluate import evaluate
 from napari_aln.workflows.evaluation.score_table import read_scores
 

@@ -14,7 +14,9 @@ from napari_aln.evaluation.auc import roc_auc
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.faithfulness import importance_order
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings import MapSettings, PredictSettings, SynthesizeSettings
+from napari_aln.settings.cohorts import SynthesizeSettings
+from napari_aln.settings.evaluation import MapSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.evaluation.evaluate_maps import evaluate_maps
 from napari_aln.workflows.predict import Request, predict_slide

@@ -16,7 +16,7 @@ from napari_aln.evaluation.auc import roc_auc
 from napari_aln.mil.fitting import Fitter, balanced_weights, best_temperature
 from napari_aln.mil.network import AttentionHead
 from napari_aln.mil.training import bag_logits
-from napari_aln.settings import RecipeSettings
+from napari_aln.settings.training import RecipeSettings
 from napari_aln.workflows.training.epochs import EpochProgress, draw_bags
 from napari_aln.workflows.training.fit_head import feature_statistics, fit_head
 

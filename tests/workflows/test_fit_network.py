@@ -14,7 +14,7 @@ from tests_shared import collect, drain
 from napari_aln.errors import DeviceError, StoreError
 from napari_aln.mil.network import AttentionHead, PatchNetwork
 from napari_aln.runtimes.fabric import fabric_for
-from napari_aln.settings import FinetuneSettings
+from napari_aln.settings.training import FinetuneSettings
 from napari_aln.workflows.training.epochs import VALIDATION_BAGS, EpochProgress
 from napari_aln.workflows.training.fit_network import fit_network
 

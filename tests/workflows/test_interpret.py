@@ -19,7 +19,9 @@ from napari_aln.geometry import Mpp
 from napari_aln.nuclei import measure, placed, write_nuclei
 from napari_aln.nuclei.slide_features import PAPER_FEATURES, SLIDE_FEATURES
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings import InterpretSettings, NucleiSettings, SynthesizeSettings
+from napari_aln.settings.cohorts import SynthesizeSettings
+from napari_aln.settings.interpretation import InterpretSettings
+from napari_aln.settings.nuclei import NucleiSettings
 from napari_aln.slides import open_slide
 from napari_aln.store.nuclei import NucleiDocument, write_statement
 from napari_aln.store.result import SlideFacts

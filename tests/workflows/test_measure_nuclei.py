@@ -16,7 +16,7 @@ from napari_aln.geometry import Mpp
 from napari_aln.nuclei.morphometry import neighbour_distances_um
 from napari_aln.patches.grid import patch_grid
 from napari_aln.records import PatchTable, Region
-from napari_aln.settings import NucleiSettings
+from napari_aln.settings.nuclei import NucleiSettings
 from napari_aln.slides import opening
 from napari_aln.workflows.nuclei.measure import (
     NucleiFound,
@@ -77,6 +77,7 @@ def measured_of(tmp_path, rgb, **options):
 
 def test_the_nuclei_of_all_tiles_are_those_that_were_given_out_tile_by_tile(whole):
     seen, measured = whole
+    assert measured.ran_on == ("", "", "")  # the classical method has no network
     tiles = [step for step in seen if isinstance(step, NucleiFound)]
     assert [tile.done for tile in tiles] == list(range(1, tiles[0].total + 1))
     assert tiles[-1].nuclei == len(measured.table) == sum(len(tile.table) for tile in tiles)

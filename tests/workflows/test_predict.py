@@ -9,7 +9,9 @@ from napari_aln import open_slide, predict
 from napari_aln.errors import AlnError, ClinicalError, MppError, RegionError, TissueError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Region
-from napari_aln.settings import BagSettings, EngineSettings, PatchSettings, PredictSettings
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.slide import extract as extract_module

@@ -17,7 +17,7 @@ from tests_shared import collect, drain, write_slide
 from napari_aln.cli import main
 from napari_aln.errors import CohortError, StoreError, UsageError
 from napari_aln.mil.bundle import open_bundle
-from napari_aln.settings import CohortRunSettings
+from napari_aln.settings.prediction import CohortRunSettings
 from napari_aln.slides import open_slide
 from napari_aln.store.cohort_run import CUT_OFF, CohortFolder
 from napari_aln.workflows.cohorts.predict_cohort import predict_cohort

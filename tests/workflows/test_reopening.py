@@ -12,7 +12,7 @@ from napari_aln import open_slide
 from napari_aln.errors import SlideError, SlideMovedError, StoreError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Region
-from napari_aln.settings import BagSettings, PredictSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.autosave import Autosave, claim
 from napari_aln.store.features import FeatureCache
 from napari_aln.store.session import SavedCamera, SavedMap, read_session, write_session

@@ -18,7 +18,8 @@ from napari_aln.errors import UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.card import Metric, TrainingCohort
 from napari_aln.records import Clinical, Region
-from napari_aln.settings import BagSettings, PatchSettings, PredictSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.result import read_document
 from napari_aln.workflows.predict import Request, predict_to_folder
 from napari_aln.workflows.results.deliver import joined

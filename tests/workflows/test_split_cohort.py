@@ -11,7 +11,7 @@ from tests_shared import drain
 from napari_aln.cohort.bags import bags_beside, read_bags, write_bags
 from napari_aln.cohort.table import CohortRow, read_cohort, write_cohort
 from napari_aln.errors import CohortError, StoreError, UsageError
-from napari_aln.settings import SplitSettings
+from napari_aln.settings.cohorts import SplitSettings
 from napari_aln.workflows.cohorts.import_bcnb import import_bcnb
 from napari_aln.workflows.cohorts.split_cohort import split_cohort
 

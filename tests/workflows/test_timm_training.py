@@ -20,7 +20,9 @@ from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
 from napari_aln.runtimes import openvino_runtime
 from napari_aln.runtimes.timm_import import import_timm
-from napari_aln.settings import EngineSettings, FinetuneSettings, RecipeSettings, SynthesizeSettings
+from napari_aln.settings.cohorts import SynthesizeSettings
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.training import FinetuneSettings, RecipeSettings
 from napari_aln.store.training_features import TrainingStore
 from napari_aln.store.training_patches import PatchStore
 from napari_aln.workflows.evaluation.score_table import read_scores

@@ -15,7 +15,8 @@ from napari_aln.cohort.table import find_patient, read_cohort, write_cohort
 from napari_aln.errors import CohortError, StoreError
 from napari_aln.evaluation.auc import roc_auc
 from napari_aln.mil.bundle import open_bundle
-from napari_aln.settings import PretrainSettings, RecipeSettings, SplitSettings, SynthesizeSettings
+from napari_aln.settings.cohorts import SplitSettings, SynthesizeSettings
+from napari_aln.settings.training import PretrainSettings, RecipeSettings
 from napari_aln.workflows.demo import CLINICAL, ROI, SLIDE
 from napari_aln.workflows.training import train_demo as workflow
 from napari_aln.workflows.training.encoder_weights import trained_encoder

@@ -15,7 +15,8 @@ from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.errors import BundleError, CohortError, UsageError
 from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
-from napari_aln.settings import FinetuneSettings, PatchSettings, RecipeSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.training import FinetuneSettings, RecipeSettings
 from napari_aln.store.training_patches import PatchStore
 from napari_aln.workflows.evaluation.score_table import read_scores
 from napari_aln.workflows.training.encoder_weights import fresh_encoder

@@ -11,7 +11,7 @@ from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.errors import BundleError, CohortError, UsageError
 from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
-from napari_aln.settings import RecipeSettings
+from napari_aln.settings.training import RecipeSettings
 from napari_aln.store.training_features import TrainingStore
 from napari_aln.workflows.evaluation.score_table import read_scores
 from napari_aln.workflows.training.epochs import EpochProgress

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from napari_aln.errors import CohortError, StoreError
-from napari_aln.settings import FinetuneSettings, RecipeSettings
+from napari_aln.settings.training import FinetuneSettings, RecipeSettings
 from napari_aln.workflows.training import train_frozen as frozen_module
 from napari_aln.workflows.training.curves import Curves, can_go_on, read_curves, training_folder
 from napari_aln.workflows.training.train_in_window import TrainingPlan, train_in_window

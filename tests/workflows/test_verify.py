@@ -15,7 +15,8 @@ from napari_aln.errors import BundleError, SlideError, StoreError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.card import BF16_LIMIT
 from napari_aln.records import Clinical
-from napari_aln.settings import BagSettings, EngineSettings, PredictSettings
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.packed_result import pack_result
 from napari_aln.store.stored_result import read_stored
 from napari_aln.workflows.predict import Request, predict_slide, predict_to_folder

@@ -14,7 +14,8 @@ from napari_aln import open_slide
 from napari_aln.annotations import write_asap, write_geojson, write_imagescope
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical
-from napari_aln.settings import BagSettings, CohortRunSettings, NucleiSettings, PredictSettings
+from napari_aln.settings.nuclei import NucleiSettings
+from napari_aln.settings.prediction import BagSettings, CohortRunSettings, PredictSettings
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary
 from napari_aln.workflows.cohorts.predict_cohort import predict_cohort

@@ -11,7 +11,8 @@ from napari_aln import open_slide
 from napari_aln.errors import ClinicalError, RegionError, TissueError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Features, Region
-from napari_aln.settings import BagSettings, PatchSettings, PredictSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.review.whatif import Extracted, WhatIf, extract_pending, why_not

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from napari_aln.settings import CohortRunSettings
+    from napari_aln.settings.prediction import CohortRunSettings
     from napari_aln.store.result import ResultDocument
     from napari_aln.workflows.cohorts.crews import Crew
     from napari_aln.workflows.cohorts.slide_tasks import Asked, Delivered

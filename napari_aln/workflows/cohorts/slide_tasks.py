@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import Clinical, Progress, SlideResult
-    from napari_aln.settings import PredictSettings
+    from napari_aln.settings.prediction import PredictSettings
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.cohort.table import Split
-    from napari_aln.settings import SplitSettings
+    from napari_aln.settings.cohorts import SplitSettings
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from napari_aln.evaluation.cases import Scored
     from napari_aln.evaluation.operating_points import OperatingPoint
-    from napari_aln.settings import EvaluateSettings
+    from napari_aln.settings.evaluation import EvaluateSettings
 
 _DECISION_THRESHOLDS = np.arange(1, 100) / 100
 

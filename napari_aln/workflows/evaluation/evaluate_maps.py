@@ -26,7 +26,7 @@ from napari_aln.evaluation.map_measures import (
 from napari_aln.mil.faithfulness import ranked_maps, slide_faithfulness, strength
 from napari_aln.mil.scoring import PatchScorer
 from napari_aln.records import Progress
-from napari_aln.settings import BagSettings
+from napari_aln.settings.prediction import BagSettings
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import refuse_foreign
 from napari_aln.store.result import slide_made_by
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.faithfulness import SlideFaithfulness
     from napari_aln.records import SlideResult
-    from napari_aln.settings import MapSettings, PredictSettings
+    from napari_aln.settings.evaluation import MapSettings
+    from napari_aln.settings.prediction import PredictSettings
     from napari_aln.store.features import FeatureCache
 
 _CHANCE = "random orders"

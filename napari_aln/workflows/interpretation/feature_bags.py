@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from napari_aln.cohort.table import CohortRow
     from napari_aln.nuclei.slide_features import SlideFeatures
     from napari_aln.records import PatchTable
-    from napari_aln.settings import InterpretSettings, NucleiSettings, PatchSettings
+    from napari_aln.settings.interpretation import InterpretSettings
+    from napari_aln.settings.nuclei import NucleiSettings
+    from napari_aln.settings.patches import PatchSettings
     from napari_aln.slides import Slide
     from napari_aln.workflows.slide.prepare import Overview
 

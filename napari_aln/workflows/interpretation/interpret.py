@@ -23,7 +23,8 @@ from napari_aln.nuclei.histograms import fit_quantisation
 from napari_aln.nuclei.segmentation import DEFAULT_METHOD, stated
 from napari_aln.nuclei.slide_features import PAPER_FEATURES, SLIDE_FEATURES
 from napari_aln.records import RESEARCH_NOTICE, Progress
-from napari_aln.settings import PatchSettings, RecipeSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.training import RecipeSettings
 from napari_aln.store.atomic import check_writable, refuse_foreign, storing
 from napari_aln.store.nuclei import public_settings
 from napari_aln.store.result import made_of_table, write_made_by
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 
     from napari_aln.cohort.table import CohortRow
     from napari_aln.mil.network import AttentionHead
-    from napari_aln.settings import InterpretSettings, NucleiSettings
+    from napari_aln.settings.interpretation import InterpretSettings
+    from napari_aln.settings.nuclei import NucleiSettings
     from napari_aln.workflows.interpretation.feature_bags import SlideNuclei
     from napari_aln.workflows.training.epochs import Fitted
     from napari_aln.workflows.training.patients import LeftOut

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_aln.evaluation.group_differences import Difference, Spread
-    from napari_aln.settings import InterpretSettings
+    from napari_aln.settings.interpretation import InterpretSettings
     from napari_aln.workflows.interpretation.interpret import Interpretation
     from napari_aln.workflows.interpretation.slide_weights import Patients
     from napari_aln.workflows.training.epochs import Fitted

@@ -18,7 +18,8 @@ from napari_aln.nuclei.table import NUCLEI_PARQUET, write_nuclei, write_nuclei_c
 from napari_aln.patches.grid import candidates, patch_grid
 from napari_aln.patches.membership import inside
 from napari_aln.records import Progress
-from napari_aln.settings import NucleiSettings, PatchSettings
+from napari_aln.settings.nuclei import NucleiSettings
+from napari_aln.settings.patches import PatchSettings
 from napari_aln.store.atomic import atomic_file, check_writable
 from napari_aln.store.nuclei import (
     NUCLEI_CSV,
@@ -232,7 +233,7 @@ def by_region(measured: MeasuredNuclei, regions: Sequence[Region], private: bool
 def _statement(
     slide: Slide, measured: MeasuredNuclei, request: NucleiRequest, warnings: Sequence[str]
 ) -> NucleiDocument:
-    scope, density = measured.scope, measured.density_per_mm2
+    scope, density, ran_on = measured.scope, measured.density_per_mm2, measured.ran_on
     return NucleiDocument(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=package_versions(),
@@ -240,6 +241,10 @@ def _statement(
         slide=SlideFacts.of(slide.info, private=request.private),
         method=measured.method,
         model_sha256=measured.model_sha256,
+        runtime=ran_on.runtime,
+        device=ran_on.device,
+        precision=ran_on.precision,
+        machine=measured.machine,
         settings=measured.stated_settings,
         read_mpp=measured.read_mpp,
         what=scope.what,

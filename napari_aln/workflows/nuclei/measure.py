@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_aln.geometry import Mpp
     from napari_aln.records import PatchTable, Region
-    from napari_aln.settings import NucleiSettings
+    from napari_aln.settings.nuclei import NucleiSettings
     from napari_aln.slides import Slide
     from napari_aln.workflows.slide.prepare import Overview
 
@@ -96,7 +96,7 @@ def measure_nuclei(
     )
     for tile in tiles:
         yield work.take(tile)
-    return work.finish(name, model_sha256)
+    return work.finish(name, model_sha256, chosen.runs_on)
 
 
 def measure_labels(

@@ -19,7 +19,9 @@ from napari_aln.nuclei.tiling import SAMPLE_PX, SAMPLES_A_SIDE
 from napari_aln.patches.grid import patch_grid, tissue_share
 from napari_aln.patches.quality import MIN_HE_SHARE, he_share
 from napari_aln.records import Progress
+from napari_aln.runtimes.choice import Choice
 from napari_aln.slides.sampling import read_resampled
+from napari_aln.store.machine import machine_facts
 from napari_aln.store.nuclei import public_settings
 from napari_aln.workflows.slide.prepare import require_mpp
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.nuclei.tiling import NucleiTile
-    from napari_aln.settings import NucleiSettings
+    from napari_aln.settings.nuclei import NucleiSettings
     from napari_aln.slides import Slide
     from napari_aln.workflows.nuclei.scope import Scope
     from napari_aln.workflows.slide.prepare import Overview
@@ -87,6 +89,8 @@ class MeasuredNuclei:
         Quick hash of the slide.
     method, model_sha256
         How they were found; the hash of a learned method's weights, empty of another.
+    runs_on
+        What its network ran on; None of another method.
     read_mpp
         µm/px at which they were.
     settings
@@ -107,6 +111,7 @@ class MeasuredNuclei:
     slide_hash: str
     method: str
     model_sha256: str
+    runs_on: Choice | None
     read_mpp: Mpp
     settings: NucleiSettings
     scope: Scope
@@ -134,7 +139,18 @@ class MeasuredNuclei:
         """What made them, as plain values: `store.nuclei.FOUND_BY`."""
         values = {name: getattr(self, name) for name in ("method", "model_sha256", "read_mpp", "counts")}
         areas = {"what": self.scope.what, "area_mm2": self.area_mm2, "tissue_mm2": self.tissue_mm2}
-        return values | {"settings": self.stated_settings} | areas
+        ran_on = self.ran_on._asdict() | {"machine": self.machine}
+        return values | ran_on | {"settings": self.stated_settings} | areas
+
+    @property
+    def ran_on(self) -> Choice:
+        """Runtime, device and precision of the network as they are written: empty where there was none."""
+        return self.runs_on or Choice("", "", "")
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """What it ran on is part of, see `store.machine.machine_facts`."""
+        return machine_facts(with_accelerator=self.ran_on.device not in ("", "cpu"))
 
     @property
     def stated_settings(self) -> dict[str, Any]:
@@ -221,7 +237,7 @@ class NucleiWork:
         self._counts["debris"] += int((inside & debris).sum())
         return inside & ~speck & ~debris
 
-    def finish(self, method: str, model_sha256: str = "") -> MeasuredNuclei:
+    def finish(self, method: str, model_sha256: str = "", runs_on: Choice | None = None) -> MeasuredNuclei:
         """Return all nuclei that count, with distances to neighbours across tiles."""
         import pandas as pd
 
@@ -239,6 +255,7 @@ class NucleiWork:
             info.quick_hash,
             method,
             model_sha256,
+            runs_on,
             self.read_mpp,
             self._settings,
             self.scope,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.errors import DeviceError
 from napari_aln.records import Features
-from napari_aln.settings import PredictSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.workflows.predict import needs_whole_bags
 from napari_aln.workflows.slide.networks import engine_for
 

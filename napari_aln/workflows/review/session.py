@@ -11,7 +11,7 @@ from napari_aln.errors import BundleError, SlideMovedError
 from napari_aln.geometry import Mpp
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import Clinical, Progress
-from napari_aln.settings import PredictSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.slides import open_slide
 from napari_aln.slides.first_open import first_opening
 from napari_aln.store.packed_result import SavedRegion, pack_result, unpack_result

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import PatchTable, Region, SlideInfo, SlideResult
-    from napari_aln.settings import NucleiSettings
+    from napari_aln.settings.nuclei import NucleiSettings
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.remembered import Remembered

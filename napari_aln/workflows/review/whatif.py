@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_aln.errors import UsageError
 from napari_aln.patches.membership import belongs
-from napari_aln.settings import PredictSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.workflows.predict import want_for
 from napari_aln.workflows.slide.extract import extract
 from napari_aln.workflows.slide.networks import JPEG_ON_CPU, ReadyNetworks, engine_for

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import Region
-    from napari_aln.settings import PredictSettings
+    from napari_aln.settings.prediction import PredictSettings
     from napari_aln.slides import Slide
     from napari_aln.workflows.slide.prepare import Overview
 

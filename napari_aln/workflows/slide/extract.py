@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.runtimes.base import CompiledNetwork
-    from napari_aln.settings import EngineSettings
+    from napari_aln.settings.engine import EngineSettings
     from napari_aln.slides import Slide
     from napari_aln.store.features import FeatureEntry
     from napari_aln.workflows.slide.decode import Pixels

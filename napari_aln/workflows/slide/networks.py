@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_aln.records import SlideInfo
     from napari_aln.runtimes.base import CompiledNetwork
     from napari_aln.runtimes.choice import Choice
-    from napari_aln.settings import EngineSettings
+    from napari_aln.settings.engine import EngineSettings
     from napari_aln.slides import Slide
     from napari_aln.workflows.slide.device_patches import DevicePatches
 

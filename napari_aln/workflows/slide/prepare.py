@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from napari_aln.mil.card import ModelCard
     from napari_aln.patches.tissue import TissueMask
     from napari_aln.records import PatchGrid, PatchTable, Region, SlideInfo
-    from napari_aln.settings import PatchSettings, PredictSettings
+    from napari_aln.settings.patches import PatchSettings
+    from napari_aln.settings.prediction import PredictSettings
     from napari_aln.slides import Slide
 
 OVERVIEW_UM_PER_PX = 8.0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import Clinical, Features, PatchTable, Region
-    from napari_aln.settings import PredictSettings
+    from napari_aln.settings.prediction import PredictSettings
 
 
 @dataclass(frozen=True)

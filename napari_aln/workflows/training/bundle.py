@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.network import PatchNetwork
     from napari_aln.records import Mode, Progress
-    from napari_aln.settings import RecipeSettings
+    from napari_aln.settings.training import RecipeSettings
     from napari_aln.workflows.training.encoder_weights import EncoderWeights
     from napari_aln.workflows.training.epochs import Fitted
     from napari_aln.workflows.training.measure_training import Embed

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_aln.mil.card import EncoderPool, ModelCard
     from napari_aln.mil.network import PatchNetwork
     from napari_aln.runtimes.base import CompiledNetwork
-    from napari_aln.settings import EngineSettings, RecipeSettings
+    from napari_aln.settings.engine import EngineSettings
+    from napari_aln.settings.training import RecipeSettings
 
 _ALIKE = 0.02
 """By this share of the largest feature OpenVINO may differ from torch; beyond it computes something else."""

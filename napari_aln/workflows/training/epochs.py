@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.mil.fitting import Fitter
-    from napari_aln.settings import RecipeSettings
+    from napari_aln.settings.training import RecipeSettings
 
 VALIDATION_BAGS = 16
 """Bags of a validation patient, the same in every epoch."""

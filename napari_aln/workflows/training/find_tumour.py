@@ -13,7 +13,7 @@ from napari_aln.mil.card import Metric
 from napari_aln.patches.grid import patch_grid
 from napari_aln.patches.membership import inside
 from napari_aln.records import Progress
-from napari_aln.settings import EvaluateSettings
+from napari_aln.settings.evaluation import EvaluateSettings
 from napari_aln.slides.first_open import open_untried
 from napari_aln.workflows.slide.prepare import require_mpp, usable_roi
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_aln.evaluation.map_measures import Finding
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
-    from napari_aln.settings import PatchSettings
+    from napari_aln.settings.patches import PatchSettings
     from napari_aln.workflows.training.measure_training import Embed
     from napari_aln.workflows.training.patients import TrainingPatient
 

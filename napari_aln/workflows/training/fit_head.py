@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.network import AttentionHead
     from napari_aln.records import Progress
-    from napari_aln.settings import RecipeSettings
+    from napari_aln.settings.training import RecipeSettings
     from napari_aln.workflows.training.epochs import Fitted, Patient, Tally
 
 PATIENTS_AT_ONCE = 32

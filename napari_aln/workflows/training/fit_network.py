@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_aln.mil.network import PatchNetwork
-    from napari_aln.settings import FinetuneSettings
+    from napari_aln.settings.training import FinetuneSettings
     from napari_aln.workflows.training.epochs import Fitted, Patient, Tally
 
 BAGS_AHEAD_PER_WORKER = 3

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from napari_aln.errors import UsageError
 from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.mil.card import Metric
-from napari_aln.settings import FinetuneSettings
+from napari_aln.settings.training import FinetuneSettings
 from napari_aln.store.atomic import atomic_file
 from napari_aln.workflows.training.curves import can_go_on
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_aln.errors import UsageError
 from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.records import Mode
-from napari_aln.settings import Augmentation, FinetuneSettings, RecipeSettings
+from napari_aln.settings.training import Augmentation, FinetuneSettings, RecipeSettings
 from napari_aln.workflows.evaluation.same_patients import file_stem
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from napari_aln.mil.card import MapFaithfulness, MapName, PrecisionCheck
 from napari_aln.mil.faithfulness import ranked_maps, slide_faithfulness
 from napari_aln.mil.scoring import PatchScorer
 from napari_aln.records import Progress
-from napari_aln.settings import EngineSettings, PredictSettings
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.prediction import PredictSettings
 from napari_aln.slides.first_open import open_untried
 from napari_aln.workflows.slide.extract import Extraction, Want, extract
 from napari_aln.workflows.slide.networks import engine_for

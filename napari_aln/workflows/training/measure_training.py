@@ -17,7 +17,8 @@ from napari_aln.mil.card import Metric, Threshold
 from napari_aln.mil.scoring import PatchScorer, reduce_bags
 from napari_aln.patches.bags import draw_bags, partition_count
 from napari_aln.records import Progress
-from napari_aln.settings import BagSettings, EvaluateSettings
+from napari_aln.settings.evaluation import EvaluateSettings
+from napari_aln.settings.prediction import BagSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

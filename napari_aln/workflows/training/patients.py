@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from napari_aln.patches.quality import StainStats
     from napari_aln.records import Mode
     from napari_aln.runtimes.base import CompiledNetwork
-    from napari_aln.settings import EngineSettings, PatchSettings
+    from napari_aln.settings.engine import EngineSettings
+    from napari_aln.settings.patches import PatchSettings
     from napari_aln.store.training_features import TrainingStore
 
     Read = Callable[[CohortRow], Generator[Progress, None, "TrainingSlide"]]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_aln.cohort.table import CohortRow
     from napari_aln.mil.card import ModelCard
-    from napari_aln.settings import PatchSettings
+    from napari_aln.settings.patches import PatchSettings
     from napari_aln.slides import Slide
     from napari_aln.store.training_patches import PatchStore, StoredPatches
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_aln.cohort.table import CohortRow
     from napari_aln.mil.pretraining import LabelledPatches
-    from napari_aln.settings import PretrainSettings
+    from napari_aln.settings.training import PretrainSettings
 
 _CHUNK = 16
 _LEARNED = (

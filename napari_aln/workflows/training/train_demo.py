@@ -15,7 +15,8 @@ from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.cohort.writing import write_table
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings import PretrainSettings, RecipeSettings, SplitSettings, SynthesizeSettings
+from napari_aln.settings.cohorts import SplitSettings, SynthesizeSettings
+from napari_aln.settings.training import PretrainSettings, RecipeSettings
 from napari_aln.store.atomic import atomic_file, check_writable, storing
 from napari_aln.store.cohort_run import now
 from napari_aln.store.result import package_versions, write_made_by

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from napari_aln.errors import UsageError
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 from napari_aln.store.training_patches import PatchStore
 from napari_aln.workflows.slide.networks import settings_for_card
 from napari_aln.workflows.training.bundle import Order
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import Mode, Progress
-    from napari_aln.settings import FinetuneSettings
+    from napari_aln.settings.training import FinetuneSettings
     from napari_aln.workflows.training.bundle import Trained
     from napari_aln.workflows.training.encoder_weights import EncoderWeights
     from napari_aln.workflows.training.epochs import Patient

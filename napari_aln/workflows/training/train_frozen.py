@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_aln.errors import UsageError
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 from napari_aln.store.training_features import TrainingStore
 from napari_aln.workflows.training.bundle import Order
 from napari_aln.workflows.training.patients import Encoding, stored_features, usable_patients
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.bundle import Bundle
     from napari_aln.records import Mode, Progress
-    from napari_aln.settings import RecipeSettings
+    from napari_aln.settings.training import RecipeSettings
     from napari_aln.workflows.training.bundle import Trained
     from napari_aln.workflows.training.measure_training import Embed
 

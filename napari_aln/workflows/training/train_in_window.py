@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_aln.mil.card import ModelCard
     from napari_aln.records import Mode, Progress
-    from napari_aln.settings import RecipeSettings
+    from napari_aln.settings.training import RecipeSettings
     from napari_aln.workflows.training.bundle import Trained
 
 Way = Literal["frozen", "finetune"]
@@ -104,7 +104,7 @@ def _work(plan: TrainingPlan) -> Generator[Progress, None, Trained]:
         from napari_aln.workflows.training.train_frozen import train_frozen
 
         return train_frozen(plan.cohort, plan.mode, plan.out, plan.recipe)
-    from napari_aln.settings import FinetuneSettings
+    from napari_aln.settings.training import FinetuneSettings
     from napari_aln.workflows.training.train_finetuned import train_finetuned
 
     recipe = plan.recipe

@@ -15,7 +15,7 @@ from napari_aln.nuclei.bundle import Figures, NucleusBundle, NucleusCard, Source
 from napari_aln.nuclei.labelled_folder import read_labelled
 from napari_aln.records import Progress
 from napari_aln.runtimes.choice import choose
-from napari_aln.settings import EngineSettings
+from napari_aln.settings.engine import EngineSettings
 from napari_aln.store.atomic import check_writable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.nuclei.training import LabelledPicture
-    from napari_aln.settings import NucleiTrainSettings
+    from napari_aln.settings.nuclei import NucleiTrainSettings
 
 READ, LEARN, MEASURE = "read pictures", "learn", "measure"
 

@@ -13,7 +13,7 @@ def prepare(work: Work):
     from napari_aln.mil.bundle import open_bundle
     from napari_aln.patches.grid import patch_grid
     from napari_aln.records import PatchTable
-    from napari_aln.settings import EngineSettings
+    from napari_aln.settings.engine import EngineSettings
     from napari_aln.workflows.slide.extract import Want, extract
     from napari_aln.workflows.slide.networks import engine_for
 
