@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_aln.nuclei.learned import Run
     from napari_aln.nuclei.network import NucleusNet
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2 says how it was trained
 _KEPT_SHAPES = 8  # compiled networks, one a size of window
 
 
@@ -52,10 +52,23 @@ class Figures(_Part):
     remarks: str = ""
 
 
+class NucleusTraining(_Part):
+    """What repeats a training: given the same pictures, these settings give these weights."""
+
+    settings: dict[str, Any]  # of `NucleiTrainSettings`, the seed among them
+    pictures_sha256: str = Field(pattern="^[0-9a-f]{64}$")  # see `training.digest`
+    runtime: str
+    device: str
+    precision: str
+    versions: dict[str, str]
+    machine: dict[str, str]
+    created: str
+
+
 class NucleusCard(_Part):
     """Everything that must be known to use a nucleus model's weights."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     kind: Literal["nuclei"] = "nuclei"
     name: str = Field(min_length=1, max_length=200)
     description: str = ""
@@ -66,6 +79,7 @@ class NucleusCard(_Part):
     held_out: tuple[str, ...] = ()  # pictures that were measured on
     metrics: tuple[Figures, ...] = ()
     steps: int = Field(default=0, ge=0)
+    training: NucleusTraining | None = None  # None: made by version 1, or elsewhere
     bf16_safe_on: tuple[tuple[str, str], ...] = ()  # (runtime, device) on which the nuclei were the same
     licence: str = ""
     notice: str = RESEARCH_NOTICE

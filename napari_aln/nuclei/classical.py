@@ -81,6 +81,11 @@ class Classical:
     stain: Stain | None = None
     halo_um: float = 2 * BACKGROUND_HALF_UM
 
+    @property
+    def runs_on(self) -> None:
+        """No network."""
+        return
+
     def adapted(self, samples: Sequence[NDArray[np.uint8]]) -> Classical:
         """Return the method for the slide that these (H, W, 3) pictures are of."""
         return replace(self, stain=fit_stain(samples))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_aln.runtimes.choice import Choice
+
     Int32 = NDArray[np.int32]
     Float32 = NDArray[np.float32]
     Run = Callable[[NDArray[np.uint8]], tuple[Float32, ...]]
@@ -64,6 +66,8 @@ class Learned:
         See `network`.
     rule
         How labels are made.
+    runs_on
+        Runtime, device and precision of the network.
     """
 
     compiled: Callable[[tuple[int, int]], Run]
@@ -72,6 +76,7 @@ class Learned:
     reach_px: int
     seen_um: float = 0.0
     rule: Rule = RULE
+    runs_on: Choice | None = None
 
     @property
     def halo_um(self) -> float:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_aln.runtimes.choice import Choice
+
 
 class Segmenter(Protocol):
     """A method; the same pixels give the same nuclei, wherever in a picture they lie."""
@@ -28,6 +30,10 @@ class Segmenter(Protocol):
     @property
     def halo_um(self) -> float:
         """How far around a nucleus pixels may bear on it."""
+
+    @property
+    def runs_on(self) -> Choice | None:
+        """What its network runs on; None: it has none."""
 
     def grain_px(self, mpp: float) -> int:
         """Return the px that corners of tiles must be multiples of to give the same nuclei."""

@@ -6,6 +6,7 @@ not hang on the stain and scanner of the few slides that were annotated.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -73,6 +74,16 @@ class Step(NamedTuple):
 class _Source(NamedTuple):
     planes: torch.Tensor  # uint8 (6, H, W): RGB, then foreground, depth, weight in 0..255
     mpp: float
+
+
+def digest(pictures: Sequence[LabelledPicture]) -> str:
+    """Return the SHA-256 of pixels, labels and µm/px of pictures in their order; their names are left out."""
+    found = hashlib.sha256()
+    for picture in pictures:
+        found.update(f"{picture.rgb.shape} {picture.mpp!r}|".encode())
+        found.update(np.ascontiguousarray(picture.rgb, np.uint8).data)
+        found.update(np.ascontiguousarray(picture.labels, np.int32).data)
+    return found.hexdigest()
 
 
 def fit_nuclei(

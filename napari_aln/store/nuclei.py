@@ -11,6 +11,7 @@ from napari_aln.errors import StoreError
 from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.runtimes.choice import Choice
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.json_document import is_newer, parse_json
 from napari_aln.store.result import FRAME, NUCLEI_JSON, SlideFacts
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2 says what the network ran on
 NUCLEI_CSV = "nuclei.csv"
 NUCLEI_GEOJSON = "nuclei.geojson"
 PATCHES_CSV = "nuclei-patches.csv"
 REGIONS_CSV = "nuclei-regions.csv"
 FILES = (NUCLEI_PARQUET, NUCLEI_CSV, NUCLEI_GEOJSON, PATCHES_CSV, REGIONS_CSV, NUCLEI_JSON)
 
-FOUND_BY = ("method", "model_sha256", "settings", "read_mpp", "what", "area_mm2", "tissue_mm2", "counts")
+_FOUND = ("method", "model_sha256", "settings", "read_mpp", "what", "area_mm2", "tissue_mm2", "counts")
+FOUND_BY = (*_FOUND, *Choice._fields, "machine")
 """What a file says of how its nuclei were found."""
 
 
@@ -58,6 +60,10 @@ class NucleiDocument(BaseModel):
     frame: str = FRAME
     method: str
     model_sha256: str  # empty where the method is no learned one
+    runtime: str = ""  # of the network; empty where there was none, or in files of version 1
+    device: str = ""
+    precision: str = ""
+    machine: dict[str, str] = {}  # see `machine_facts`
     settings: dict[str, Any]  # see `public_settings`
     read_mpp: tuple[float, float]  # µm/px at which nuclei were found
     what: Literal["tissue", "regions", "patches"]
@@ -73,7 +79,7 @@ class NucleiDocument(BaseModel):
     @property
     def found_by(self) -> dict[str, Any]:
         """What made the nuclei, for files that are made of them."""
-        found = self.model_dump(mode="json", include=set(FOUND_BY) | {"created", "versions"})
+        found = self.model_dump(mode="json", include={*FOUND_BY, "created", "versions"})
         return found | {"settings": public_settings(self.settings, self.method)}  # of an earlier version, too
 
 

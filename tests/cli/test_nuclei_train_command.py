@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from napari_aln.nuclei.bundle import open_nucleus_bundle
@@ -57,14 +58,24 @@ def test_a_model_with_its_card(call, folder, tmp_path):
     assert [f.source.name for f in card.metrics] == ["breast"]
     assert len(card.held_out) == 1
     assert (card.licence, card.steps, card.name) == ("CC0-1.0", 3, "m")
+    told = card.training
+    assert (told.settings["seed"], told.settings["batch"], told.settings["held_out"]) == (3, 2, 0.34)
+    assert (told.runtime, told.device) == ("torch", "cpu")
+    assert told.versions["torch"] == torch.__version__
+    assert told.machine["processor"]
 
 
 def test_the_same_seed_gives_the_same_weights(call, folder, tmp_path):
-    hashes = []
-    for seed in (1, 1, 2):
+    hashes, pictures = [], []
+    for seed in (1, 1, 2, 2):
+        if len(hashes) == 3:
+            save(folder / "breast", "b", *picture(130))
         assert call("train", folder, "--out", tmp_path / f"{len(hashes)}", *QUICK, "--seed", seed)[0] == 0
-        hashes.append(open_nucleus_bundle(tmp_path / f"{len(hashes)}").card.weights_sha256)
+        card = open_nucleus_bundle(tmp_path / f"{len(hashes)}").card
+        hashes.append(card.weights_sha256)
+        pictures.append(card.training.pictures_sha256)
     assert hashes[0] == hashes[1] != hashes[2]
+    assert pictures[0] == pictures[1] == pictures[2] != pictures[3]
 
 
 def emptied(folder, pattern):

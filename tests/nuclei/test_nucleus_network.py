@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -196,13 +198,21 @@ def test_changed_weights_and_cards_are_refused(bundle, tmp_path):
     text = card.read_text()
     for changed, fact in (
         (text.replace('"kind": "nuclei"', '"kind": "bag"'), "no nucleus model"),
-        (text.replace('"schema_version": 1', '"schema_version": 2'), "newer version"),
+        (text.replace('"schema_version": 2', '"schema_version": 3'), "newer version"),
         (text.replace('"mpp": 0.25', '"mpp": true'), "mpp"),
         ("{", "not valid JSON"),
     ):
         card.write_text(changed)
         with pytest.raises(BundleError, match=fact):
             open_nucleus_bundle(folder)
+
+
+def test_a_card_of_version_1_says_nothing_of_its_training_and_opens(bundle, tmp_path):
+    folder = as_folder(bundle, tmp_path / "m")
+    card = json.loads((folder / CARD_NAME).read_bytes())
+    del card["training"]
+    (folder / CARD_NAME).write_text(json.dumps(card | {"schema_version": 1}))
+    assert open_nucleus_bundle(folder).card == bundle.card.model_copy(update={"schema_version": 1})
 
 
 def test_a_nucleus_model_is_no_model_of_bags(bundle):

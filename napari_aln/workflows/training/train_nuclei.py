@@ -11,12 +11,22 @@ import numpy as np
 from napari_aln.errors import DeviceError, UsageError
 from napari_aln.mil.bundle_file import refuse_foreign_bundle
 from napari_aln.nuclei.agreement import agreement, pooled
-from napari_aln.nuclei.bundle import Figures, NucleusBundle, NucleusCard, Source, save_nucleus_bundle
+from napari_aln.nuclei.bundle import (
+    Figures,
+    NucleusBundle,
+    NucleusCard,
+    NucleusTraining,
+    Source,
+    save_nucleus_bundle,
+)
 from napari_aln.nuclei.labelled_folder import read_labelled
 from napari_aln.records import Progress
 from napari_aln.runtimes.choice import choose
 from napari_aln.settings.engine import EngineSettings
 from napari_aln.store.atomic import check_writable
+from napari_aln.store.cohort_run import now
+from napari_aln.store.machine import machine_facts
+from napari_aln.store.result import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -67,7 +77,7 @@ def train_nuclei(
     """
     from napari_aln.mil.training import using_threads
     from napari_aln.nuclei.network import NucleusNet
-    from napari_aln.nuclei.training import LEARNED_UM, fit_nuclei, seen_mpp
+    from napari_aln.nuclei.training import LEARNED_UM, digest, fit_nuclei, seen_mpp
     from napari_aln.runtimes.torch_runtime import torch_errors
 
     wanted = EngineSettings(device=settings.device, precision=settings.precision, runtime="torch")
@@ -101,6 +111,14 @@ def train_nuclei(
             sources=_sources(learned),
             held_out=tuple(picture.name for picture in held_out),
             steps=settings.steps,
+            training=NucleusTraining(
+                settings=settings.model_dump(mode="json"),
+                pictures_sha256=digest(read.pictures),
+                **choice._asdict(),
+                versions=package_versions(),
+                machine=machine_facts(with_accelerator=choice.device != "cpu"),
+                created=now(),
+            ),
             licence=settings.licence,
             weights_dtype=settings.stored_weights,
         )
