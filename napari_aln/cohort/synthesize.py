@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,7 @@ from napari_aln.cohort.table import CohortRow, receptor_sign, write_cohort
 from napari_aln.cohort.tissue_model import CELL_PX, Core, CoreShape, grow_core
 from napari_aln.errors import CohortError, UsageError
 from napari_aln.records import Progress
+from napari_aln.versions import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from napari_aln.settings.cohorts import SynthesizeSettings
 
 _SMALLEST_REGION_PX2 = 60_000.0
+_DRAWN_WITH = "drawn_with"
+_PACKAGES = ("scikit-image",)  # beside those of every record
 
 
 class SyntheticSlide(NamedTuple):
@@ -55,7 +59,7 @@ def synthesize(
     Writes ``cohort.csv``, ``slides/<id>.tif``, ``truth/<id>.geojson`` (tumour outlines as QuPath writes them)
     and ``truth/<id>-nuclei.parquet`` (x, y in level-0 px, axes in µm, angle in rad, kind, morphometry). The
     table is written last, so a folder without one is unfinished; the same call goes on with it, and
-    ``drawing.json`` says what is being drawn there.
+    ``drawing.json`` says what is being drawn there, and with which versions.
 
     Raises
     ------
@@ -218,7 +222,9 @@ def geojson_of(tumour: MultiPolygon) -> dict[str, object]:
 
 
 def _begin(out_dir: Path, what: dict[str, object]) -> None:
-    """Note what is drawn in a folder; refuse to go on with something else.
+    """Note what is drawn in a folder, and with which versions; refuse to go on with something else.
+
+    Where versions change half-way, as after an update, the note names them all.
 
     Raises
     ------
@@ -226,12 +232,26 @@ def _begin(out_dir: Path, what: dict[str, object]) -> None:
         A part of another cohort lies there.
     """
     note = out_dir / "drawing.json"
-    text = json.dumps(what, indent=1)
-    if note.exists() and note.read_text(encoding="utf-8") != text:
-        raise CohortError(
-            f"{out_dir} holds a part of a cohort with other settings.", "Name an empty folder, or delete it."
-        )
-    note.write_text(text, encoding="utf-8")
+    what = json.loads(json.dumps(what))  # lists for tuples, as they are read
+    drawn_with: list[dict[str, str]] = []
+    if note.exists():
+        try:
+            noted = json.loads(note.read_bytes())
+        except ValueError:  # damaged
+            noted = None
+        if isinstance(noted, dict):
+            drawn_with = noted.pop(_DRAWN_WITH, [])
+        if noted != what:
+            raise CohortError(
+                f"{out_dir} holds a part of a cohort with other settings.",
+                "Name an empty folder, or delete it.",
+            )
+    here = package_versions() | {name: version(name) for name in _PACKAGES}
+    if here not in drawn_with:
+        drawn_with.append(here)
+        unfinished = note.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(what | {_DRAWN_WITH: drawn_with}, indent=1), encoding="utf-8")
+        unfinished.replace(note)
 
 
 def _slide_path(patient: Patient) -> Path:

@@ -29,7 +29,8 @@ from napari_aln.records import (
     SlideResult,
 )
 from napari_aln.store.json_document import is_newer, parse_json
-from napari_aln.store.result import machine_of, package_versions
+from napari_aln.store.result import machine_of
+from napari_aln.versions import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

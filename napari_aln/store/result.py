@@ -7,14 +7,10 @@ slide's file in private mode.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import platform
 import re
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path  # noqa: TC003  (pydantic reads it)
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +24,7 @@ from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, RunRecord, Sli
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.json_document import is_newer, parse_json
 from napari_aln.store.machine import machine_facts
+from napari_aln.versions import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,21 +35,6 @@ SCHEMA_VERSION = 1
 RESULT_JSON = "result.json"
 NUCLEI_JSON = "nuclei.json"  # in a result folder whose nuclei were measured
 FRAME = "level-0 pixels, x right, y down, origin at the slide's level-0 corner"
-PACKAGES = (
-    "napari-aln",
-    "imagecodecs",
-    "numpy",
-    "openslide-bin",
-    "openslide-python",
-    "openvino",
-    "pillow",
-    "scipy",
-    "shapely",
-    "tifffile",
-    "torch",
-    "torchvision",
-)
-
 
 _MADE_BY = (
     "mode",
@@ -165,16 +147,6 @@ def document_of(result: SlideResult, *, private: bool, request_sha256: str | Non
         runs=result.runs,
         warnings=result.warnings,
     )
-
-
-@cache
-def package_versions() -> dict[str, str]:
-    """Return the versions of what numbers depend on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def machine_of(runs: Sequence[RunRecord]) -> dict[str, str]:

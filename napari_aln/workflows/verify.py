@@ -15,8 +15,8 @@ from napari_aln.records import Clinical, Progress
 from napari_aln.settings.prediction import PredictSettings
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.machine import machine_facts
-from napari_aln.store.result import package_versions
 from napari_aln.store.stored_result import VALUES, StoredRun, read_stored
+from napari_aln.versions import package_versions
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.slide.networks import ReadyNetworks, engine_for
 from napari_aln.workflows.slide.prepare import survey

@@ -231,6 +231,37 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         next(synthesize(tmp_path / "file", 2, 0, SMALL))
 
 
+def begun(folder):
+    """Begin a cohort and cut it off; return what its note says."""
+    steps = synthesize(folder, 4, 3, SMALL)
+    next(steps)
+    steps.close()
+    return json.loads((folder / "drawing.json").read_text())
+
+
+def test_the_note_says_what_is_drawn_and_with_which_versions(tmp_path, monkeypatch):
+    module = "napari_aln.cohort.synthesize"
+    monkeypatch.setattr(f"{module}._write_patient", lambda *_: None)
+    monkeypatch.setattr(f"{module}.draw_slide", lambda *_: None)
+    first = begun(tmp_path)
+    assert (first["patients"], first["seed"], first["jpeg_quality"]) == (4, 3, SMALL.jpeg_quality)
+    (versions,) = first["drawn_with"]
+    assert versions["numpy"] == np.__version__
+    assert {"napari-aln", "python", "scikit-image"} <= set(versions)
+    assert begun(tmp_path) == first
+    newer = versions | {"napari-aln": "99"}
+    monkeypatch.setattr(f"{module}.package_versions", lambda: newer)
+    assert begun(tmp_path)["drawn_with"] == [versions, newer]
+    # As an earlier version left it, and damaged.
+    del first["drawn_with"]
+    (tmp_path / "drawing.json").write_text(json.dumps(first, indent=1))
+    assert begun(tmp_path)["drawn_with"] == [newer]
+    for text in ("{", "[]"):
+        (tmp_path / "drawing.json").write_text(text)
+        with pytest.raises(CohortError, match="part of a cohort with other settings"):
+            begun(tmp_path)
+
+
 def test_a_cut_off_cohort_has_no_table_and_the_same_call_goes_on(cohort, tmp_path, monkeypatch):
     folder = tmp_path / "c"
     steps = synthesize(folder, 4, 3, SMALL)

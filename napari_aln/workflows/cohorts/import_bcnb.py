@@ -21,7 +21,7 @@ from napari_aln.records import Progress
 from napari_aln.slides.facts import user_mpp
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.cohort_run import now
-from napari_aln.store.result import package_versions
+from napari_aln.versions import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable

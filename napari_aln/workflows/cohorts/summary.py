@@ -17,7 +17,8 @@ from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.cohort_run import now
 from napari_aln.store.machine import machine_facts
-from napari_aln.store.result import FRAME, package_versions
+from napari_aln.store.result import FRAME
+from napari_aln.versions import package_versions
 from napari_aln.workflows.pages import template
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from napari_aln.evaluation import plots
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file, atomic_folder
 from napari_aln.store.machine import machine_facts
-from napari_aln.store.result import package_versions
+from napari_aln.versions import package_versions
 from napari_aln.workflows.pages import template
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from napari_aln.evaluation.metrics import confusion_metrics
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.cohort_run import now
-from napari_aln.store.result import package_versions, read_document, runs_made_by, write_made_by
+from napari_aln.store.result import read_document, runs_made_by, write_made_by
+from napari_aln.versions import package_versions
 from napari_aln.workflows.review.worklist import PATIENT_RULE, patient_runs
 
 if TYPE_CHECKING:

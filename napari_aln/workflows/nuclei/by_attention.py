@@ -19,8 +19,9 @@ from napari_aln.nuclei.table import NUCLEI_PARQUET, read_nuclei, write_nuclei_cs
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.nuclei import read_statement
-from napari_aln.store.result import NUCLEI_JSON, package_versions
+from napari_aln.store.result import NUCLEI_JSON
 from napari_aln.store.scored_patches import scored_patches
+from napari_aln.versions import package_versions
 from napari_aln.workflows.slide.maps import MAP_STYLES, from_the_top
 
 if TYPE_CHECKING:

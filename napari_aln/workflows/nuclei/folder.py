@@ -29,14 +29,8 @@ from napari_aln.store.nuclei import (
     NucleiDocument,
     write_statement,
 )
-from napari_aln.store.result import (
-    NUCLEI_JSON,
-    RESULT_JSON,
-    SlideFacts,
-    alias_of,
-    package_versions,
-    read_document,
-)
+from napari_aln.store.result import NUCLEI_JSON, RESULT_JSON, SlideFacts, alias_of, read_document
+from napari_aln.versions import package_versions
 from napari_aln.workflows.nuclei.label_file import read_label_image
 from napari_aln.workflows.nuclei.measure import measure_labels, measure_nuclei
 from napari_aln.workflows.nuclei.report_section import renew_report

@@ -19,7 +19,8 @@ from napari_aln.cohort.writing import harmless
 from napari_aln.geometry import Rect
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_folder, storing
-from napari_aln.store.result import FRAME, folder_safe, package_versions
+from napari_aln.store.result import FRAME, folder_safe
+from napari_aln.versions import package_versions
 from napari_aln.workflows.results.top_patches import read_patches
 from napari_aln.workflows.slide.maps import from_the_bottom, from_the_top
 

@@ -15,7 +15,6 @@ from napari_aln.settings.prediction import PredictSettings
 from napari_aln.slides import open_slide
 from napari_aln.slides.first_open import first_opening
 from napari_aln.store.packed_result import SavedRegion, pack_result, unpack_result
-from napari_aln.store.result import package_versions
 from napari_aln.store.session import (
     SavedAnswer,
     SavedBundle,
@@ -25,6 +24,7 @@ from napari_aln.store.session import (
     SavedSlide,
     Session,
 )
+from napari_aln.versions import package_versions
 from napari_aln.workflows.predict import Request
 from napari_aln.workflows.review.kept_features import with_kept_features
 from napari_aln.workflows.slide.prepare import survey

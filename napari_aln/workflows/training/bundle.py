@@ -24,7 +24,8 @@ from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file, check_writable, storing
 from napari_aln.store.cohort_run import now
 from napari_aln.store.machine import machine_facts
-from napari_aln.store.result import package_versions, shown_name
+from napari_aln.store.result import shown_name
+from napari_aln.versions import package_versions
 from napari_aln.workflows.training.clinical_statistics import clinical_fields
 from napari_aln.workflows.training.curves import CHECKPOINT_NAME, training_folder
 from napari_aln.workflows.training.find_tumour import attention_on_tumour

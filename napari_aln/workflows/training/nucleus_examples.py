@@ -22,7 +22,8 @@ from napari_aln.patches.tissue import glass_rgb, optical_density
 from napari_aln.records import RESEARCH_NOTICE, Progress
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import check_writable, storing
-from napari_aln.store.result import package_versions, write_made_by
+from napari_aln.store.result import write_made_by
+from napari_aln.versions import package_versions
 from napari_aln.workflows.slide.prepare import require_mpp
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from napari_aln.settings.cohorts import SplitSettings, SynthesizeSettings
 from napari_aln.settings.training import PretrainSettings, RecipeSettings
 from napari_aln.store.atomic import atomic_file, check_writable, storing
 from napari_aln.store.cohort_run import now
-from napari_aln.store.result import package_versions, write_made_by
+from napari_aln.store.result import write_made_by
 from napari_aln.store.training_features import TrainingStore
+from napari_aln.versions import package_versions
 from napari_aln.workflows.cohorts.split_cohort import split_cohort
 from napari_aln.workflows.demo import BUNDLES, CLINICAL, ROI, SLIDE, THREE_CLASS
 from napari_aln.workflows.training.pretrain_encoder import pretrain_encoder

@@ -26,7 +26,7 @@ from napari_aln.settings.engine import EngineSettings
 from napari_aln.store.atomic import check_writable
 from napari_aln.store.cohort_run import now
 from napari_aln.store.machine import machine_facts
-from napari_aln.store.result import package_versions
+from napari_aln.versions import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
