@@ -11,12 +11,9 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import shapely
-from gallery_hands import GalleryHands
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+from soak_deeds import ALT, CTRL, DOCK_KEYS, SHIFT, Deeds
 from window_hands import Hands
 
 from napari_aln.store.features import FeatureCache
@@ -26,17 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SHIFT, CTRL, ALT = (getattr(Qt.KeyboardModifier, f"{name}Modifier") for name in ("Shift", "Control", "Alt"))
-DOCK_KEYS = {
-    "gallery": Qt.Key.Key_G,
-    "work_list": Qt.Key.Key_W,
-    "nuclei": Qt.Key.Key_K,
-    "training": Qt.Key.Key_T,
-    "interpretation": Qt.Key.Key_I,
-}
 TOO_SMALL = "holds no patch"  # what is drawn may be, and a run inside it is refused
 KEEPS_SOON = "keeping soon"
-MAP_COMBOS = ("run", "map", "scaling", "colour")
 
 
 class Action(NamedTuple):
@@ -60,7 +48,7 @@ class Action(NamedTuple):
     may: Callable[[], bool] = lambda: True
 
 
-class Walk:
+class Walk(Deeds):
     """Does one thing after another.
 
     Parameters
@@ -92,7 +80,8 @@ class Walk:
         folder: Path,
         seed: int,
     ) -> None:
-        self._open_window, self._qtbot = open_window, qtbot
+        super().__init__(qtbot)
+        self._open_window = open_window
         self.slides, self.damaged, self.folder = slides, damaged, folder
         self.seed, self._draws = seed, count()
         self.rng = np.random.default_rng(seed)
@@ -255,28 +244,6 @@ class Walk:
             Action("wait for the run", self._wait_for_run, 3),
         ]
 
-    def _has_slide(self) -> bool:
-        return self.hands.state.slide is not None
-
-    def _has_roi(self) -> bool:
-        return bool(self.hands.state.roi)
-
-    def _has_map(self) -> bool:
-        return not isinstance(self.hands.review.scene.shown, str | None)
-
-    def _has_pair(self) -> bool:
-        return self.hands.state.pair() is not None
-
-    def _has_mask(self) -> bool:
-        return self.hands.state.seen is not None
-
-    def _has_tiles(self) -> bool:
-        docks = self.hands.dock.side_docks
-        return docks.is_shown("gallery") and GalleryHands(self.hands).full()
-
-    def _pick(self, among):
-        return among[int(self.rng.integers(len(among)))]
-
     # Windows and files
 
     def _window(self) -> Hands:
@@ -398,127 +365,3 @@ class Walk:
 
     def _nuclei(self):
         return self.hands.dock.side_docks.held("nuclei")
-
-    # On the slide
-
-    def _inner(self, share: float = 0.3):
-        """Return a rectangle within the slide as corners in level-0 pixels."""
-        size = np.array(self.hands.state.slide.info.size_px, float)
-        span = size * self.rng.uniform(share / 2, share, 2)
-        corner = size * 0.15 + self.rng.random(2) * (size * 0.7 - span)
-        return np.array(shapely.box(*corner, *(corner + span)).exterior.coords[:-1])
-
-    def _whole(self) -> None:
-        self.hands.key(Qt.Key.Key_0, ALT)
-
-    def _zoom(self) -> None:
-        canvas = self.hands.canvas
-        place = QPointF(canvas.rect().center())
-        for _ in range(int(self.rng.integers(1, 5))):
-            wheel = QWheelEvent(
-                *(place, QPointF(canvas.mapToGlobal(place))),
-                *(QPoint(), QPoint(0, self._pick((120, -120)))),
-                *(Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier),
-                *(Qt.ScrollPhase.NoScrollPhase, False),
-            )
-            QApplication.sendEvent(canvas, wheel)
-            QApplication.processEvents()
-
-    def _pan(self) -> None:
-        self._end_tool()
-        corners = self._inner()
-        self.hands.drag(corners[0], corners[2])
-
-    def _magnify(self, power: int | None = None) -> None:
-        number = int(self.rng.integers(0, 5)) if power is None else power
-        self.hands.key(getattr(Qt.Key, f"Key_{number}"), ALT)
-
-    def _take(self, tool: str) -> None:
-        self._whole()
-        button = self.hands.dock.roi.tools[tool]
-        if not button.isChecked():
-            self.hands.click(button)
-
-    def _end_tool(self) -> None:
-        for button in self.hands.dock.roi.tools.values():
-            if button.isChecked():
-                self.hands.click(button)
-
-    def _lasso(self) -> None:
-        combo = self.hands.dock.roi.change_box
-        combo.setFocus()
-        self._qtbot.keyClick(combo, self._pick((Qt.Key.Key_Home, Qt.Key.Key_Home, Qt.Key.Key_Down)))
-        self._take("lasso")
-        self.hands.stroke(self._inner())
-
-    def _polygon(self) -> None:
-        self._take("polygon")
-        corners = self._inner()
-        for corner in corners:
-            self.hands.click_slide(*corner)
-        QTest.mouseDClick(self.hands.canvas, self.hands.left, pos=self.hands.on_canvas(*corners[-1]))
-        QApplication.processEvents()
-
-    def _brush(self) -> None:
-        self._take("brush")
-        corners = self._inner()
-        self.hands.drag(corners[0], corners[2])
-        self._end_tool()
-
-    def _drag_point(self) -> None:
-        self._take("vertices")
-        corners = shapely.get_coordinates(self.hands.state.roi[0].geometry)
-        self.hands.drag(self._pick(corners), self._inner()[0])
-        self._end_tool()
-
-    def _measure(self) -> None:
-        self._whole()
-        self.hands.key(Qt.Key.Key_M, SHIFT)
-        corners = self._inner()
-        self.hands.drag(corners[0], corners[2])
-        self.hands.key(Qt.Key.Key_Escape)
-
-    def _edit_mask(self) -> None:
-        self._whole()
-        button = self.hands.dock.map.mask_edit_button
-        self.hands.click(button)
-        corners = self._inner()
-        self.hands.drag(corners[0], corners[2])
-        self.hands.click(button)
-        assert not button.isChecked()
-
-    # In the panels
-
-    def _type_age(self) -> None:
-        self.hands.write(self.hands.part(QLineEdit, "clinical_age"), str(self.rng.integers(30, 80)))
-
-    def _choose_map(self) -> None:
-        combo = self._pick([getattr(self.hands.dock.map, f"{name}_combo") for name in MAP_COMBOS])
-        combo.setFocus()
-        self._qtbot.keyClick(combo, self._pick((Qt.Key.Key_Down, Qt.Key.Key_Up)))
-
-    def _filter_map(self) -> None:
-        slider = self.hands.dock.map.threshold_slider
-        slider.setFocus()
-        self._qtbot.keyClick(slider, self._pick((Qt.Key.Key_Home, Qt.Key.Key_PageUp)))
-
-    def _click_gallery(self) -> None:
-        tiles = GalleryHands(self.hands)
-        end = self._pick(sorted(end for end in tiles.panel.strips if tiles.texts(end)))
-        tiles.click(end, int(self.rng.integers(len(tiles.texts(end)))))
-
-    def _show_difference(self) -> None:
-        self.hands.click(self.hands.dock.compare.difference_button)
-
-    def _toggle_mask(self) -> None:
-        self.hands.click(self.hands.dock.map.mask_box)
-
-    def _toggle_dock(self, name: str) -> None:
-        self.hands.key(DOCK_KEYS[name], SHIFT)
-
-    def _look_at_help(self) -> None:
-        self.hands.key(Qt.Key.Key_F1)
-        panel = self.hands.dock._help
-        self.hands.until(panel.isVisible)
-        self._qtbot.keyClick(panel, Qt.Key.Key_Escape)
-        panel.close()
