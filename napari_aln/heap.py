@@ -18,8 +18,8 @@ def keep_heap_small() -> bool:
     32 MiB; and it gives threads heaps of their own, up to eight for each core. Tiles and patches come to lie
     among small things that stay, in many places, and the holes they leave are never given back: a window
     that runs models for hours grows by hundreds of MiB. From here on arrays of 1 MiB and more are returned,
-    and threads share two heaps. New pages for each large array cost time, so this is for windows, which
-    live long, not for commands.
+    and threads share two heaps; heaps that are there already stay in use, so ask before threads are started.
+    New pages for each large array cost time, so this is for windows, which live long, not for commands.
 
     Returns
     -------

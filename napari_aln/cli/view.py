@@ -55,8 +55,10 @@ def show(files: Sequence[Path], *, demo: bool = False) -> None:
             "No display was found, so no window can be opened.",
             "Use napari-aln predict here, or start it where there is a screen (ssh -X, a remote desktop).",
         )
+    from napari_aln.heap import keep_heap_small
     from napari_aln.slides import first_open
 
+    keep_heap_small()  # before there are threads
     if files or demo:
         first_open.warm_up()  # it starts while the window is built
     with _made_to_last():

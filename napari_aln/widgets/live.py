@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_aln.errors import AlnError
 from napari_aln.widgets.changes import can_be_asked_again, why_no_live
 from napari_aln.widgets.jobs import Job
+from napari_aln.widgets.state import networks
 from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Live(QObject):
             assert state.slide is not None
             assert state.seen is not None
             seen = answer.seen or state.seen
-            made = WhatIf.of_result(answer.result, answer.bundle, state.slide, seen, state.networks())
+            made = WhatIf.of_result(answer.result, answer.bundle, state.slide, seen, networks())
             self._asked[run] = known = answer, made
         return known[1]
 

@@ -6,6 +6,7 @@ What only a run needs is imported where it is needed: the window opens sooner.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -104,7 +105,6 @@ class ReviewState:
         self.hide_names = False
         self.blocked = ""  # why no run may start, while something else has the processor
         self._compared: tuple[tuple[object, ...], Comparison] | None = None  # what was compared, and how
-        self._networks: ReadyNetworks | None = None
         self.gate: Gate = lambda _showing: ""
         self.list_scale: Callable[[str], ListScale | str] = lambda _map_name: NO_LIST
         self.withheld = ""  # why answers are kept back, as the gate said last
@@ -229,15 +229,8 @@ class ReviewState:
             clinical=self.clinical,
             settings=self.settings,
             cache=cache if self.settings.cache.enabled else None,
-            networks=self.networks(),
+            networks=networks(),
         )
-
-    def networks(self) -> ReadyNetworks:
-        """Return the networks that are kept from run to run, whatever the slide."""
-        from napari_aln.workflows.slide.networks import ReadyNetworks
-
-        self._networks = self._networks or ReadyNetworks(most=MOST_NETWORKS)
-        return self._networks
 
     def add_result(self, request: Request, seen: Overview | None, result: SlideResult) -> None:
         """Note what a run answered, and show its map, unless the gate keeps it back."""
@@ -372,3 +365,14 @@ def in_use(regions: tuple[Region, ...]) -> tuple[Region, ...]:
 def key_of(bundle: Bundle) -> str:
     """Return what tells loaded models apart: the weights, and the card that says how they are used."""
     return f"{bundle.sha256[:16]}-{bundle.card.mode}-{bundle.card.name}"
+
+
+@cache
+def networks() -> ReadyNetworks:
+    """Return the networks that are kept from run to run, whatever the slide, by all windows together.
+
+    Each that is made ready anew would leave some MiB with torch for as long as the program runs.
+    """
+    from napari_aln.workflows.slide.networks import ReadyNetworks
+
+    return ReadyNetworks(most=MOST_NETWORKS)

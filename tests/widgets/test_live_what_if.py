@@ -17,7 +17,7 @@ from napari_aln.errors import SlideError
 from napari_aln.records import Progress
 from napari_aln.settings.patches import PatchSettings
 from napari_aln.settings.prediction import PredictSettings
-from napari_aln.widgets.state import SET_ASIDE
+from napari_aln.widgets.state import SET_ASIDE, ReviewState
 from napari_aln.workflows.predict import predict_slide
 from napari_aln.workflows.review import steps
 from napari_aln.workflows.slide.prepare import survey
@@ -93,6 +93,11 @@ def assert_as_a_new_run(hands, kind: str) -> None:
     assert f"Now {record.classes[-1]} {record.probabilities[record.classes[-1]]:.3f}" in now(
         hands, record.run
     )
+
+
+def test_all_windows_use_the_networks_that_one_made_ready():
+    one, other = ReviewState(), ReviewState()
+    assert one.request("roi", None).networks is other.request("roi", None).networks
 
 
 def thread():
