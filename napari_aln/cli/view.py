@@ -12,6 +12,7 @@ import typer
 from napari_aln.cli import output
 from napari_aln.cli.output import Quiet
 from napari_aln.errors import UsageError
+from napari_aln.heap import keep_heap_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +56,6 @@ def show(files: Sequence[Path], *, demo: bool = False) -> None:
             "No display was found, so no window can be opened.",
             "Use napari-aln predict here, or start it where there is a screen (ssh -X, a remote desktop).",
         )
-    from napari_aln.heap import keep_heap_small
     from napari_aln.slides import first_open
 
     keep_heap_small()  # before there are threads

@@ -1,4 +1,4 @@
-"""How the program starts its window: what it is made of is searched for unused cycles no more."""
+"""How the program starts its window: few heaps, and no search for unused cycles in what it is made of."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import gc
 
 import pytest
 
+from napari_aln.cli import view
 from napari_aln.cli.view import show
 from napari_aln.errors import UsageError
+from napari_aln.slides import first_open
 from napari_aln.widgets import window
 
 
@@ -38,3 +40,13 @@ def test_a_window_that_cannot_be_built_leaves_the_search_on(monkeypatch):
     with pytest.raises(UsageError):
         show([])
     assert gc.isenabled()
+
+
+def test_heaps_are_limited_before_anything_starts_threads(monkeypatch, tissue_slide):
+    begun = []
+    monkeypatch.setattr(view, "keep_heap_small", lambda: begun.append("heaps"))
+    monkeypatch.setattr(first_open, "warm_up", lambda: begun.append("process"))
+    monkeypatch.setattr(window, "open_window", lambda *_, **__: begun.append("window"))
+    monkeypatch.setattr(window, "run", lambda: None)
+    show([tissue_slide])
+    assert begun == ["heaps", "process", "window"]
