@@ -305,7 +305,7 @@ class ReviewDock(QWidget):
         """Show the nuclei on the slide, or hide them; their dock stays as it is."""
         nuclei: Any = self.side_docks.held("nuclei")
         if nuclei is not None:
-            nuclei.panel.visible_box.toggle()
+            nuclei.panel.colours.visible_box.toggle()
 
     def _interpretation(self) -> QWidget:
         from napari_aln.widgets.interpretation import InterpretationView

@@ -76,6 +76,7 @@ class Nuclei(QWidget):
         self.review, self.state, self.scene = review, review.state, review.scene
         self.panel = NucleiPanel(nuclei_view.shipped_methods())
         self.panel.set_method(DEFAULT_METHOD)
+        self.colours = self.panel.colours
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)
@@ -98,10 +99,10 @@ class Nuclei(QWidget):
         panel.open_requested.connect(self._ask_for_file)
         panel.export_requested.connect(self._ask_where)
         panel.contrast_requested.connect(self._on_contrast)
-        panel.feature_changed.connect(self._on_colouring)
-        panel.colour_map_changed.connect(self._on_colouring)
-        panel.visible_changed.connect(self.view.set_visible)
-        panel.opacity_changed.connect(self.view.set_opacity)
+        self.colours.feature_changed.connect(self._on_colouring)
+        self.colours.colour_map_changed.connect(self._on_colouring)
+        self.colours.visible_changed.connect(self.view.set_visible)
+        self.colours.opacity_changed.connect(self.view.set_opacity)
         panel.filter.changed.connect(self._on_filter)
         panel.table.chosen.connect(self._on_chosen)
         self.view.hovered.connect(self._on_hovered)
@@ -321,7 +322,7 @@ class Nuclei(QWidget):
         self.panel.set_state(JobState.IDLE)
 
     def _on_colouring(self, _choice: str = "") -> None:
-        self.view.colour_by(self.panel.feature, self.panel.colour_map)
+        self.view.colour_by(self.colours.feature, self.colours.colour_map)
         self._show_legend()
 
     def _on_drawn(self) -> None:
@@ -329,14 +330,14 @@ class Nuclei(QWidget):
         self._on_hovered(self.view.under_mouse)
 
     def _show_legend(self) -> None:
-        plain = self.view.near and self.panel.feature == DENSITY
+        plain = self.view.near and self.colours.feature == DENSITY
         how = ""
         if self.shown is not None and not self.view.near and self.view.cell_um:
-            mean = "" if self.panel.feature == DENSITY else "mean "
+            mean = "" if self.colours.feature == DENSITY else "mean "
             how = f", {mean}in squares of {self.view.cell_um:g} µm"
-        self.panel.set_legend(None if plain else self.view.limits, how)
+        self.colours.set_legend(None if plain else self.view.limits, how)
         if plain:
-            self.panel.quantity.set_text("Outlines; zoom out for nuclei per mm², or colour by a measure")
+            self.colours.quantity.set_text("Outlines; zoom out for nuclei per mm², or colour by a measure")
 
     def _on_filter(self, ranges: dict[str, tuple[float | None, float | None]]) -> None:
         if self.shown is None:
@@ -360,12 +361,13 @@ class Nuclei(QWidget):
 
     def _on_hovered(self, row: int | None) -> None:
         value = self.view.value_at_cursor()
-        style = NUCLEUS_STYLES[self.panel.feature]
-        what = "no nucleus" if value is None else nuclei_view.value_text(self.panel.feature, value)
-        self.panel.set_cursor(value, f"At the cursor: {what}" if style else "")
+        style = NUCLEUS_STYLES[self.colours.feature]
+        what = "no nucleus" if value is None else nuclei_view.value_text(self.colours.feature, value)
+        self.colours.set_cursor(value, f"At the cursor: {what}" if style else "")
         text = ""
         if row is not None and self.shown is not None:
-            names = dict.fromkeys((*((self.panel.feature,) if self.panel.feature != DENSITY else ()), *SAID))
+            coloured = () if self.colours.feature == DENSITY else (self.colours.feature,)
+            names = dict.fromkeys((*coloured, *SAID))
             values = self.shown.nuclei.table.iloc[row]
             lines = [f"Nucleus {int(values['label'])}"]
             lines += [

@@ -211,7 +211,7 @@ def perform(folder: Path, n: int, size: tuple[int, int], *, ellipses: bool) -> N
     )
     print(f"open       {opened_ms:6.0f} ms, of {path.stat().st_size / 1e6:.0f} MB")
     for feature in ("density", "area_um2"):
-        panel.feature_combo.setCurrentIndex(panel.feature_combo.findData(feature))
+        panel.colours.feature_combo.setCurrentIndex(panel.colours.feature_combo.findData(feature))
         print(f"coloured by {feature}")
         for power in (None, *POWERS):
             moved = stage.pan(power)

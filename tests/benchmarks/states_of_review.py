@@ -69,7 +69,7 @@ class ReviewStates(States):
         window.press(Qt.Key.Key_3, Qt.KeyboardModifier.AltModifier)
         window.press(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
         window.wait(lambda: not dock.finding.is_running and dock.shown is not None)
-        QTest.keyClick(panel.feature_combo, Qt.Key.Key_Down)
+        QTest.keyClick(panel.colours.feature_combo, Qt.Key.Key_Down)
         near_l0 = dock.shown.nuclei.l0_xy[len(dock.shown.nuclei) // 2]
         window.move(window.on_canvas(*near_l0))
         QTest.mouseClick(window.canvas, Qt.MouseButton.LeftButton, pos=window.on_canvas(*near_l0))

@@ -113,13 +113,13 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     n = len(nuclei.dock.shown.nuclei)
     assert "classical" in nuclei.panel.source_text.shown_text()
     # Coloured by a measure, read under the mouse, chosen by a click, and by the table.
-    hands.qtbot.keyClick(nuclei.panel.feature_combo, Qt.Key.Key_Down)
-    assert nuclei.panel.quantity.shown_text() == "Area (µm²)"
+    hands.qtbot.keyClick(nuclei.panel.colours.feature_combo, Qt.Key.Key_Down)
+    assert nuclei.panel.colours.quantity.shown_text() == "Area (µm²)"
     number, place = nuclei.inner()
     hands.move(hands.on_canvas(*place))
     area = nuclei.dock.shown.nuclei.table.set_index("label").area_um2[number]
     assert nuclei.said().splitlines()[:2] == [f"Nucleus {number}", f"area: {area:.3g} µm²"]
-    assert nuclei.panel.cursor_text.text() == f"At the cursor: {area:.3g} µm²"
+    assert nuclei.panel.colours.cursor_text.text() == f"At the cursor: {area:.3g} µm²"
     hands.click_slide(*place)
     assert nuclei.selected() == [number]
     assert nuclei.layer(CHOSEN).visible
@@ -149,9 +149,9 @@ def test_nuclei_are_found_read_chosen_filtered_and_come_back_from_their_file(han
     hands.key(Qt.Key.Key_0, ALT)
     hands.until(lambda: RASTER in hands.viewer.layers and nuclei.layer(RASTER).visible)
     assert not nuclei.layer(OUTLINES).visible
-    assert "mean in squares of" in nuclei.panel.quantity.shown_text()
+    assert "mean in squares of" in nuclei.panel.colours.quantity.shown_text()
     hands.move(hands.on_canvas(x, y))
-    assert nuclei.panel.cursor_text.text().endswith("µm²")
+    assert nuclei.panel.colours.cursor_text.text().endswith("µm²")
     hands.key(Qt.Key.Key_O, SHIFT)
     assert not nuclei.layer(RASTER).visible
     hands.key(Qt.Key.Key_O, SHIFT)

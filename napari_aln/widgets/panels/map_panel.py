@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
+from napari_aln.widgets.panels.combo import named_combo
 from napari_aln.widgets.panels.labels import TextLabel
 from napari_aln.widgets.panels.legend import Legend, Scale
 from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
@@ -333,12 +334,7 @@ def _fill(combo: QComboBox, items: Sequence[tuple[str, str]]) -> None:
 
 
 def _combo(name: str, accessible: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setObjectName(name)
-    combo.setAccessibleName(accessible)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(12)
+    combo = named_combo(name, accessible, least_letters=12)
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    guard_wheel(combo)
     leave_keys(combo)
     return combo

@@ -5,18 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QSlider,
     QSplitter,
     QVBoxLayout,
     QWidget,
@@ -24,14 +20,13 @@ from qtpy.QtWidgets import (
 
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.widgets.jobs import JobState
+from napari_aln.widgets.panels.combo import named_combo
 from napari_aln.widgets.panels.labels import TextLabel, WarningNote
-from napari_aln.widgets.panels.legend import Legend, Scale
-from napari_aln.widgets.panels.map_panel import COLOUR_MAPS
+from napari_aln.widgets.panels.nucleus_colours import NucleusColours
 from napari_aln.widgets.panels.nucleus_table import NucleusTableView
 from napari_aln.widgets.panels.range_filter import RangeFilter
 from napari_aln.widgets.panels.section import FOCUS_STYLE
-from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
-from napari_aln.workflows.nuclei.view import NUCLEUS_STYLES
+from napari_aln.widgets.panels.wheel import leave_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +43,6 @@ SCOPES = {
 }
 """What nuclei are looked for in: key -> button and tooltip."""
 
-COLOUR_CHOICES = COLOUR_MAPS[:-1]  # the last is for signed maps
 WIDTH_PX = 320
 LEAST_TABLE_PX = 170
 LEAST_ROWS_PX = 84  # of it: head, a row and the bar
@@ -66,10 +60,6 @@ class NucleiPanel(QWidget):
     open_requested = Signal()
     export_requested = Signal()
     contrast_requested = Signal()
-    feature_changed = Signal(str)  # a key of `NUCLEUS_STYLES`
-    colour_map_changed = Signal(str)
-    visible_changed = Signal(bool)
-    opacity_changed = Signal(float)  # 0 to 1
 
     def __init__(self, methods: Sequence[NucleusMethod], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -89,8 +79,9 @@ class NucleiPanel(QWidget):
         shown = QVBoxLayout(self.shown_part)
         shown.setContentsMargins(0, 0, 0, 0)
         shown.setSpacing(4)
-        self._build_colours(shown)
+        self.colours = NucleusColours()
         self.filter = RangeFilter()
+        shown.addWidget(self.colours)
         shown.addWidget(self.filter)
         self._scroll_area = _scrolled(controls)
         self._table_part = table_part = QWidget()
@@ -117,7 +108,8 @@ class NucleiPanel(QWidget):
         self.set_count(None, "")
 
     def _build_find(self, column: QVBoxLayout, methods: Sequence[NucleusMethod]) -> None:
-        self.method_combo = _combo("nuclei_method", "Method by which nuclei are found", "")
+        self.method_combo = named_combo("nuclei_method", "Method by which nuclei are found")
+        leave_keys(self.method_combo)
         self.method_combo.currentIndexChanged.connect(self._on_method)
         for method in methods:
             self.add_method(method)
@@ -168,54 +160,6 @@ class NucleiPanel(QWidget):
         self.warning.setObjectName("nuclei_warning")
         column.addWidget(self.warning)
 
-    def _build_colours(self, column: QVBoxLayout) -> None:
-        self.quantity = TextLabel(bold=True)
-        self.quantity.setObjectName("nuclei_quantity")
-        self.legend = Legend()
-        self.legend.setObjectName("nuclei_legend")
-        self.cursor_text = QLabel()
-        self.cursor_text.setTextFormat(Qt.TextFormat.PlainText)
-        self.cursor_text.setObjectName("nuclei_cursor_value")
-        for part in (self.quantity, self.legend, self.cursor_text):
-            column.addWidget(part)
-        grid = QGridLayout()
-        grid.setVerticalSpacing(3)
-        grid.setColumnStretch(1, 1)
-        column.addLayout(grid)
-        self.feature_combo = _combo("nuclei_feature", "Colour nuclei by", "What colours show")
-        for name, style in NUCLEUS_STYLES.items():
-            self.feature_combo.addItem(style.quantity.capitalize(), name)
-            tip = f"{style.quantity} ({style.unit})"
-            self.feature_combo.setItemData(self.feature_combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.colour_combo = _combo("nuclei_colours", "Colours of nuclei", "Colour map")
-        self.colour_combo.addItems(COLOUR_CHOICES)
-        self.visible_box = QCheckBox("Show")
-        self.visible_box.setObjectName("nuclei_visible")
-        self.visible_box.setAccessibleName("Show nuclei on the slide")
-        self.visible_box.setToolTip("Show nuclei on the slide (Shift+O)")
-        self.visible_box.setChecked(True)
-        self.opacity_slider = QSlider(Qt.Orientation.Horizontal)
-        self.opacity_slider.setObjectName("nuclei_opacity")
-        self.opacity_slider.setAccessibleName("Opacity of nuclei in per cent")
-        self.opacity_slider.setToolTip("How much nuclei cover the slide")
-        self.opacity_slider.setRange(0, 100)
-        self.opacity_slider.setPageStep(10)
-        self.opacity_slider.setValue(100)
-        guard_wheel(self.opacity_slider)
-        for number, (left, right) in enumerate(
-            (
-                (QLabel("Colour by"), self.feature_combo),
-                (QLabel("Colours"), self.colour_combo),
-                (self.visible_box, self.opacity_slider),
-            )
-        ):
-            grid.addWidget(left, number, 0)
-            grid.addWidget(right, number, 1)
-        self.feature_combo.currentIndexChanged.connect(self._on_feature)
-        self.colour_combo.currentTextChanged.connect(self.colour_map_changed)
-        self.visible_box.toggled.connect(self.visible_changed)
-        self.opacity_slider.valueChanged.connect(self._on_opacity)
-
     def _build_table(self, part: QWidget) -> None:
         column = QVBoxLayout(part)
         column.setContentsMargins(6, 2, 6, 2)
@@ -262,17 +206,6 @@ class NucleiPanel(QWidget):
     def method_title(self) -> str:
         """What the chosen method is called."""
         return self.method_combo.currentText()
-
-    @property
-    def feature(self) -> str:
-        """What nuclei are coloured by."""
-        return str(self.feature_combo.currentData())
-
-    @property
-    def colour_map(self) -> str:
-        """The colours to use: those chosen, but for features that have colours of their own."""
-        style = NUCLEUS_STYLES[self.feature]
-        return style.colour_map if style.limits else self.colour_combo.currentText()
 
     def add_method(self, method: NucleusMethod) -> None:
         """Offer a method; one that is offered already is renewed."""
@@ -357,25 +290,6 @@ class NucleiPanel(QWidget):
         wanted = min(self._controls.sizeHint().height() + SPARE_PX, height - least)
         self.splitter.setSizes([wanted, height - wanted])
 
-    def set_legend(self, limits: tuple[float, float] | None, how: str) -> None:
-        """Say what the colours mean; None: outlines have one colour. `how`: what one colour is of."""
-        style = NUCLEUS_STYLES[self.feature]
-        self.quantity.set_text(f"{style.quantity.capitalize()} ({style.unit}){how}")
-        extend = "neither" if style.limits else "max" if limits and limits[0] == 0 else "both"
-        self.legend.set_scale(None if limits is None else Scale(limits, self.colour_map, extend))
-        self.legend.setVisible(limits is not None)
-        self.colour_combo.setEnabled(style.limits is None)
-
-    def set_cursor(self, value: float | None, text: str) -> None:
-        """Mark the value under the cursor in the legend, and say it in words."""
-        self.legend.set_value(value)
-        self.cursor_text.setText(text)
-
-    def set_visible(self, visible: bool) -> None:
-        """Show whether nuclei are visible. Does not emit."""
-        with QSignalBlocker(self.visible_box):
-            self.visible_box.setChecked(visible)
-
     def _on_find(self, key: str) -> None:
         self.find_requested.emit(key)
 
@@ -387,12 +301,6 @@ class NucleiPanel(QWidget):
         self.cancel_button.setEnabled(False)  # one click is enough; the state follows
         self.status.set_text("Cancelling …")
         self.cancel_requested.emit()
-
-    def _on_feature(self, _index: int) -> None:
-        self.feature_changed.emit(self.feature)
-
-    def _on_opacity(self, value: int) -> None:
-        self.opacity_changed.emit(value / 100)
 
     def _enable(self) -> None:
         for key, button in self.find_buttons.items():
@@ -407,15 +315,3 @@ def _scrolled(part: QWidget) -> QScrollArea:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(part)
     return area
-
-
-def _combo(name: str, accessible: str, tip: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setObjectName(name)
-    combo.setAccessibleName(accessible)
-    combo.setToolTip(tip)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    guard_wheel(combo)
-    leave_keys(combo)
-    return combo

@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
 from superqt import QDoubleRangeSlider
 
+from napari_aln.widgets.panels.combo import named_combo
 from napari_aln.widgets.panels.labels import TextLabel
 from napari_aln.widgets.panels.wheel import guard_wheel, leave_keys
 from napari_aln.workflows.nuclei.view import FEATURE_NAMES, NUCLEUS_STYLES
@@ -29,18 +30,11 @@ class RangeFilter(QWidget):
         super().__init__(parent)
         self._extents: dict[str, tuple[float, float]] = {}
         self._ranges: dict[str, Limits] = {}
-        self.feature_combo = QComboBox()
-        self.feature_combo.setObjectName("nuclei_filter_feature")
-        self.feature_combo.setAccessibleName("Filter nuclei by")
-        self.feature_combo.setToolTip("Show only nuclei whose measure lies in a range")
+        tip = "Show only nuclei whose measure lies in a range"
+        self.feature_combo = named_combo("nuclei_filter_feature", "Filter nuclei by", tip)
         for name in FEATURE_NAMES:
             self.feature_combo.addItem(NUCLEUS_STYLES[name].quantity.capitalize(), name)
-        guard_wheel(self.feature_combo)
         leave_keys(self.feature_combo)
-        self.feature_combo.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.feature_combo.setMinimumContentsLength(8)
         self.slider = QDoubleRangeSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
         self.slider.setObjectName("nuclei_filter_range")
         self.slider.setAccessibleName("Range of the measure")

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings.training import FinetuneSettings, RecipeSettings
 from napari_aln.widgets.dropped import BUNDLE_SUFFIX
+from napari_aln.widgets.panels.combo import named_combo
 from napari_aln.widgets.panels.curve_plot import Curve, CurvePlot
 from napari_aln.widgets.panels.file_dialogs import kinds
 from napari_aln.widgets.panels.forms import SettingsForm
@@ -28,7 +29,6 @@ from napari_aln.widgets.panels.labels import TextLabel
 from napari_aln.widgets.panels.model_list import MODE_TITLES
 from napari_aln.widgets.panels.path_line import PathLine
 from napari_aln.widgets.panels.section import FOCUS_STYLE, Section
-from napari_aln.widgets.panels.wheel import guard_wheel
 
 if TYPE_CHECKING:
     from napari_aln.records import Mode
@@ -308,16 +308,11 @@ class TrainingPanel(QWidget):
 
 def _combo(name: str, title: str, entries: dict[Any, tuple[str, str]]) -> QComboBox:
     """Return a box of entries: value -> text and help."""
-    combo = QComboBox()
-    combo.setObjectName(name)
-    combo.setAccessibleName(title)
-    combo.setToolTip("\n".join([title, *(f"{text}: {help_text}" for text, help_text in entries.values())]))
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(12)
+    tip = "\n".join([title, *(f"{text}: {help_text}" for text, help_text in entries.values())])
+    combo = named_combo(name, title, tip, least_letters=12)
     for value, (text, help_text) in entries.items():
         combo.addItem(text, value)
         combo.setItemData(combo.count() - 1, help_text, Qt.ItemDataRole.ToolTipRole)
-    guard_wheel(combo)
     return combo
 
 
