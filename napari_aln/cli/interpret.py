@@ -39,6 +39,10 @@ def interpret(
             readable=False,
         ),
     ] = None,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Name cohort table and patients nowhere in what is written."),
+    ] = False,
     *,
     settings: InterpretSettings,
     nuclei_settings: NucleiSettings,
@@ -48,7 +52,7 @@ def interpret(
     from napari_aln.workflows.interpretation.interpret import REPORT_NAME
     from napari_aln.workflows.interpretation.interpret import interpret as interpret_workflow
 
-    work = interpret_workflow(cohort, out, settings, nuclei_settings, given=nuclei)
+    work = interpret_workflow(cohort, out, settings, nuclei_settings, given=nuclei, private=private)
     found = progress.run(work, "interpret", resumable=True)
     for line in found.left_out:
         output.warn(str(line), "")

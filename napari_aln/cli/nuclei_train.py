@@ -32,6 +32,9 @@ def train(
             readable=False,
         ),
     ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Name pictures and their folders nowhere on the card.")
+    ] = False,
     *,
     settings: NucleiTrainSettings,
 ) -> None:
@@ -41,7 +44,8 @@ def train(
     def described(step: Progress) -> str:
         return f"{step.step}, loss {step.loss:.3f}" if isinstance(step, NucleiLearned) else step.step
 
-    trained = progress.run(train_nuclei(images, out, settings, table), "nuclei train", describe=described)
+    work = train_nuclei(images, out, settings, table, private=private)
+    trained = progress.run(work, "nuclei train", describe=described)
     if trained.estimated:
         output.warn(
             f"µm/px of {len(trained.estimated)} pictures was estimated from their nuclei; "

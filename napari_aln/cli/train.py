@@ -57,6 +57,12 @@ def train(
         bool,
         typer.Option("--finetune", help="Train encoder and head end to end, as in the papers: for a GPU."),
     ] = False,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private", help="Name cohort table, patients and encoder file nowhere in what is written."
+        ),
+    ] = False,
     *,
     recipe: RecipeSettings,
     finetuning: FinetuneSettings,
@@ -69,7 +75,8 @@ def train(
         if mode or frozen or finetune:
             raise UsageError("A grid's file says modes and trainer.", "Leave --mode and the trainer out.")
         given = {name: getattr(finetuning, name) for name in finetuning.model_fields_set}
-        train_grid(cohort, grid, out, given | ({"patches": patches} if patches.model_fields_set else {}))
+        given |= {"patches": patches} if patches.model_fields_set else {}
+        train_grid(cohort, grid, out, given, private=private)
         return
     if mode is None:
         raise UsageError("What shall be trained is not said.", "Give --mode, or --grid FILE.")
@@ -86,11 +93,12 @@ def train(
         from napari_aln.workflows.training.train_finetuned import train_finetuned
 
         whole = finetuning.model_copy(update={"patches": patches})
-        _run(train_finetuned(cohort, mode, out, whole), out)
+        _run(train_finetuned(cohort, mode, out, whole, private=private), out)
     else:
         from napari_aln.workflows.training.train_frozen import train_frozen
 
-        _run(train_frozen(cohort, mode, out, recipe.model_copy(update={"patches": patches})), out)
+        of_head = recipe.model_copy(update={"patches": patches})
+        _run(train_frozen(cohort, mode, out, of_head, private=private), out)
 
 
 @takes(settings=PretrainSettings)

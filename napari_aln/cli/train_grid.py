@@ -19,7 +19,7 @@ _ONLY_IN_FILES = ("n", "ACC", "SENS", "SPEC", "PPV", "NPV", "F1")
 """Columns that a terminal has no room for."""
 
 
-def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any]) -> None:
+def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any], *, private: bool) -> None:
     """Train a grid and show its table; `given` are fields of the recipe said on the command line."""
     from napari_aln.records import RESEARCH_NOTICE
     from napari_aln.workflows.training.grid_plan import combinations, read_grid
@@ -29,7 +29,7 @@ def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any
     grid = read_grid(grid_file)
     every = combinations(grid, given)
     on_cpu = grid.trainer == "frozen" or getattr(every[0].recipe, "device", "auto") not in ("auto", "cuda")
-    work = workflow(cohort, every, out, () if on_cpu else visible_gpus())
+    work = workflow(cohort, every, out, () if on_cpu else visible_gpus(), private=private)
     found = progress.run(work, "train", resumable=True)
     for table in found.tables:
         shown = Table(title=escape(table.title), title_justify="left")

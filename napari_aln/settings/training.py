@@ -139,6 +139,10 @@ Augmentation = Literal[
 """What Shkembi et al. compared; see `mil.augmentation`."""
 
 
+WEIGHT_FILES = ("encoder_from", "encoder_weights")
+"""Fields of a recipe that hold the path of a file."""
+
+
 class FinetuneSettings(RecipeSettings):
     """How encoder and head learn together, end to end. The defaults are the papers'."""
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 RESULT_JSON = "result.json"
 NUCLEI_JSON = "nuclei.json"  # in a result folder whose nuclei were measured
+HIDDEN = "(hidden)"  # stands where a name would, in private mode
 FRAME = "level-0 pixels, x right, y down, origin at the slide's level-0 corner"
 
 _MADE_BY = (
@@ -120,6 +121,15 @@ def alias_of_hash(quick_hash: str) -> str:
     return f"slide-{quick_hash[:10]}"
 
 
+def patient_alias(quick_hashes: Iterable[str]) -> str:
+    """Return the name of a patient that shows nothing of who it is: by the content of the slides.
+
+    It is the same in all that is made of these slides, so that files of one patient still find each other.
+    """
+    joined = "|".join(sorted(quick_hashes))
+    return f"patient-{hashlib.sha256(joined.encode()).hexdigest()[:10]}"
+
+
 def shown_name(path: Path) -> str:
     """Return a file's name as text that can be printed and stored, whatever bytes it is made of."""
     return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -188,10 +198,11 @@ def runs_made_by(runs: Iterable[RunRecord]) -> dict[str, dict[str, Any]]:
     return {run.run: {name: getattr(run, name) for name in _MADE_BY} for run in runs}
 
 
-def made_of_table(table: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def made_of_table(table: Path, settings: Mapping[str, Any], *, private: bool = False) -> dict[str, Any]:
     """Return what a table made of another one says of itself: that one's content, settings, versions."""
+    name = None if private else shown_name(table)
     return {
-        "input": {"name": shown_name(table), "sha256": hashlib.sha256(table.read_bytes()).hexdigest()},
+        "input": {"name": name, "sha256": hashlib.sha256(table.read_bytes()).hexdigest()},
         "settings": dict(settings),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": package_versions(),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,7 @@ from napari_aln.settings.patches import PatchSettings
 from napari_aln.settings.training import RecipeSettings
 from napari_aln.store.atomic import check_writable, refuse_foreign, storing
 from napari_aln.store.nuclei import public_settings
-from napari_aln.store.result import made_of_table, write_made_by
+from napari_aln.store.result import HIDDEN, made_of_table, patient_alias, write_made_by
 from napari_aln.workflows.evaluation.evaluate import Evaluation
 from napari_aln.workflows.evaluation.folder import RECORD, write_evaluation
 from napari_aln.workflows.interpretation.feature_bags import NucleiSource, cohort_nuclei, tables_by_slide
@@ -91,6 +91,8 @@ def interpret(
     nuclei: NucleiSettings,
     patches: PatchSettings | None = None,
     given: Path | None = None,
+    *,
+    private: bool = False,
 ) -> Generator[Progress, None, Interpretation]:
     """Interpret a cohort and write the folder; closing the generator keeps what was measured so far.
 
@@ -105,6 +107,8 @@ def interpret(
     given
         Folder with tables of nuclei of some or all slides, which are then not measured. Of folders that
         `nuclei measure` wrote, only patches that were measured take part.
+    private
+        Name the cohort table and the patients nowhere in what is written.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def interpret(
     found = Interpretation(title="Nucleus features and lymph node status")
     with cohort_csv.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    found.inputs.append({"role": "cohort", "name": cohort_csv.name, "sha256": digest})
+    found.inputs.append({"role": "cohort", "name": HIDDEN if private else cohort_csv.name, "sha256": digest})
     measured, found.left_out, doubts = yield from cohort_nuclei(patients, source)
     _require_all_classes(measured, found.left_out, cohort_csv)
     names = [feature.name for feature in PAPER_FEATURES]
@@ -133,6 +137,8 @@ def interpret(
     bags = [FeatureBag(_label(slide.row), quantisation.bag(slide.features)) for slide in measured]
     head, fitted = yield from _trained(measured, bags, out / TRAINING_NAME, settings)
     found.slides = _interpreted(head, measured, bags)
+    if private:
+        found.slides = _without_names(found.slides)
     found.notes += _notes(found.left_out, len(measured), doubts)
     found.notes += _source_notes(measured, len(tables))
     yield Progress("write", 0, 1)
@@ -147,8 +153,8 @@ def interpret(
         ],
     }
     write_slides(found.slides, out / SLIDES_NAME)
-    made_by = made_of_table(cohort_csv, settings.model_dump(mode="json")) | found.made_by
-    write_made_by(out / SLIDES_NAME, made_by | {"notice": RESEARCH_NOTICE})
+    made_of = made_of_table(cohort_csv, settings.model_dump(mode="json"), private=private)
+    write_made_by(out / SLIDES_NAME, made_of | found.made_by | {"notice": RESEARCH_NOTICE})
     write_evaluation(found, out / REPORT_NAME, settings)
     yield Progress("write", 1, 1)
     return found
@@ -233,6 +239,14 @@ def _interpreted(
                 )
             )
     return found
+
+
+def _without_names(slides: Sequence[InterpretedSlide]) -> list[InterpretedSlide]:
+    """Return slides whose patients go by an alias."""
+    hashes: dict[str, list[str]] = {}
+    for one in slides:
+        hashes.setdefault(one.patient_id, []).append(one.slide_hash)
+    return [replace(one, patient_id=patient_alias(hashes[one.patient_id])) for one in slides]
 
 
 def _notes(left_out: Sequence[LeftOut], n_slides: int, doubts: Sequence[str]) -> list[str]:

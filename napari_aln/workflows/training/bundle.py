@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +21,11 @@ from napari_aln.mil.bundle_file import SUFFIX, refuse_foreign_bundle
 from napari_aln.mil.card import ModelCard, PatchFilters, StainStatistics, TrainingCohort
 from napari_aln.patches.quality import cohort_stain
 from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.settings.training import WEIGHT_FILES
 from napari_aln.store.atomic import atomic_file, check_writable, storing
 from napari_aln.store.cohort_run import now
 from napari_aln.store.machine import machine_facts
-from napari_aln.store.result import shown_name
+from napari_aln.store.result import HIDDEN, patient_alias, shown_name
 from napari_aln.versions import package_versions
 from napari_aln.workflows.training.clinical_statistics import clinical_fields
 from napari_aln.workflows.training.curves import CHECKPOINT_NAME, training_folder
@@ -109,12 +110,15 @@ class Order:
         A new ``.alnmodel`` file, or a folder.
     recipe
         How.
+    private
+        Name the cohort table, the encoder's file and the patients nowhere in what is written.
     """
 
     cohort_csv: Path
     mode: Mode
     out_bundle: Path
     recipe: RecipeSettings
+    private: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -188,6 +192,11 @@ class Order:
             intended_use="Research use only.",
             weights_dtype=recipe.stored_weights,
         )
+
+    def origin_of(self, weights: EncoderWeights) -> str:
+        """Return in words where an encoder's weights come from; in private mode a file's by their hash."""
+        is_file = self.recipe.encoder_from is not None or self.recipe.encoder_weights is not None
+        return f"weights {weights.sha256[:10]}" if self.private and is_file else weights.origin
 
     def network(self, card: ModelCard, encoder: torch.nn.Module) -> PatchNetwork:
         """Return a network of this encoder and a fresh head, drawn by the seed."""
@@ -263,6 +272,9 @@ class Order:
                     unmeasured, of["test"], embed, self.recipe.patches, "test"
                 )
                 card = card.model_copy(update={"metrics": (*card.metrics, *finding)})
+        if self.private:
+            alias = {p.patient_id: patient_alias(p.slide_hashes) for p in [*of["val"], *of["test"]]}
+            scored = replace(scored, patients=tuple(alias[one] for one in scored.patients))
         _write_scores(self.folder / SCORES_NAME, scored)
         if self._table.without_split:
             lacking = f"{self._table.without_split} patients of {self.cohort_csv}"
@@ -282,9 +294,9 @@ class Order:
     ) -> None:
         """Write down what repeats the training; it names no patient and no slide, these by their hashes."""
         recipe = self.recipe.model_dump(mode="json")
-        for name in ("encoder_from", "encoder_weights"):  # the folders above may be called after anybody
+        for name in WEIGHT_FILES:  # the folders above may be called after anybody
             path = getattr(self.recipe, name)
-            recipe[name] = None if path is None else shown_name(path)
+            recipe[name] = None if path is None else HIDDEN if self.private else shown_name(path)
         slides = [slide.made_of for patient in patients for slide in patient.slides]
         record = {
             "notice": RESEARCH_NOTICE,
@@ -292,7 +304,7 @@ class Order:
             "mode": self.mode,
             "recipe": recipe,
             "cohort": {
-                "name": self.cohort_csv.name,
+                "name": None if self.private else self.cohort_csv.name,
                 "sha256": self._table.sha256,
                 "slides_left_out": len(left_out),
             },
@@ -314,7 +326,7 @@ class Order:
         stain = cohort_stain(stains) if stains else None
         counts = np.bincount([patient.label for patient in patients], minlength=len(self.classes))
         return TrainingCohort(
-            name=self.cohort_csv.stem,
+            name="" if self.private else self.cohort_csv.stem,
             n_patients=len(patients),
             n_per_class=dict(zip(self.classes, counts.tolist(), strict=True)),
             stain=None if stain is None else StainStatistics(od_mean=stain.od_mean, od_sd=stain.od_sd),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from napari_aln.errors import UsageError
 from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.mil.card import Metric
-from napari_aln.settings.training import FinetuneSettings
+from napari_aln.settings.training import WEIGHT_FILES, FinetuneSettings
 from napari_aln.store.atomic import atomic_file
 from napari_aln.workflows.training.curves import can_go_on
 
@@ -31,6 +32,7 @@ class Job:
     cohort_csv: Path
     out: Path
     cohort_digest: str
+    private: bool = False  # see `bundle.Order`
 
     def bundle_path(self, combination: Combination) -> Path:
         """Return where a training's bundle goes."""
@@ -38,7 +40,19 @@ class Job:
 
     def configuration(self, combination: Combination) -> dict[str, str]:
         """Return all that a training's figures depend on, as text."""
-        return {"cohort": self.cohort_digest} | combination.configuration
+        found = {"cohort": self.cohort_digest, "names": "hidden" if self.private else "shown"}
+        found |= combination.configuration
+        if self.private:
+            found |= {name: _by_content(getattr(combination.recipe, name)) for name in WEIGHT_FILES}
+        return found
+
+
+def _by_content(weights: Path | None) -> str:
+    """Return what tells a file of weights from others without its name."""
+    if weights is None or not weights.is_file():
+        return "none" if weights is None else "missing"  # which is told when it is to be read
+    with weights.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 class Outcome(BaseModel):
@@ -111,7 +125,7 @@ def train_one(job: Job, combination: Combination) -> Generator[Progress, None, O
     went_on = can_go_on(path) and not combination.recipe.restart
     _outcome_path(job, combination).unlink(missing_ok=True)  # of the bundle that is about to be replaced
     started = time.monotonic()
-    trained = yield from _trainer(job.cohort_csv, path, combination)
+    trained = yield from _trainer(job, path, combination)
     outcome = Outcome(
         configuration=job.configuration(combination),
         metrics=trained.bundle.card.metrics,
@@ -125,17 +139,15 @@ def train_one(job: Job, combination: Combination) -> Generator[Progress, None, O
     return outcome
 
 
-def _trainer(
-    cohort_csv: Path, out_bundle: Path, combination: Combination
-) -> Generator[Progress, None, Trained]:
+def _trainer(job: Job, out: Path, combination: Combination) -> Generator[Progress, None, Trained]:
     recipe = combination.recipe
     if isinstance(recipe, FinetuneSettings):
         from napari_aln.workflows.training.train_finetuned import train_finetuned  # loads torch
 
-        return train_finetuned(cohort_csv, combination.mode, out_bundle, recipe)
+        return train_finetuned(job.cohort_csv, combination.mode, out, recipe, private=job.private)
     from napari_aln.workflows.training.train_frozen import train_frozen  # loads torch
 
-    return train_frozen(cohort_csv, combination.mode, out_bundle, recipe)
+    return train_frozen(job.cohort_csv, combination.mode, out, recipe, private=job.private)
 
 
 def _outcome_path(job: Job, combination: Combination) -> Path:

@@ -96,6 +96,11 @@ class TrainingPatient:
         """Return the patient's id in the cohort table."""
         return self.rows[0].patient_id
 
+    @property
+    def slide_hashes(self) -> list[str]:
+        """Return the quick hashes of the slides."""
+        return [slide.made_of["slide_quick_hash"] for slide in self.slides]
+
     def cells(self) -> NDArray[np.int64]:
         """Return (n,) identities of the patches: cells of the first slide, those of others after them."""
         offset, parts = 0, []

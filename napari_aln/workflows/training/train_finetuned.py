@@ -40,6 +40,8 @@ def train_finetuned(
     out_bundle: Path,
     recipe: FinetuneSettings,
     store: PatchStore | None = None,
+    *,
+    private: bool = False,
 ) -> Generator[Progress, None, Trained]:
     """Train encoder and head; yield progress (`EpochProgress` at the end of epochs), return the saved model.
 
@@ -48,7 +50,7 @@ def train_finetuned(
 
     Parameters
     ----------
-    cohort_csv, mode, out_bundle
+    cohort_csv, mode, out_bundle, private
         See `bundle.Order`.
     recipe
         See `FinetuneSettings`.
@@ -72,12 +74,12 @@ def train_finetuned(
     from napari_aln.workflows.training.encoder_weights import compiled_encoder
     from napari_aln.workflows.training.fit_network import fit_network
 
-    order = Order(cohort_csv, mode, out_bundle, recipe)
+    order = Order(cohort_csv, mode, out_bundle, recipe, private)
     rows = order.rows()
     with using_threads(recipe.threads), torch_errors("training"):
         fabric = fabric_for(recipe)
         weights = _beginning(recipe)
-        card = order.card(rows, weights, _how(recipe, weights), bag_size=recipe.bag_size)
+        card = order.card(rows, weights, _how(recipe, order.origin_of(weights)), bag_size=recipe.bag_size)
         network = order.network(card, weights.encoder)
         if card.timm is not None:  # whether it can be scored with is better known before the training
             on_cpu = EngineSettings(device="cpu", precision="fp32")
@@ -124,10 +126,10 @@ def _beginning(recipe: FinetuneSettings) -> EncoderWeights:
     return trained_encoder(recipe, recipe.pool)
 
 
-def _how(recipe: FinetuneSettings, weights: EncoderWeights) -> str:
+def _how(recipe: FinetuneSettings, origin: str) -> str:
     cut = f"; ROI patching {recipe.patches.roi_patching}" if recipe.patches.roi_patching != "grid" else ""
     return (
-        f"Encoder from {weights.origin} and {recipe.pooling} head trained end to end; {recipe.optimiser}, "
+        f"Encoder from {origin} and {recipe.pooling} head trained end to end; {recipe.optimiser}, "
         f"learning rate {recipe.learning_rate:g}, augmentation {recipe.augmentation}{cut}."
     )
 

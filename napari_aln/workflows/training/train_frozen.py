@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 
 def train_frozen(
-    cohort_csv: Path, mode: Mode, out_bundle: Path, recipe: RecipeSettings, store: TrainingStore | None = None
+    cohort_csv: Path,
+    mode: Mode,
+    out_bundle: Path,
+    recipe: RecipeSettings,
+    store: TrainingStore | None = None,
+    *,
+    private: bool = False,
 ) -> Generator[Progress, None, Trained]:
     """Train a head; yield progress (`EpochProgress` at the end of epochs), return the saved model.
 
@@ -45,6 +51,8 @@ def train_frozen(
         See `RecipeSettings`.
     store
         Where features are kept; left out: below the cache's root.
+    private
+        See `bundle.Order`.
 
     Raises
     ------
@@ -65,11 +73,11 @@ def train_frozen(
 
     if recipe.patches.roi_patching != "grid":
         raise UsageError("Features of the reference's patches are not stored.", "Train with --finetune.")
-    order = Order(cohort_csv, mode, out_bundle, recipe)
+    order = Order(cohort_csv, mode, out_bundle, recipe, private)
     rows = order.rows()
     with using_threads(recipe.threads), torch_errors("training"):
         weights = trained_encoder(recipe, "gap")
-        how = f"Encoder from {weights.origin}, frozen; {recipe.pooling} head on pooled features."
+        how = f"Encoder from {order.origin_of(weights)}, frozen; {recipe.pooling} head on pooled features."
         card = order.card(rows, weights, how)
         network = order.network(card, weights.encoder)
         engine = EngineSettings(device="cpu", precision="fp32")

@@ -15,6 +15,7 @@ from napari_aln.errors import AlnError
 from napari_aln.evaluation.grid_tables import GridRow, grid_table, seeds_table
 from napari_aln.evaluation.metrics import Estimate
 from napari_aln.records import RESEARCH_NOTICE, Progress
+from napari_aln.settings.training import WEIGHT_FILES
 from napari_aln.store.atomic import check_writable
 from napari_aln.store.machine import machine_facts
 from napari_aln.store.result import made_of_table, write_made_by
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from napari_aln.evaluation.tables import PaperTable
     from napari_aln.workflows.training.grid_plan import Combination
+
+
+_NOT_WRITTEN = "why was said as it was trained; names are hidden here"
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,12 @@ class GridResult:
 
 
 def train_grid(
-    cohort_csv: Path, combinations: Sequence[Combination], out: Path, gpus: Sequence[str] = ()
+    cohort_csv: Path,
+    combinations: Sequence[Combination],
+    out: Path,
+    gpus: Sequence[str] = (),
+    *,
+    private: bool = False,
 ) -> Generator[Progress, None, GridResult]:
     """Train what has not ended yet; yield progress, return the tables.
 
@@ -70,6 +79,8 @@ def train_grid(
     gpus
         As CUDA_VISIBLE_DEVICES names them. With two or more, each has one training at a time in a process of
         its own; else trainings run in this one, one after the other.
+    private
+        See `bundle.Order`. Why a training failed is then returned, but not written.
 
     Raises
     ------
@@ -83,7 +94,7 @@ def train_grid(
     check_writable(out)
     for mode, n_classes in dict.fromkeys((one.mode, one.recipe.n_classes) for one in combinations):
         labelled_rows(cohort_csv, mode, BINARY if n_classes == 2 else OF_THREE)
-    job = Job(cohort_csv, out, hashlib.sha256(cohort_csv.read_bytes()).hexdigest()[:16])
+    job = Job(cohort_csv, out, hashlib.sha256(cohort_csv.read_bytes()).hexdigest()[:16], private)
     stand: dict[Combination, Outcome | str] = {}
     for one in combinations:
         outcome = None if one.recipe.restart else read_outcome(job, one)
@@ -91,8 +102,8 @@ def train_grid(
             stand[one] = outcome
     n_kept = len(stand)
     todo = [one for one in combinations if one not in stand]
-    write_made_by(out / "grid.csv", _made_by(cohort_csv, combinations))
-    tables = _written(out, combinations, stand)
+    write_made_by(out / "grid.csv", _made_by(job, combinations))
+    tables = _written(job, combinations, stand)
     work = on_gpus(job, todo, gpus) if len(gpus) > 1 else _one_by_one(job, todo)
     try:
         for step in work:
@@ -100,22 +111,21 @@ def train_grid(
                 yield step
             else:
                 stand[step[0]] = step[1]
-                tables = _written(out, combinations, stand)
+                tables = _written(job, combinations, stand)
     finally:
         work.close()
     failed = {one.name: found for one, found in stand.items() if isinstance(found, str)}
     return GridResult(tables, n_kept, failed)
 
 
-def _made_by(cohort_csv: Path, combinations: Sequence[Combination]) -> dict[str, Any]:
+def _made_by(job: Job, combinations: Sequence[Combination]) -> dict[str, Any]:
     """Return what made the tables; beside each bundle stands what made that."""
     settings = {
-        one.name: one.recipe.model_dump(mode="json", exclude={"encoder_from", "encoder_weights"})
-        for one in combinations
+        one.name: one.recipe.model_dump(mode="json", exclude=set(WEIGHT_FILES)) for one in combinations
     }
     each = "the full record of a training is training.json in the folder beside its bundle"
     facts = {"notice": RESEARCH_NOTICE, "machine": machine_facts(), "each_training": each}
-    return made_of_table(cohort_csv, settings) | facts
+    return made_of_table(job.cohort_csv, settings, private=job.private) | facts
 
 
 def _one_by_one(
@@ -138,22 +148,22 @@ def _one_by_one(
 
 
 def _written(
-    out: Path, combinations: Sequence[Combination], stand: Mapping[Combination, Outcome | str]
+    job: Job, combinations: Sequence[Combination], stand: Mapping[Combination, Outcome | str]
 ) -> tuple[PaperTable, ...]:
     """Write the tables as far as trainings have ended, and return them."""
-    rows = [_row(one, stand[one]) for one in combinations if one in stand]
+    rows = [_row(one, stand[one], job.private) for one in combinations if one in stand]
     tables = [grid_table(rows)]
     if len({one.recipe.seed for one in combinations}) > 1:
         tables.append(seeds_table(rows))
     for table in tables:
-        write_paper_table(table, out)
+        write_paper_table(table, job.out)
     return tuple(tables)
 
 
-def _row(one: Combination, found: Outcome | str) -> GridRow:
+def _row(one: Combination, found: Outcome | str, private: bool) -> GridRow:
     row = GridRow(one.recipe.encoder, one.augmentation, one.mode, one.recipe.seed)
     if isinstance(found, str):
-        return row._replace(failed=found)
+        return row._replace(failed=_NOT_WRITTEN if private else found)  # an error may name a slide
     nan = float("nan")
     return row._replace(
         n_test=max((m.n for m in found.metrics if m.cohort == "test"), default=0),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from napari_aln.errors import AlnError
+from napari_aln.store.result import HIDDEN
 from napari_aln.workflows.training.curves import can_go_on
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Way = Literal["frozen", "finetune"]
 _A_PATH = re.compile(r"\S*[/\\]\S*")
-_HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TrainingPlan:
     recipe
         Of the way: `RecipeSettings`, or `FinetuneSettings`.
     private
-        Whether slides' file names are kept out of what is told.
+        Whether slides' file names are kept out of what is told, and all names out of what is written.
     """
 
     way: Way
@@ -103,14 +103,14 @@ def _work(plan: TrainingPlan) -> Generator[Progress, None, Trained]:
     if plan.way == "frozen":
         from napari_aln.workflows.training.train_frozen import train_frozen
 
-        return train_frozen(plan.cohort, plan.mode, plan.out, plan.recipe)
+        return train_frozen(plan.cohort, plan.mode, plan.out, plan.recipe, private=plan.private)
     from napari_aln.settings.training import FinetuneSettings
     from napari_aln.workflows.training.train_finetuned import train_finetuned
 
     recipe = plan.recipe
     if not isinstance(recipe, FinetuneSettings):
         raise TypeError("training end to end takes FinetuneSettings")
-    return train_finetuned(plan.cohort, plan.mode, plan.out, recipe)
+    return train_finetuned(plan.cohort, plan.mode, plan.out, recipe, private=plan.private)
 
 
 def _unchanged(text: str, _plan: TrainingPlan) -> str:
@@ -128,5 +128,5 @@ def _names_hidden(text: str, plan: TrainingPlan) -> str:
     paths = [path for row in rows for path in (row.slide, row.roi) if path is not None]
     names = {name for path in paths for name in (str(path), path.name)}
     for name in sorted(names, key=len, reverse=True):  # whole paths first: their folders may have spaces
-        text = text.replace(name, _HIDDEN)
-    return _A_PATH.sub(_HIDDEN, text)
+        text = text.replace(name, HIDDEN)
+    return _A_PATH.sub(HIDDEN, text)

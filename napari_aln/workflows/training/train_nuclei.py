@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -53,7 +53,12 @@ class TrainedNuclei(NamedTuple):
 
 
 def train_nuclei(
-    images: Path, out: Path, settings: NucleiTrainSettings, table: Path | None = None
+    images: Path,
+    out: Path,
+    settings: NucleiTrainSettings,
+    table: Path | None = None,
+    *,
+    private: bool = False,
 ) -> Generator[Progress, None, TrainedNuclei]:
     """Train a nucleus model; yield progress, return the saved bundle. Closing the generator cancels.
 
@@ -65,6 +70,8 @@ def train_nuclei(
         A new ``.alnmodel`` file, or a folder.
     settings
         See `NucleiTrainSettings`.
+    private
+        Name pictures and their folders nowhere on the card.
 
     Raises
     ------
@@ -87,6 +94,8 @@ def train_nuclei(
     yield Progress(READ, 0, 1, 0.0)
     read = read_labelled(images, table)
     learned, held_out = _parted(read.pictures, settings)
+    if private:
+        learned, held_out = _without_names(learned, held_out)
     if not any(picture.labels.any() for picture in learned):
         raise UsageError("No nucleus is left to learn from.", "Hold fewer pictures out.")
     started = time.monotonic()
@@ -157,6 +166,19 @@ def _parted(
         names = [picture.name for picture in pictures if picture.group == group]
         out.update(rng.permutation(names)[: round(settings.held_out * len(names))].tolist())
     return [p for p in pictures if p.name not in out], [p for p in pictures if p.name in out]
+
+
+def _without_names(*lots: list[LabelledPicture]) -> list[list[LabelledPicture]]:
+    """Return pictures that go by their content, and their sets by number."""
+    from napari_aln.nuclei.training import digest  # loads torch
+
+    groups = sorted({picture.group for lot in lots for picture in lot if picture.group})
+    alias = {"": ""} | {group: f"set {number}" for number, group in enumerate(groups, start=1)}
+
+    def unnamed(one: LabelledPicture) -> LabelledPicture:
+        return replace(one, name=f"picture-{digest([one])[:10]}", group=alias[one.group])
+
+    return [[unnamed(one) for one in lot] for lot in lots]
 
 
 def _sources(pictures: Sequence[LabelledPicture]) -> tuple[Source, ...]:
