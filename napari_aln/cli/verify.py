@@ -16,7 +16,8 @@ from napari_aln.cli import output, progress
 from napari_aln.cli.output import AsJson
 
 if TYPE_CHECKING:
-    from napari_aln.workflows.verify import Check, Verification
+    from napari_aln.workflows.results.agreement import Check
+    from napari_aln.workflows.verify import Verification
 
 DIFFERS = 1
 

@@ -20,10 +20,11 @@ from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.packed_result import pack_result
 from napari_aln.store.stored_result import read_stored
 from napari_aln.workflows.predict import Request, predict_slide, predict_to_folder
+from napari_aln.workflows.results.agreement import tolerance_of
 from napari_aln.workflows.slide.networks import ReadyNetworks
 from napari_aln.workflows.slide.prepare import survey
 from napari_aln.workflows.sources import sha256_of
-from napari_aln.workflows.verify import tolerance_of, verify
+from napari_aln.workflows.verify import verify
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=None, her2=False)
 SETTINGS = PredictSettings(fill_clinical=True, bags=BagSettings(seed=7, partitions=5))
