@@ -132,6 +132,11 @@ def predict(
     check_writable(out)
     listed, is_cohort = list_slides(slides, maker, asked.out)
     check_names(listed, private=private)
+    if maker.unfitting_rois is not None and not needs_roi:  # else each slide ends in an error that says so
+        output.warn(
+            f"{maker.unfitting_rois} holds no region file of any slide given: none of its ROI is used. "
+            "Name each as its slide, with .geojson."
+        )
     if is_cohort or cohort_run != CohortRunSettings():
         del predictor  # the workers have their own
         predict_cohort(listed, asked, cohort_run, as_json=as_json)

@@ -216,6 +216,19 @@ def test_regions_of_several_slides_come_from_a_folder(call, tissue_slide, roi_bu
     assert call("predict", tissue_slide, *arguments)[0] == 0
 
 
+def test_a_folder_of_regions_that_fit_no_slide_is_told(call, ws_bundle, roi_bundle, tmp_path):
+    folder, slides = tmp_path / "regions", [tmp_path / "a.svs", tmp_path / "b.svs"]
+    folder.mkdir()
+    (folder / "c.geojson").touch()
+    asked = ["predict", *slides, "--roi", folder, *CLINICAL, "--out", tmp_path / "o"]
+    told = "regions holds no region file of any slide given"
+    code, _, err = call(*asked, "--model", ws_bundle)
+    assert (code, err.count(told)) == (1, 1)
+    assert "no region file of any" not in call(*asked, "--model", roi_bundle)[2]  # each slide's error says so
+    (folder / "b.geojson").touch()
+    assert told not in call(*asked, "--model", ws_bundle)[2]
+
+
 def test_text_from_files_is_never_markup(call, tissue_slide, make_bundle, tmp_path):
     bundle = make_bundle("dlcnbc-ws", name="three [/x] way [red]")
     code, out, _ = call("model", "show", bundle)

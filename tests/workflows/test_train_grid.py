@@ -99,15 +99,15 @@ def test_end_to_end_trainings_differ_in_augmentation(make_grid):
 def test_end_to_end_trainings_go_to_their_own_trainer(make_grid, table, tmp_path, monkeypatch):
     asked = []
 
-    def train_finetuned(cohort, mode, out, recipe):
-        asked.append((cohort, mode, out.name, recipe.augmentation))
+    def train_finetuned(cohort, mode, out, recipe, *, private):
+        asked.append((cohort, mode, out.name, recipe.augmentation, private))
         yield Progress("epoch 1", 0, 1)
         raise DeviceError("The memory is too small.", "Lower --batch.")
 
     monkeypatch.setattr("napari_aln.workflows.training.train_finetuned.train_finetuned", train_finetuned)
     lines = 'trainer = "finetune"\nmodes = ["dlcnb"]\nencoders = ["vgg13_bn"]\naugmentations = ["shear"]'
     found = drain(train_grid(table, trainings(make_grid(lines, weights=False)), tmp_path / "out"))
-    assert asked == [(table, "dlcnb", "dlcnb-vgg13_bn-shear-seed-0.alnmodel", "shear")]
+    assert asked == [(table, "dlcnb", "dlcnb-vgg13_bn-shear-seed-0.alnmodel", "shear", False)]
     assert found.failed == {"dlcnb vgg13_bn shear seed 0": "The memory is too small. Lower --batch."}
 
 

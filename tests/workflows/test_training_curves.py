@@ -86,9 +86,11 @@ def test_a_cut_off_training_is_known_by_its_checkpoint(tmp_path):
 def test_a_private_training_names_no_slide(tmp_path, monkeypatch, private):
     table = tmp_path / "cohort.csv"
     table.write_text("patient_id,slide,label\np1,jane doe 1961.svs,N0\n")
+    asked = []
 
-    def fail(*_):
+    def fail(*_, private):
         yield from ()
+        asked.append(private)
         fact = (
             f"The slide {tmp_path / 'jane doe 1961.svs'} of p1 cannot be read: jane doe 1961.svs is cut off."
         )
@@ -98,6 +100,7 @@ def test_a_private_training_names_no_slide(tmp_path, monkeypatch, private):
     plan = TrainingPlan("frozen", table, "dlcnb", tmp_path / "m.alnmodel", RecipeSettings(), private=private)
     with pytest.raises(CohortError) as told:
         list(train_in_window(plan))
+    assert asked == [private]  # what is written is the trainer's to keep names out of
     for word in ("jane", "doe", "1961"):
         assert (word in str(told.value)) == (not private)
     assert "p1" in str(told.value)

@@ -69,6 +69,7 @@ class TaskMaker:
         self.clinical_table = clinical_table
         self._rows = None if clinical_table is None else read_cohort(clinical_table)
         self._by_name: dict[str, list[CohortRow]] = defaultdict(list)
+        self._roi_fits = False  # any file of the folder any slide
         for row in self._rows or ():
             for name in {row.patient_id, row.slide.stem if row.slide else row.patient_id}:
                 self._by_name[name].append(row)
@@ -81,6 +82,12 @@ class TaskMaker:
             if path.suffix.lower() in REGION_SUFFIXES:
                 files[path.stem].append(path)
         return files
+
+    @property
+    def unfitting_rois(self) -> Path | None:
+        """The folder of ROI files where none of them fitted any slide so far."""
+        is_folder = self._roi is not None and self._roi.is_dir()
+        return self._roi if is_folder and not self._roi_fits else None
 
     @property
     def has_clinical(self) -> bool:
@@ -116,6 +123,7 @@ class TaskMaker:
             return self._roi or known
         stems = {slide.stem, slide.name}  # NDP.view names its files slide.ndpi.ndpa
         found = [path for stem in stems for path in self._roi_files.get(stem, ())]
+        self._roi_fits |= bool(found)
         if len(found) > 1:
             names = ", ".join(sorted(p.name for p in found))
             raise RegionError(
