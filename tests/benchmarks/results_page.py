@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_curves import slope
 from results_figures import LOOKS, cost_curves, encoder_bars, svg, viewer_bars
 from results_headline import NAIVE, OURS, OURS_BF16, headline
+from results_tables import Target, at_least, at_most, markdown_table, picture, targets_table
 from stored import RESULTS
 
 PAGE = RESULTS.parent / "RESULTS.md"
@@ -23,25 +24,6 @@ VIEWER_SIDES = (20_000, 100_000)
 NOT_MEASURED = "*not measured yet*"
 
 Document = dict[str, Any]
-
-
-class Target(NamedTuple):
-    """A promise and what became of it."""
-
-    what: str
-    wanted: str
-    found: str
-    met: bool
-
-
-def at_least(what: str, found: float, wanted: float, unit: str = "x", spread: str = "") -> Target:
-    """Return a target that asks for this much or more."""
-    return Target(what, f">= {wanted:g} {unit}", f"{found:.2f} {unit}{spread}", found >= wanted)
-
-
-def at_most(what: str, found: float, wanted: float, unit: str = "x") -> Target:
-    """Return a target that asks for this much or less."""
-    return Target(what, f"<= {wanted:g} {unit}", f"{found:.3g} {unit}", found <= wanted)
 
 
 def documents(results: Path = RESULTS) -> dict[str, Document]:
@@ -119,17 +101,17 @@ def _encoders(name: str, document: Document, ceiling: Document | None) -> str:
     return "\n\n".join(
         [
             f"## Slide to features, {held}",
-            _picture(name, "patches per second of each contender"),
+            picture(name, "patches per second of each contender"),
             "VGG-13 BN, 256 px patches resized to 224 px, from a closed file to 256 values a patch; the same "
             "slide, patches and weights for all, each with its own reader, batches and defaults, in its own "
             f"environment and held to {held} (none used more than {most:.2f}). "
             f"{document['settings']['rounds']} rounds, in turn: median (lowest–highest). Ours also computes "
             'entropy and attention. "difference" is the largest difference of a feature from the naive '
             "loop's, over the largest feature: all did the same work.",
-            _table(("", "version", "patches/s", "x naive", "peak MB", "difference"), lines),
+            markdown_table(("", "version", "patches/s", "x naive", "peak MB", "difference"), lines),
             f"Other processes took at most {others:.0%} of the machine.",
             *([f"**Disturbed by other processes: {', '.join(disturbed)}.**"] if disturbed else []),
-            _targets(targets),
+            targets_table(targets),
             *([_ceiling(ceiling["figures"], by_name)] if ceiling else []),
             "In brackets: lowest of ours over highest of the other, to highest over lowest. The last two "
             "contenders are what LazySlide and WSInfer reach with an option that is off by default.",
@@ -164,7 +146,7 @@ def _viewer(stored: dict[str, Document]) -> str:
     parts = ["## Viewer against napari-wsi"]
     found = {side: stored.get(f"viewer-{side}") for side in VIEWER_SIDES}
     if any(found.values()):
-        parts.append(_picture("viewer", "what a user waits for in each viewer"))
+        parts.append(picture("viewer", "what a user waits for in each viewer"))
         parts.append(
             "A generated slide with levels 1/4/16, software OpenGL under Xvfb, a window of 1600 x 1100 px; "
             "times run until the picture is whole and drawn. Opening a file with napari-aln includes trying "
@@ -187,7 +169,7 @@ def _one_viewer(document: Document) -> str:
         "openslide": "bare OpenSlide",
     }
     quantities = [name for name in next(iter(found.values())) if name not in ("samples", "again p50 ms")]
-    table = _table(
+    table = markdown_table(
         ("", *quantities),
         [
             [names.get(name, name), *(f"{row[quantity]:,.0f}" for quantity in quantities)]
@@ -212,7 +194,7 @@ def _one_viewer(document: Document) -> str:
             at_most(f"{name}: memory", row["peak MB"], 1000, "MB"),
         ]
     said = f"Rounds: {times['rounds']}, with {times['jumps']} jumps, 60 pans and one first picture each."
-    return f"{said}\n\n{table}\n\n{_targets(targets)}"
+    return f"{said}\n\n{table}\n\n{targets_table(targets)}"
 
 
 def _curves(document: Document | None) -> str:
@@ -220,12 +202,12 @@ def _curves(document: Document | None) -> str:
     if document is None:
         return f"{title}\n\n{NOT_MEASURED}"
     parts, found = (
-        [title, _picture("curves", "seconds and memory over the number of patches")],
+        [title, picture("curves", "seconds and memory over the number of patches")],
         document["figures"],
     )
     names = {"score": "Features to heatmap", "read": "File to features, the network left out"}
     for part, rows in found.items():
-        table = _table(
+        table = markdown_table(
             ("patches", "seconds", "MB beyond the features", "peak MB"),
             [
                 [
@@ -265,7 +247,7 @@ def _curves(document: Document | None) -> str:
             at_most(f"Heatmap after features, {big['patches']:,} patches", big["seconds"], 0.5, "s")
         )
         targets.append(at_most("The same, the first time in a process", big["first_s"], 0.5, "s"))
-    parts.append(_targets(targets))
+    parts.append(targets_table(targets))
     parts.append(
         "The features themselves, 1 KB a patch, are held in memory and not counted. The slide that is "
         "read has 0.25 µm/px: a patch of 256 px at 0.5 µm/px is 512 px wide there."
@@ -279,7 +261,7 @@ def _what_if(document: Document | None) -> str:
         return f"{title}\n\n{NOT_MEASURED}"
     rows = document["figures"]
     quantities = [name for name in rows[0] if name not in ("patches", "vertices")]
-    table = _table(
+    table = markdown_table(
         ("patches", "points of the ROI", *quantities),
         [
             [f"{row['patches']:,}", f"{row['vertices']:,}", *(f"{row[name]:.1f}" for name in quantities)]
@@ -297,7 +279,7 @@ def _what_if(document: Document | None) -> str:
         for row in small
         for name in quantities
     ]
-    return f"{title}\n\nFeatures in memory, no window: medians.\n\n{table}\n\n{_targets(targets)}"
+    return f"{title}\n\nFeatures in memory, no window: medians.\n\n{table}\n\n{targets_table(targets)}"
 
 
 def _nuclei(document: Document | None) -> str:
@@ -335,7 +317,7 @@ def _nuclei(document: Document | None) -> str:
         round(1e6 / 60),
         "nuclei/s",
     )
-    return f"{title}\n\n{_table(('', 'nuclei', 'nuclei/s'), lines)}\n\n{_targets([target])}"
+    return f"{title}\n\n{markdown_table(('', 'nuclei', 'nuclei/s'), lines)}\n\n{targets_table([target])}"
 
 
 _GPU = """## GPU
@@ -371,25 +353,8 @@ def _conditions(stored: dict[str, Document]) -> str:
         ]
         for name, document in stored.items()
     ]
-    title = "## When, on what, with what"
-    return f"{title}\n\n{_table(('results', 'date', 'machine', 'load before → after', 'versions'), lines)}"
-
-
-def _targets(targets: list[Target]) -> str:
-    lines = [[t.what, t.wanted, t.found, "met" if t.met else "**missed**"] for t in targets]
-    return _table(("target", "wanted", "found", ""), lines)
-
-
-def _table(head: tuple[str, ...], lines: list[list[str]]) -> str:
-    rows = [list(head), ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def _picture(name: str, says: str) -> str:
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="results/{name}-dark.svg">'
-        f'<img alt="{says}" src="results/{name}-light.svg"></picture>'
-    )
+    head = ("results", "date", "machine", "load before → after", "versions")
+    return f"## When, on what, with what\n\n{markdown_table(head, lines)}"
 
 
 def main() -> None:
