@@ -42,14 +42,21 @@ class Live(QObject):
         Returns where features are kept.
     words
         Takes out of a message what may not be shown.
+    parent
+        With which it ends. At the end of a program Qt takes whatever has no parent in no order, and this one
+        must not go before who closes it.
     """
 
     failed = Signal(object)  # the exception of a background extraction
 
     def __init__(
-        self, state: ReviewState, cache: Callable[[], FeatureCache | None], words: Callable[[str], str]
+        self,
+        state: ReviewState,
+        cache: Callable[[], FeatureCache | None],
+        words: Callable[[str], str],
+        parent: QObject,
     ) -> None:
-        super().__init__()
+        super().__init__(parent)
         self._state, self._cache, self._words = state, cache, words
         self._asked: dict[str, tuple[Answer, WhatIf]] = {}  # by run
         self._failed: dict[str, str] = {}  # by run: why patches could not be read, until something changes

@@ -83,7 +83,7 @@ class Review(QObject):
         self.scene = Scene(viewer, self.state)
         self.roi = RoiEditing(viewer, self.scene, self.state)
         self.hotspots = Hotspots(self.scene)
-        self.live = Live(self.state, self.cache, self.without_paths)
+        self.live = Live(self.state, self.cache, self.without_paths, self)
         self.live.failed.connect(self.on_error)
         self.scene.slide_removed.connect(self._on_slide_removed)
         self.scene.trouble.connect(self.on_error)

@@ -6,6 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QWidget
+
+from napari_aln.widgets.review import Review
+
+shiboken6 = pytest.importorskip("shiboken6")
 
 PROGRAM = """
 from qtpy.QtCore import QTimer
@@ -53,3 +60,18 @@ def test_closing_the_window_during_a_run_ends_the_program():
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines() == ["napari-aln", "the run was closed", "the program ends"]
     assert "Traceback" not in answer.stderr
+
+
+def test_parts_of_a_review_may_go_before_the_window_that_closes_it(qtbot):
+    """At the end of a program with its window still open, Qt takes what has no parent in any order."""
+    review, dock = Review(ViewerModel()), QWidget()
+    dock.destroyed.connect(review.close)
+    parts = [part for part in vars(review).values() if isinstance(part, QObject)]
+    alone = [part for part in parts if shiboken6.ownedByPython(part)]
+    assert review.live in parts
+    assert len(alone) < len(parts)
+    with qtbot.captureExceptions() as raised:
+        for part in (*alone, dock):
+            shiboken6.delete(part)
+    assert raised == []
+    assert all(job._closed for job in review.jobs)
