@@ -13,7 +13,7 @@ from napari_aln.cli.output import AsJson
 from napari_aln.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
-    from napari_aln.workflows.evaluation.evaluate import Evaluation
+    from napari_aln.workflows.evaluation.folder import Evaluation
 
 
 @takes({"subgroups": "--subgroup", "published": "--published"}, settings=EvaluateSettings)

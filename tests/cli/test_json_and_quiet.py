@@ -21,7 +21,8 @@ from napari_aln.slides import open_slide
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.doctor import Finding
 from napari_aln.workflows.evaluation.folder import write_evaluation
-from napari_aln.workflows.interpretation.interpret import REPORT_NAME, Interpretation
+from napari_aln.workflows.interpretation.interpret import REPORT_NAME
+from napari_aln.workflows.interpretation.tables import Interpretation
 from napari_aln.workflows.nuclei.folder import NucleiRequest, nuclei_to_folder
 from napari_aln.workflows.predict import Request, predict_to_folder
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from napari_aln.evaluation.curves import (
 from napari_aln.evaluation.subgroups import Grouping, characteristics, groupings
 from napari_aln.evaluation.tables import PaperTable, finite, fraction, plain
 from napari_aln.records import Progress
-from napari_aln.workflows.evaluation.folder import write_evaluation
+from napari_aln.workflows.evaluation.folder import Evaluation, write_evaluation
 from napari_aln.workflows.evaluation.same_patients import file_stem, held_out, same_patients
 from napari_aln.workflows.evaluation.score_table import read_scores
 from napari_aln.workflows.training.curves import FOLDER_SUFFIX
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from napari_aln.evaluation.cases import Scored
@@ -39,18 +37,6 @@ if TYPE_CHECKING:
     from napari_aln.settings.evaluation import EvaluateSettings
 
 _DECISION_THRESHOLDS = np.arange(1, 100) / 100
-
-
-@dataclass
-class Evaluation:
-    """What an evaluation found, before and after it is written."""
-
-    tables: list[PaperTable] = field(default_factory=list)
-    figures: dict[str, Figure] = field(default_factory=dict)  # stem of its files -> figure
-    notes: list[str] = field(default_factory=list)
-    inputs: list[dict[str, str]] = field(default_factory=list)  # role, name and SHA-256 of each file
-    title: str = "Evaluation"
-    made_by: dict[str, Any] = field(default_factory=dict)  # what else made it, by name
 
 
 def evaluate(

@@ -30,8 +30,7 @@ from napari_aln.settings.prediction import BagSettings
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import refuse_foreign
 from napari_aln.store.result import slide_made_by
-from napari_aln.workflows.evaluation.evaluate import Evaluation
-from napari_aln.workflows.evaluation.folder import RECORD, write_evaluation
+from napari_aln.workflows.evaluation.folder import RECORD, Evaluation, write_evaluation
 from napari_aln.workflows.evaluation.same_patients import file_stem
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.slide.networks import ReadyNetworks

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,23 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from napari_aln.evaluation.tables import PaperTable
-    from napari_aln.workflows.evaluation.evaluate import Evaluation
 
 RECORD = "evaluation.json"
 SCHEMA = 1
 
 _PACKAGES = ("matplotlib",)  # beside those of every record
+
+
+@dataclass
+class Evaluation:
+    """What an evaluation found, before and after it is written."""
+
+    tables: list[PaperTable] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)  # stem of its files -> figure
+    notes: list[str] = field(default_factory=list)
+    inputs: list[dict[str, str]] = field(default_factory=list)  # role, name and SHA-256 of each file
+    title: str = "Evaluation"
+    made_by: dict[str, Any] = field(default_factory=dict)  # what else made it, by name
 
 
 def write_evaluation(found: Evaluation, out: Path, settings: BaseModel) -> None:

@@ -28,11 +28,10 @@ from napari_aln.settings.training import RecipeSettings
 from napari_aln.store.atomic import check_writable, refuse_foreign, storing
 from napari_aln.store.nuclei import public_settings
 from napari_aln.store.result import HIDDEN, made_of_table, patient_alias, write_made_by
-from napari_aln.workflows.evaluation.evaluate import Evaluation
 from napari_aln.workflows.evaluation.folder import RECORD, write_evaluation
 from napari_aln.workflows.interpretation.feature_bags import NucleiSource, cohort_nuclei, tables_by_slide
 from napari_aln.workflows.interpretation.slide_weights import SLIDES_NAME, InterpretedSlide, write_slides
-from napari_aln.workflows.interpretation.tables import describe
+from napari_aln.workflows.interpretation.tables import Interpretation, describe
 from napari_aln.workflows.training.curves import CHECKPOINT_NAME
 from napari_aln.workflows.training.patients import BINARY, class_index, labelled_rows, require_classes
 
@@ -74,14 +73,6 @@ class FeatureBag:
     def take(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return some of the instances."""
         return self.instances[index]
-
-
-@dataclass
-class Interpretation(Evaluation):
-    """What was found of a cohort, and the slides that could not be used."""
-
-    slides: list[InterpretedSlide] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def interpret(

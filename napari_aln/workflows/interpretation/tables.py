@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_aln.nuclei.slide_features import (
     PAPER_FEATURES,
     SLIDE_FEATURES,
 )
+from napari_aln.workflows.evaluation.folder import Evaluation
 from napari_aln.workflows.interpretation.slide_weights import (
     LABELS,
     WEIGHT_NOTE,
@@ -29,11 +31,19 @@ if TYPE_CHECKING:
 
     from napari_aln.evaluation.group_differences import Difference, Spread
     from napari_aln.settings.interpretation import InterpretSettings
-    from napari_aln.workflows.interpretation.interpret import Interpretation
-    from napari_aln.workflows.interpretation.slide_weights import Patients
+    from napari_aln.workflows.interpretation.slide_weights import InterpretedSlide, Patients
     from napari_aln.workflows.training.epochs import Fitted
+    from napari_aln.workflows.training.patients import LeftOut
 
 _SIGNIFICANT = 0.05
+
+
+@dataclass
+class Interpretation(Evaluation):
+    """What was found of a cohort, and the slides that could not be used."""
+
+    slides: list[InterpretedSlide] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def describe(found: Interpretation, fitted: Fitted, settings: InterpretSettings) -> None:
