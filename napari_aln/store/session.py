@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SESSION_VERSION = 1
+SESSION_VERSION = 2  # 2 says what it does not place
 SESSION_SUFFIX = ".alnsession"
 RESULTS_FOLDER = "results"
 RESULT_SUFFIX = ".alnresult"
+NUCLEI = "nuclei"  # in the window's record: the file of the nuclei that are shown
 MAX_MASK_PX = 10**9  # far beyond any overview: what unpacks to more is no mask
 MOST_UNFOLDING = 100  # times a packed result's own bytes; results of ours unfold to three times theirs
 
@@ -132,6 +133,14 @@ class SavedMap(_Saved):
     threshold: float | None = None
 
 
+class Unplaced(_Saved):
+    """What belonged to a review whose names were hidden: where it lies is not said."""
+
+    work_list: bool = False
+    nuclei: bool = False
+    nuclei_sha256: str = ""  # of the ``nuclei.json`` beside them; empty where there was none
+
+
 class SavedCamera(_Saved):
     """What was in view."""
 
@@ -155,6 +164,7 @@ class Session(_Saved):
     mask: SavedMask | None = None  # only where a person edited it
     hide_names: bool = False
     work_list: Path | None = None
+    unplaced: Unplaced = Unplaced()
     window: dict[str, JsonValue] = {}  # what a face wants to find again; not interpreted here
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_aln.store.session import NUCLEI
 from napari_aln.workflows.slide.maps import MAP_STYLES, SCALING_NAMES
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from napari_aln.widgets.state import ReviewState
     from napari_aln.workflows.review.session import Answered, Reopened
     from napari_aln.workflows.review.session import Review as ReviewRecord
-
-NUCLEI = "nuclei"
-"""Where the window's record holds the file of the nuclei that are shown."""
 
 DIFFERENCE = "difference"
 """What of the shown map a session's own record of maps has no place for."""

@@ -186,7 +186,11 @@ def test_what_the_window_writes_names_nobody(marked, models, tmp_path):
         write(result.regions, out / name, mpp=info.mpp, slide_hash=info.quick_hash)
 
     answers = (Answered(request, seen, result),)
-    window = {"nuclei": str(info.path.with_name("nuclei.parquet")), "tab": "maps"}
+    kept = tmp_path / MARK / "nuclei"
+    kept.mkdir(parents=True)
+    (kept / "nuclei.parquet").write_bytes(b"some nuclei")
+    (kept / "nuclei.json").write_text(json.dumps({"n_nuclei": 7}))
+    window = {"nuclei": str(kept / "nuclei.parquet"), "tab": "maps"}
     window |= {"folder": str(tmp_path / MARK)}
     given = {"bundles": (bundle,), "chosen": (bundle,), "answers": answers, "window": window}
     review = Review(info, seen, **given, hide_names=True, work_list=tmp_path / f"{MARK}.alnlist")
@@ -213,8 +217,18 @@ def test_what_the_window_writes_names_nobody(marked, models, tmp_path):
     assert again.slide.info.quick_hash == info.quick_hash
     assert [a.result.runs for a in again.review.answers] == [result.runs]
     assert [one.sha256 for one in again.review.chosen] == [bundle.sha256]
-    assert again.problems == ()
+    work_list, nuclei = again.problems  # which belong to it, and what to do
+    assert "its work list lies: if it is not open, open it" in work_list
+    assert "its nuclei lie: open their nuclei.parquet" in nuclei
     assert again.review.window == {"tab": "maps"}
+    shutil.copytree(kept, beside / "any name")
+    (beside / "others").mkdir()
+    (beside / "others" / "nuclei.parquet").touch()
+    (beside / "others" / "nuclei.json").write_text(json.dumps({"n_nuclei": 8}))
+    again = drain(open_session(beside / saved.name))
+    again.close()
+    assert again.review.window == {"tab": "maps", "nuclei": str(beside / "any name" / "nuclei.parquet")}
+    assert again.problems == (work_list,)
     with pytest.raises(SlideMovedError, match="slide-"):
         drain(open_session(saved))
 

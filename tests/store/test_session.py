@@ -116,7 +116,7 @@ def change(path, edit):
 
 
 BAD = {
-    "newer": (lambda raw: raw.update(schema_version=2), "newer version"),
+    "newer": (lambda raw: raw.update(schema_version=3), "newer version"),
     "field": (lambda raw: raw.update(extra=1), r"no session file \(extra"),
     "clinical": (lambda raw: raw["case"].update(clinical={"age_years": "old"}), "no session file"),
     "outline": (lambda raw: raw["case"]["regions"][0].update(wkb="AAAA"), "outline is damaged"),

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from napari_aln.errors import SlideError, StoreError, UsageError
 from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import Progress
 from napari_aln.store.autosave import recoverable
-from napari_aln.store.result import alias_of_hash
-from napari_aln.store.session import parse_session, read_session, write_session
+from napari_aln.store.result import NUCLEI_JSON, alias_of_hash
+from napari_aln.store.session import NUCLEI, Unplaced, parse_session, read_session, write_session
 from napari_aln.workflows.review.session import reopen
 from napari_aln.workflows.sources import find_bundle, find_slide
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator, Sequence
 
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.session import SavedBundle, SavedReview
     from napari_aln.workflows.review.session import Reopened, Review, SessionMaker
+
+
+_HIDDEN = "Names were hidden when it was saved, so the session does not say where"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ def open_session(
     A slide that is not where it was is looked for beside the session file, by its name: both may have been
     moved together. What is found there is checked as any other. Where names were hidden the file does not
     say what its slide is called: that is looked for by content, beside it and among lately opened ones. So
-    are models that are not where they were.
+    are models that are not where they were, and nuclei: in the folders of session and slide, and in those
+    there. A work list has no content to know it by: that it belongs to the review is said.
 
     Parameters
     ----------
@@ -90,7 +96,41 @@ def open_session(
     yield Progress("look for models", 0, 1)
     bundles = tuple(_found(bundle, path.parent) for bundle in saved.session.bundles)
     saved = replace(saved, session=saved.session.model_copy(update={"bundles": bundles}))
-    return (yield from reopen(saved, slide_path=slide_path, cache=cache))
+    reopened = yield from reopen(saved, slide_path=slide_path, cache=cache)
+    return _placed(reopened, saved.session.unplaced, [path.parent, reopened.slide.info.path.parent])
+
+
+def _placed(reopened: Reopened, unplaced: Unplaced, folders: Sequence[Path]) -> Reopened:
+    """Return a review with the nuclei that were found again, and what is to be opened by hand."""
+    review, problems = reopened.review, list(reopened.problems)
+    if unplaced.work_list:
+        problems.append(f"{_HIDDEN} its work list lies: if it is not open, open it (Shift+W, Open).")
+    if unplaced.nuclei:
+        wanted = unplaced.nuclei_sha256
+        tables = _nuclei_in(folders) if wanted else ()
+        found = next((table for table in tables if _statement_sha256(table) == wanted), None)
+        if found is None:
+            problems.append(f"{_HIDDEN} its nuclei lie: open their {NUCLEI_PARQUET} (Shift+K, Open).")
+        else:
+            review = replace(review, window={**review.window, NUCLEI: str(found.absolute())})
+    return replace(reopened, review=review, problems=tuple(problems))
+
+
+def _nuclei_in(folders: Sequence[Path]) -> Iterator[Path]:
+    """Return the tables of nuclei in folders and in the folders there, as results have them."""
+    for folder in dict.fromkeys(folders):
+        with contextlib.suppress(OSError):  # one that may not be looked into
+            yield from (folder / NUCLEI_PARQUET, *sorted(folder.glob(f"*/{NUCLEI_PARQUET}")))
+
+
+def _statement_sha256(table: Path) -> str:
+    """Return the SHA-256 of what is said beside a table of nuclei; empty where nothing is."""
+    if table.name != NUCLEI_PARQUET or not table.is_file():
+        return ""
+    try:
+        return hashlib.sha256(table.with_name(NUCLEI_JSON).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _found(bundle: SavedBundle, folder: Path) -> SavedBundle:
@@ -107,7 +147,8 @@ def _found(bundle: SavedBundle, folder: Path) -> SavedBundle:
 def nameless(saved: SavedReview) -> SavedReview:
     """Return a session that can be handed on, where names are hidden: slide and models by content alone.
 
-    It says no path at all, of the work list neither: any folder may be called after the patient.
+    It says no path at all, of work list and nuclei neither: any folder may be called after the patient. That
+    they belong to it is said, and of nuclei by what content they are known.
     """
     session = saved.session
     if not session.hide_names:
@@ -117,10 +158,17 @@ def nameless(saved: SavedReview) -> SavedReview:
         bundle.model_copy(update={"path": Path(f"model-{bundle.sha256[:12]}{SUFFIX}")})
         for bundle in session.bundles
     ]
+    nuclei = session.window.get(NUCLEI)
+    unplaced = Unplaced(
+        work_list=session.work_list is not None,
+        nuclei=isinstance(nuclei, str),
+        nuclei_sha256=_statement_sha256(Path(nuclei)) if isinstance(nuclei, str) else "",
+    )
     kept = {
         "slide": session.slide.model_copy(update={"path": stand_in}),
         "bundles": tuple(bundles),
         "work_list": None,
+        "unplaced": unplaced,
         "window": {name: value for name, value in session.window.items() if not _is_path(value)},
     }
     return replace(saved, session=session.model_copy(update=kept))
