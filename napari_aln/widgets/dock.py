@@ -112,7 +112,7 @@ class ReviewDock(QWidget):
         self._build()
         self.window_look = WindowLook(self)
         self.keeping = Keeping(self.review, self.window_look)
-        self.files = FileQuestions(self)
+        self.files = FileQuestions(self, self.review, self.keeping, self.banner)
         self.clinical_values = ClinicalValues(self.review)
         self._drops = CanvasDrops(self.review.open_files)
         self._keys = Keys(viewer, self)

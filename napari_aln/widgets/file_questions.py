@@ -11,22 +11,30 @@ from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUF
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
 
 if TYPE_CHECKING:
-    from napari_aln.widgets.dock import ReviewDock
+    from qtpy.QtWidgets import QWidget
+
+    from napari_aln.widgets.keeping import Keeping
+    from napari_aln.widgets.panels.log_panel import Banner
+    from napari_aln.widgets.review import Review
 
 SLIDES = kinds("Slides", SLIDE_SUFFIXES)
 
 
 class FileQuestions:
-    """Asks in dialogs of the dock's window.
+    """Asks in dialogs.
 
     Parameters
     ----------
-    dock
-        Whose review and sessions they are for.
+    parent
+        In whose window they are.
+    review, keeping
+        Who gets the files, and the sessions.
+    banner
+        Says why there is nothing to ask.
     """
 
-    def __init__(self, dock: ReviewDock) -> None:
-        self._dock = dock
+    def __init__(self, parent: QWidget, review: Review, keeping: Keeping, banner: Banner) -> None:
+        self._parent, self._review, self._keeping, self._banner = parent, review, keeping, banner
 
     def ask_for_slide(self) -> None:
         """Let the user pick a slide."""
@@ -50,29 +58,29 @@ class FileQuestions:
 
     def ask_where_to_save(self) -> None:
         """Let the user pick the folder that the result folder is written into."""
-        ask_for_folder(self._dock, "Save the result into this folder", self._dock.review.save_results)
+        ask_for_folder(self._parent, "Save the result into this folder", self._review.save_results)
 
     def ask_where_to_save_session(self) -> None:
         """Let the user name the session file."""
-        if self._dock.review.state.slide is None:
-            self._dock.banner.show_error("There is no review to save.", "Open a slide first.")
+        if self._review.state.slide is None:
+            self._banner.show_error("There is no review to save.", "Open a slide first.")
             return
-        suggested = f"{Path(self._dock.review.state.name).stem}{SESSION_SUFFIX}"
-        ask_where_to_write(self._dock, "Save the session", "Sessions", suggested, self._dock.keeping.save)
+        suggested = f"{Path(self._review.state.name).stem}{SESSION_SUFFIX}"
+        ask_where_to_write(self._parent, "Save the session", "Sessions", suggested, self._keeping.save)
 
     def ask_where_slide_is(self) -> None:
         """Let the user say where the slide of a session lies now."""
         dialog = ask_for_files(
-            self._dock,
+            self._parent,
             "Where is the session's slide?",
             SLIDES,
-            lambda paths: self._dock.keeping.find_slide(paths[0]),
+            lambda paths: self._keeping.find_slide(paths[0]),
             several=False,
         )
-        dialog.rejected.connect(self._dock.keeping.let_go)
+        dialog.rejected.connect(self._keeping.let_go)
 
     def _ask_for_files(self, title: str, wanted: str) -> None:
-        ask_for_files(self._dock, title, wanted, self._on_files)
+        ask_for_files(self._parent, title, wanted, self._on_files)
 
     def _on_files(self, paths: list[Path]) -> None:
-        self._dock.review.open_files([p.parent if p.name == "card.json" else p for p in paths])
+        self._review.open_files([p.parent if p.name == "card.json" else p for p in paths])

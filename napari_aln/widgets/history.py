@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from app_model.types import KeyCode, KeyMod
+
 Step = TypeVar("Step")
 
 MOST_STEPS = 200
+UNDO_KEY = int(KeyMod.CtrlCmd | KeyCode.KeyZ)
+REDO_KEY = int(KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ)
 
 
 class History(Generic[Step]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from app_model.types import KeyCode, KeyMod
+from napari_aln.widgets.history import REDO_KEY, UNDO_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from napari_aln.widgets.dock import ReviewDock
 
 OPACITY_STEP = 0.1
-UNDO_KEY = int(KeyMod.CtrlCmd | KeyCode.KeyZ)
-REDO_KEY = int(KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ)
 LAYER_TOOLS_KEYS = ("Shift-P",)
 """Ours, though a tool of Shapes has it: a layer's own keys come before the viewer's."""
 

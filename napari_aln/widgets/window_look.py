@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtCore import QObject, Signal
 
@@ -11,9 +11,28 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from napari_aln.widgets.dock import ReviewDock
+    from napari_aln.widgets.panels.compare_panel import ComparePanel
+    from napari_aln.widgets.panels.map_panel import MapPanel
+    from napari_aln.widgets.panels.section import Section
+    from napari_aln.widgets.review import Review
+    from napari_aln.widgets.side_docks import SideDocks
+    from napari_aln.widgets.split_view import Split
 
 SIDE_DOCKS, SPLIT, MASK, FOLDED = "side_docks", "split", "mask", "folded"
+
+
+class LookedAt(Protocol):
+    """What a look is made of: the review's dock has it."""
+
+    review: Review
+    split: Split
+    side_docks: SideDocks
+    sections: dict[str, Section]
+    compare: ComparePanel
+    map: MapPanel
+
+    def show_split(self, on: bool) -> None:
+        """Split the view, or end that."""
 
 
 class WindowLook(QObject):
@@ -27,7 +46,7 @@ class WindowLook(QObject):
 
     changed = Signal()
 
-    def __init__(self, dock: ReviewDock) -> None:
+    def __init__(self, dock: LookedAt) -> None:
         super().__init__()
         self._dock = dock
         self.last: dict[str, JsonValue] = {}  # as it was when last read: still there when the dock is gone

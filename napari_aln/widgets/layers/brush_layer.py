@@ -10,7 +10,7 @@ from napari.utils import DirectLabelColormap
 from psygnal import Signal
 
 from napari_aln.annotations.edit import area_of_mask
-from napari_aln.widgets.keys import REDO_KEY, UNDO_KEY
+from napari_aln.widgets.history import REDO_KEY, UNDO_KEY
 from napari_aln.widgets.layers.held import HeldLayer
 
 if TYPE_CHECKING:
