@@ -11,6 +11,7 @@ from enum import StrEnum
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
+from qtpy import compat
 from qtpy.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ class Job(QObject):
     def reset(self) -> None:
         """Forget how the last run ended, and drop one that is under way."""
         self._let_go()
-        self._set_state(JobState.IDLE)
+        alive: bool = compat.isalive(self)  # type: ignore[no-untyped-call]
+        if alive:  # at the end of a program Qt may have taken it before those who put it away
+            self._set_state(JobState.IDLE)
 
     def close(self, patience_s: float = 30.0) -> None:
         """Cancel and wait for the thread; nothing starts afterwards."""

@@ -143,3 +143,11 @@ def test_close_during_a_run_leaves_no_thread(job, qtbot):
     assert not worker.is_alive()
     job.start(Steps())
     assert not job._runs
+
+
+def test_a_job_that_qt_has_taken_already_can_be_put_away(qtbot):
+    shiboken6 = pytest.importorskip("shiboken6")
+    job = Job("gone")
+    shiboken6.delete(job)
+    job.reset()
+    job.close()
