@@ -218,8 +218,8 @@ def test_what_the_window_writes_names_nobody(marked, models, tmp_path):
     assert [a.result.runs for a in again.review.answers] == [result.runs]
     assert [one.sha256 for one in again.review.chosen] == [bundle.sha256]
     work_list, nuclei = again.problems  # which belong to it, and what to do
-    assert "its work list lies: if it is not open, open it" in work_list
-    assert "its nuclei lie: open their nuclei.parquet" in nuclei
+    assert "does not say where its work list lies: open it" in work_list
+    assert "open their nuclei.parquet" in nuclei
     assert again.review.window == {"tab": "maps"}
     shutil.copytree(kept, beside / "any name")
     (beside / "others").mkdir()

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from napari_aln.workflows.review.session import Reopened, Review, SessionMaker
 
 
-_HIDDEN = "Names were hidden when it was saved, so the session does not say where"
-
-
 @dataclass(frozen=True)
 class Unfinished:
     """A review whose window was killed."""
@@ -104,13 +101,19 @@ def _placed(reopened: Reopened, unplaced: Unplaced, folders: Sequence[Path]) -> 
     """Return a review with the nuclei that were found again, and what is to be opened by hand."""
     review, problems = reopened.review, list(reopened.problems)
     if unplaced.work_list:
-        problems.append(f"{_HIDDEN} its work list lies: if it is not open, open it (Shift+W, Open).")
+        problems.append(
+            "A session with hidden names does not say where its work list lies: open it if it is not open "
+            "(Shift+W, Open)."
+        )
     if unplaced.nuclei:
         wanted = unplaced.nuclei_sha256
         tables = _nuclei_in(folders) if wanted else ()
         found = next((table for table in tables if _statement_sha256(table) == wanted), None)
         if found is None:
-            problems.append(f"{_HIDDEN} its nuclei lie: open their {NUCLEI_PARQUET} (Shift+K, Open).")
+            problems.append(
+                f"Its nuclei lie neither beside it nor beside the slide: open their {NUCLEI_PARQUET} "
+                "(Shift+K, Open)."
+            )
         else:
             review = replace(review, window={**review.window, NUCLEI: str(found.absolute())})
     return replace(reopened, review=review, problems=tuple(problems))
