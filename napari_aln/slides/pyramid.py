@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_aln.errors import AlnError
 from napari_aln.slides.color import to_srgb
+from napari_aln.slides.panning import Panning
 from napari_aln.slides.pyramid_plan import PlannedLevel, area_mean, plan_levels, source_box
 from napari_aln.slides.sampling import Reduces
 from napari_aln.slides.tile_workers import GivenUpError, TileWorkers
@@ -43,6 +44,7 @@ class Pyramid:
 
     Reading a level asks the threads for its tiles, newest picture first, waits a little and returns what is
     there; what is missing is filled from the nearest coarser tiles. `on_arrival` says when to read again.
+    While the picture moves, the tiles it moves towards are made before they are seen.
     Serves one viewer: with two of them, each picture would drop the requests of the other.
 
     Parameters
@@ -93,6 +95,7 @@ class Pyramid:
         last = self._plan[-1]
         self._coarsest = np.empty((last.height_px, last.width_px, 3), np.uint8)
         self._coarsest[:] = self._background
+        self._panning = Panning()
         self._workers = TileWorkers(self._make, self._arrived, cache_bytes=cache_bytes, threads=threads)
         self.levels = tuple(PyramidLevel(self, number, level) for number, level in enumerate(self._plan))
         self._workers.keep(self._keys_of_coarsest())
@@ -147,7 +150,8 @@ class Pyramid:
         parts = list(_parts(level, rows, columns))
         keys = [(number, row, column) for row, column, *_ in parts]
         patient = len(keys) * level.tile_width_px * level.tile_height_px * 3 <= self._cache_bytes
-        tiles = self._workers.want(keys, self.patience_s) if patient else {}
+        ahead = self._panning.ahead(number, level, rows, columns)
+        tiles = self._workers.want(keys, self.patience_s, ahead) if patient else {}
         for key, (row, column, to, of) in zip(keys, parts, strict=True):
             tile = tiles.get(key) if patient else self._tile_now(key)
             if tile is None:

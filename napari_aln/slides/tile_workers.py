@@ -68,6 +68,7 @@ class TileWorkers:
         self._needed: set[Key] = set()  # all tiles of the newest picture
         self._missing: dict[Key, None] = {}  # those that have not come, in the order to make them
         self._to_keep: dict[Key, None] = {}
+        self._ahead: dict[Key, None] = {}  # what the next picture will need
         self._picture = 0
         self._read_at = 0.0
         self._told = False
@@ -93,17 +94,21 @@ class TileWorkers:
             self._to_keep.update((key, None) for key in keys if key not in self._kept)
             self._wake()
 
-    def want(self, keys: list[Key], patience_s: float) -> dict[Key, NDArray[np.uint8]]:
+    def want(
+        self, keys: list[Key], patience_s: float, ahead: Iterable[Key] = ()
+    ) -> dict[Key, NDArray[np.uint8]]:
         """Ask for a picture; return those of its tiles that come within `patience_s`.
 
         When some did not, `arrived` is called once they all came, or after `PROGRESS_S` when at least one
-        did; then not again until the next picture is asked for.
+        did; then not again until the next picture is asked for. Tiles `ahead` are made when there is nothing
+        else to do; nobody waits for them, and nothing is told.
         """
         with self._lock:
             if self._closed:
                 return {}
             self._needed = set(keys)
             self._missing = {key: None for key in keys if self._cached(key) is None}
+            self._ahead = {key: None for key in ahead if self._cached(key) is None}
             self._picture += 1
             this = self._picture
             self._told = self.returned_short = False
@@ -170,6 +175,7 @@ class TileWorkers:
             self._era += 1
             self._to_keep.update(dict.fromkeys(self._kept))
             self._missing = dict.fromkeys(self._needed)
+            self._ahead = {}
             self._cache.clear()
             self._kept.clear()
             self._bytes = 0
@@ -179,7 +185,7 @@ class TileWorkers:
         """Stop and join the threads, drop the tiles. A tile half-way through a read is waited for."""
         with self._lock:
             self._closed = True
-            self._missing, self._needed, self._to_keep = {}, set(), {}
+            self._missing, self._needed, self._to_keep, self._ahead = {}, set(), {}, {}
             self._tile_came.notify_all()
             self._picture_whole.notify_all()
         self._pool.shutdown()
@@ -198,6 +204,7 @@ class TileWorkers:
 
     def _store(self, key: Key, tile: NDArray[np.uint8]) -> bool:
         """Keep a tile that came; return whether the reader must be told."""
+        self._ahead.pop(key, None)
         if self._cached(key) is not None:
             return False
         if key in self._to_keep:
@@ -228,7 +235,7 @@ class TileWorkers:
 
     def _wake(self) -> None:
         """Start threads for what there is to make; they end when nothing is left."""
-        to_do = len(self._missing) + len(self._to_keep)
+        to_do = len(self._missing) + len(self._to_keep) + len(self._ahead)
         while not self._closed and self._at_work < min(self._threads, to_do):
             self._at_work += 1
             # `result` raises in the callback what the thread raised: it gets into the log
@@ -250,7 +257,7 @@ class TileWorkers:
     def _next(self) -> Key | None:
         """Return what to make next; with None the thread counts as ended, at one with finding nothing."""
         with self._lock:
-            for keys in (self._missing, self._to_keep):
+            for keys in (self._missing, self._to_keep, self._ahead):
                 for key in keys:
                     if key not in self._in_flight:
                         return key
@@ -260,4 +267,5 @@ class TileWorkers:
     def _still_wanted(self, key: Key) -> bool:
         if key in self._missing:
             return True
-        return key in self._to_keep and all(other in self._in_flight for other in self._missing)
+        later = key in self._to_keep or key in self._ahead
+        return later and all(other in self._in_flight for other in self._missing)
