@@ -45,10 +45,12 @@ def read_slide(path: str | Sequence[str]) -> list[LayerData]:
     """
     from napari_aln.slides.first_open import open_untried, warm_up
 
-    warm_up()  # it starts while the rest is loaded
+    warm_up()  # it starts while the rest is loaded and built
     from napari_aln.slides.pyramid import Pyramid
     from napari_aln.widgets.layers.placement import Frame
+    from napari_aln.widgets.layers.units import build_first_picture
 
+    build_first_picture()
     slide = open_untried(Path(path if isinstance(path, str) else path[0]))
     pyramid = Pyramid(slide, patience_s=PATIENCE_S)
     look = Frame(slide.info.mpp).of_picture((1.0, 1.0))

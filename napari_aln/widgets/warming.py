@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_aln.records import Progress
-from napari_aln.widgets.layers import slide_layer
-from napari_aln.widgets.layers.units import build_units, use_units
+from napari_aln.widgets.layers.units import build_first_picture, build_units, use_units
 from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:
@@ -51,4 +50,4 @@ def load() -> Generator[Progress, None, Any]:
 def first_picture() -> Generator[Progress, None, None]:
     """Have napari build what it builds for its first picture, once the units are in use."""
     yield Progress("build", 0, 1)
-    slide_layer.warm_up()
+    build_first_picture()

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from large_slide import write_slide
+from most_memory import most_memory_mb
 
 SIDE_PX, MPP_UM = 20_000, 1.0
 TILE_PX = 512
@@ -247,7 +248,7 @@ def perform(folder: Path, n: int, size: tuple[int, int], *, ellipses: bool) -> N
     for place in middle:
         view.nuclei.row_at(place)
     print(f"nucleus at a point   {(time.perf_counter() - start) / len(rows) * 1e3:6.2f} ms")
-    print(f"peak memory {_peak_mb():.0f} MB, load {_load()}")
+    print(f"peak memory {most_memory_mb():.0f} MB, load {_load()}")
     stage.viewer.close()
 
 
@@ -259,12 +260,6 @@ def _ascending() -> Any:
 
 def _load() -> str:
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-
-
-def _peak_mb() -> float:
-    from bench_viewer import _peak_mb as peak_mb
-
-    return peak_mb()
 
 
 def main() -> None:

@@ -23,17 +23,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from idleness import seconds_of_others
 from large_slide import TILE_PX, write_slide
+from most_memory import most_memory_mb
+from viewer_stage import Heartbeat, Stage
 
 _ZOOMS = (0.9, 0.42, 0.2, 0.1, 0.055)  # screen pixels per level-0 pixel
-_MOST_BY_OTHERS = 0.2
 _FIGURES = (
     ("first p50 ms", "first", 50),
     ("again p50 ms", "again", 50),
@@ -75,97 +74,16 @@ class _BareLevel:
         return self[:, :]
 
 
-class _Heartbeat:
-    """The longest time in which Qt handled no timer."""
-
-    def __init__(self) -> None:
-        from qtpy.QtCore import Qt, QTimer
-
-        self.last, self.longest = time.perf_counter(), 0.0
-        self._timer = QTimer()
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._beat)
-        self._timer.start(2)
-
-    def _beat(self) -> None:
-        now = time.perf_counter()
-        self.longest = max(self.longest, now - self.last)
-        self.last = now
-
-    def restart(self) -> None:
-        self.last, self.longest = time.perf_counter(), 0.0
-
-    def stop(self) -> float:
-        self._beat()
-        self._timer.stop()
-        return self.longest
-
-
-class _Stage:
-    """A shown viewer, and waiting until what it shows is whole."""
-
-    def __init__(self) -> None:
-        import napari
-        from vispy import gloo
-
-        self.viewer = napari.Viewer(show=True)
-        self.viewer.window.resize(1600, 1100)
-        self._canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
-        self._finish = gloo.gl.glFinish
-        self._canvas.events.draw.connect(self._on_draw, position="last")
-        self.dirty = True
-        self.draws = 0
-        self.undisturbed = True  # the last measurement
-        self.whole = lambda: True
-        self.settle(0.5)
-
-    def _on_draw(self, event) -> None:
-        self._finish()
-        self.draws += 1
-        self.dirty = False
-
-    def process(self) -> None:
-        from qtpy.QtCore import QEventLoop
-        from qtpy.QtWidgets import QApplication
-
-        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
-
-    def settle(self, seconds: float) -> None:
-        beat = _Heartbeat()  # else `process` would wait for an event for ever
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            self.process()
-        beat.stop()
-
-    def until_whole(self, change, beat: _Heartbeat) -> float:
-        """Return the seconds from a change until its whole picture is drawn."""
-        beat.restart()
-        drawn, others = self.draws, seconds_of_others()
-        start = time.perf_counter()
-        self.dirty = True
-        change()
-        while self.dirty or self.draws == drawn or not self.whole():
-            self.process()
-            if time.perf_counter() - start > 60:
-                raise TimeoutError("the picture did not get whole in a minute")
-        seconds = time.perf_counter() - start
-        share = (seconds_of_others() - others) / (seconds * (os.cpu_count() or 1))
-        self.undisturbed = share < _MOST_BY_OTHERS
-        return seconds
-
-    def look_at(self, center_yx: tuple[float, float], zoom: float) -> None:
-        camera = self.viewer.scene.camera
-        camera.zoom = zoom
-        camera.center = (0, *center_yx)
-
-
-def _add_ours(stage: _Stage, path: Path) -> None:
+def _add_ours(stage: Stage, path: Path) -> None:
     from qtpy.QtCore import QObject, Qt, Signal
 
     from napari_aln.slides.first_open import open_untried, warm_up
 
-    warm_up()  # as the reader that napari finds of this plugin
+    warm_up()  # this and the next as the reader that napari finds of this plugin
     from napari_aln.slides.pyramid import Pyramid
+    from napari_aln.widgets.layers.units import build_first_picture
+
+    build_first_picture()
 
     class Arrival(QObject):
         came = Signal()
@@ -187,7 +105,7 @@ def _add_ours(stage: _Stage, path: Path) -> None:
     stage.close = lambda: (pyramid.close(), slide.close())
 
 
-def _add_wsi(stage: _Stage, path: Path) -> None:
+def _add_wsi(stage: Stage, path: Path) -> None:
     from napari_wsi.backends.openslide import OpenSlideStore
 
     stage.kept = OpenSlideStore(path)
@@ -196,7 +114,7 @@ def _add_wsi(stage: _Stage, path: Path) -> None:
     stage.close = stage.kept.close
 
 
-def _add_openslide(stage: _Stage, path: Path) -> None:
+def _add_openslide(stage: Stage, path: Path) -> None:
     import openslide
 
     handle = openslide.OpenSlide(path)
@@ -206,18 +124,18 @@ def _add_openslide(stage: _Stage, path: Path) -> None:
     stage.close = handle.close
 
 
-def _idle(stage: _Stage) -> None:
+def _idle(stage: Stage) -> None:
     from napari_aln.widgets.layers.units import use_units
     from napari_aln.widgets.warming import first_picture, load
 
-    beat = _Heartbeat()  # else `process` would wait for an event for ever
+    beat = Heartbeat()  # else `process` would wait for an event for ever
     use_units(_to_its_end(load(), stage))
     _to_its_end(first_picture(), stage)
     beat.stop()
     stage.settle(3)  # by then the process that tries files is ready
 
 
-def _to_its_end(work: Generator, stage: _Stage) -> Any:
+def _to_its_end(work: Generator, stage: Stage) -> Any:
     while True:
         try:
             next(work)
@@ -230,12 +148,12 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, list
     """Show a slide in this process and return what was measured, in ms and MB."""
     import psutil
 
-    stage = _Stage()
+    stage = Stage()
     before_mb = psutil.Process().memory_info().rss / 1e6
     add = {"napari-wsi": _add_wsi, "openslide": _add_openslide}.get(contender, _add_ours)
     if contender == "ours, idle":
         _idle(stage)
-    beat = _Heartbeat()
+    beat = Heartbeat()
     seen: dict[str, list[float]] = {"first": [], "again": [], "jump": [], "pan": [], "block": []}
     measured = kept = 0
 
@@ -263,7 +181,7 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, list
             place = (side * 0.2 + at * step / 2, side * 0.2 + at * step)
             measure("pan", lambda p=place, z=zoom: stage.look_at(p, z))
     children = psutil.Process().children(recursive=True)
-    peak_mb = _peak_mb() + sum(child.memory_info().rss for child in children) / 1e6
+    peak_mb = most_memory_mb() + sum(child.memory_info().rss for child in children) / 1e6
     for _ in range(5):
         stage.close()
         stage.viewer.layers.clear()
@@ -273,19 +191,6 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, list
     stage.close()
     stage.viewer.close()
     return {**seen, "peak": [peak_mb], "growth": [peak_mb - before_mb], "kept": [100 * kept / measured]}
-
-
-def _peak_mb() -> float:
-    """Return the most memory this process has held."""
-    import psutil
-
-    memory = psutil.Process().memory_info()
-    if hasattr(memory, "peak_wset"):  # Windows
-        return memory.peak_wset / 1e6
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _in_own_process(python: str, contender: str, path: Path, arguments: argparse.Namespace) -> dict:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import psygnal
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_aln.geometry import Mpp
 from napari_aln.slides.pyramid import Pyramid
 from napari_aln.widgets.layers.held import HeldLayer
-from napari_aln.widgets.layers.placement import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_aln.errors import AlnError
     from napari_aln.slides import Slide
+    from napari_aln.widgets.layers.placement import Frame
 
 NAME = "slide"  # not the file's name: it may hold a patient's, and napari shows it everywhere
 
@@ -114,8 +112,3 @@ class SlideLayer(HeldLayer):
     def _redraw(self) -> None:
         if self._layer is not None:
             self._layer.refresh(thumbnail=False, highlight=False, extent=False)
-
-
-def warm_up() -> None:
-    """Make a picture nobody sees: what napari builds once, for the first one, is there when a slide comes."""
-    Image(np.zeros((4, 4, 3), np.uint8), rgb=True, **Frame(Mpp(1.0, 1.0)).of_picture((1.0, 1.0)))

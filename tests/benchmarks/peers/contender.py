@@ -24,6 +24,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[3]))
 from idleness import Stopwatch
+from most_memory import most_memory_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,7 @@ def contend(prepare: Callable[[Work], Callable[[str], tuple]], packages: tuple[s
         "seconds": [small.seconds, large.seconds],
         "others_share": max(small.others_share, large.others_share),
         "cores_used": large.cores_used,
-        "peak_mb": _peak_mb(),
+        "peak_mb": most_memory_mb(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in packages},
     }
@@ -123,12 +124,3 @@ def hold_to(threads: int) -> None:
     process = psutil.Process()
     if hasattr(process, "cpu_affinity"):  # not on macOS
         process.cpu_affinity(process.cpu_affinity()[-threads:])
-
-
-def _peak_mb() -> float:
-    memory = psutil.Process().memory_info()
-    if hasattr(memory, "peak_wset"):  # Windows
-        return memory.peak_wset / 1e6
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
