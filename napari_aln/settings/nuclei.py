@@ -38,7 +38,7 @@ class NucleiTrainSettings(Settings):
 
     seed: int = setting(0, "Seed", "Draws starting weights, squares and held-out pictures.", ge=0)
     steps: int = setting(
-        3400, "Steps", "A step takes about 0.7 s on one processor core.", "steps", ge=1, le=1_000_000
+        5000, "Steps", "A step takes about 0.7 s on one processor core.", "steps", ge=1, le=1_000_000
     )
     batch: int = setting(8, "Batch", "Squares a step.", "squares", ge=1, le=1024)
     square_px: int = setting(
