@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,10 @@ from rich.table import Table
 
 from napari_aln.cli import output
 from napari_aln.cli.output import AsJson
+
+if TYPE_CHECKING:
+    from napari_aln.mil.bundle import Bundle
+    from napari_aln.nuclei.bundle import NucleusBundle
 
 app = typer.Typer(help="Model bundles.", no_args_is_help=True)
 
@@ -20,9 +24,7 @@ BundlePath = Annotated[Path, typer.Argument(help="A bundle: an .alnmodel file or
 @app.command()
 def show(bundle: BundlePath, *, as_json: AsJson = False) -> None:
     """Show a bundle's card: what it was trained on, for what, and how well it did."""
-    from napari_aln.mil.bundle import open_bundle
-
-    card = open_bundle(bundle).card
+    card = _opened(bundle).card
     if as_json:
         output.print_json(card.model_dump(mode="json"))
         return
@@ -34,27 +36,40 @@ def show(bundle: BundlePath, *, as_json: AsJson = False) -> None:
     output.show(card.notice)
 
 
+def _opened(path: Path) -> Bundle | NucleusBundle:
+    """Open a bundle that predicts, or one that finds nuclei."""
+    from napari_aln.mil.bundle import open_bundle
+    from napari_aln.nuclei.bundle import holds_nucleus_model, open_nucleus_bundle
+
+    return open_nucleus_bundle(path) if holds_nucleus_model(path) else open_bundle(path)
+
+
 def _readable(value: object) -> str:
     """Return a card's value as lines of text."""
     if isinstance(value, dict):
         return "\n".join(f"{k}: {_readable(v)}" for k, v in value.items() if v not in (None, "", [], {}))
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "\n".join(", ".join(f"{k} {v}" for k, v in item.items() if v is not None) for item in value)
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
-    return str(value)
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return "\n".join(_line(item) for item in value)
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _line(value: object) -> str:
+    """Return a card's value on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_line(v)}" for k, v in value.items() if v is not None)
+    return " ".join(_line(item) for item in value) if isinstance(value, list) else str(value)
 
 
 @app.command()
 def verify(bundle: BundlePath, *, as_json: AsJson = False) -> None:
     """Check a bundle whole: hash, card, every tensor, and that its network can be built."""
-    from napari_aln.mil.bundle import verify as verify_bundle
-
-    checked = verify_bundle(bundle)
+    checked = _opened(bundle)
+    checked.network()
+    name, sha256 = checked.card.name, checked.card.weights_sha256
     if as_json:
-        output.print_json({"whole": True, "name": checked.card.name, "sha256": checked.sha256})
+        output.print_json({"whole": True, "name": name, "sha256": sha256})
         return
-    output.show(f"{bundle}: whole. {checked.card.name}, SHA-256 {checked.sha256}")
+    output.show(f"{bundle}: whole. {name}, SHA-256 {sha256}")
 
 
 @app.command("import-balnmp")

@@ -166,6 +166,22 @@ def save_nucleus_bundle(card: NucleusCard, tensors: Mapping[str, Any], path: Pat
     return open_nucleus_bundle(path)
 
 
+def holds_nucleus_model(path: Path) -> bool:
+    """Whether a bundle is of this kind; of a card that cannot be read, it is not.
+
+    Raises
+    ------
+    BundleError
+        There is no bundle.
+    """
+    text, _ = read_bundle_file(path)
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return _is_of_nuclei(card)
+
+
 def open_nucleus_bundle(path: Path) -> NucleusBundle:
     """Open a nucleus model and check its card, hash and values.
 
@@ -179,6 +195,10 @@ def open_nucleus_bundle(path: Path) -> NucleusBundle:
     return NucleusBundle(path, card, checked_tensors(weights, card.weights_sha256, path))
 
 
+def _is_of_nuclei(card: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
+    return isinstance(card, dict) and card.get("kind") == "nuclei"
+
+
 def _card(text: bytes, path: Path) -> NucleusCard:
     try:
         raw = json.loads(text)
@@ -186,7 +206,7 @@ def _card(text: bytes, path: Path) -> NucleusCard:
         raise BundleError(
             f"The card of {path} is not valid JSON.", "Ask for the bundle again: it is damaged."
         ) from error
-    if not isinstance(raw, dict) or raw.get("kind") != "nuclei":
+    if not _is_of_nuclei(raw):
         raise BundleError(f"{path} is no nucleus model.", "Choose one that `nuclei train` wrote.")
     version = raw.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:

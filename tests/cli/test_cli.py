@@ -11,6 +11,8 @@ from PIL import Image
 from tests_shared import draw_tissue
 
 from napari_aln.mil.bundle import open_bundle
+from napari_aln.nuclei.segmentation import MODEL_NAME
+from napari_aln.shipped import sample_path
 
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
 
@@ -267,6 +269,17 @@ def test_model_commands(call, ws_bundle, tmp_path):
     assert (code, "whole" in out) == (0, True)
     damaged = tmp_path / "d.alnmodel"
     damaged.write_bytes(ws_bundle.read_bytes()[:-100])
+    refused(call("model", "verify", damaged), "d.alnmodel")
+
+
+def test_model_commands_know_models_that_find_nuclei(call, tmp_path):
+    shipped = sample_path(MODEL_NAME)
+    code, out, _ = call("model", "show", shipped)
+    assert (code, "CC0-1.0" in out, "Research use only" in out) == (0, True, True)
+    code, out, _ = call("model", "verify", shipped)
+    assert (code, "whole" in out) == (0, True)
+    damaged = tmp_path / "d.alnmodel"
+    damaged.write_bytes(shipped.read_bytes()[:-100])
     refused(call("model", "verify", damaged), "d.alnmodel")
 
 
