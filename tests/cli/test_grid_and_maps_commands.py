@@ -22,7 +22,7 @@ def grid(tmp_path):
 def test_a_grid_gets_the_recipe_of_file_and_flags_and_names_what_failed(call, grid, tmp_path, monkeypatch):
     asked = []
 
-    def workflow(cohort, combinations, out, gpus):
+    def workflow(cohort, combinations, out, gpus, *, private):
         asked.append((combinations, gpus))
         yield Progress("train", 0, 1)
         row = GridRow("resnet18", "none", "dlcnbc-ws", 0, failed="No network.")

@@ -31,7 +31,7 @@ import os, signal, sys
 from pathlib import Path
 import psutil
 from cohort_runs import asked_of, listed_in
-from napari_aln.settings import CohortRunSettings
+from napari_aln.settings.prediction import CohortRunSettings
 from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
 if __name__ == "__main__":
     slides, bundle, out = map(Path, sys.argv[1:4])
