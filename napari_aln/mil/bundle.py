@@ -120,16 +120,3 @@ def open_bundle(path: Path) -> Bundle:
     tensors = checked_tensors(weights, card.weights_sha256, path)
     HeadWeights.check(tensors, card, path)
     return Bundle(path=path, card=card, sha256=card.weights_sha256, tensors=tensors)
-
-
-def verify(path: Path) -> Bundle:
-    """Check all of a bundle, building its network too.
-
-    Raises
-    ------
-    BundleError
-        As `open_bundle` and `Bundle.network`.
-    """
-    bundle = open_bundle(path)
-    bundle.network()
-    return bundle

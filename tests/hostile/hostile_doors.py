@@ -28,9 +28,11 @@ def slide(path: Path) -> None:
 
 
 def bundle(path: Path) -> None:
-    from napari_aln.mil.bundle import verify
+    from napari_aln.mil.bundle import open_bundle
 
-    _ = verify(path).head
+    opened = open_bundle(path)
+    opened.network()
+    _ = opened.head
 
 
 def result(path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from napari_aln.errors import BundleError, StoreError
 from napari_aln.mil import bundle_file
 from napari_aln.mil.architecture import build_network
-from napari_aln.mil.bundle import open_bundle, save_bundle, verify
+from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import ModelCard, PrecisionCheck, parse_card
 
 CARD = ModelCard(name="small", mode="dlcnb", encoder="squeezenet1_1", pool="gap", mpp=0.5, hidden=16)
@@ -64,7 +64,7 @@ def zipped(folder, path, extra=(), compression=zipfile.ZIP_STORED):
 def test_round_trip_keeps_weights_and_outputs(network, tmp_path, name, dtype, tolerance):
     card = CARD.model_copy(update={"weights_dtype": dtype})
     made = save_bundle(card, network.state_dict(), tmp_path / name)
-    opened = verify(tmp_path / name)
+    opened = open_bundle(tmp_path / name)
     assert opened.card == made.card
     assert opened.sha256 == made.sha256
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
@@ -224,7 +224,7 @@ def test_a_card_that_is_no_card(folder, text):
 def test_an_encoder_outside_the_table_is_refused(folder, encoder):
     rewrite_card(folder, encoder=encoder)
     with pytest.raises(BundleError, match="There is no encoder called"):
-        verify(folder)
+        open_bundle(folder).network()
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_an_encoder_outside_the_table_is_refused(folder, encoder):
 def test_tensors_that_do_not_match_the_architecture_are_named(folder, change, fact):
     rewrite_weights(folder, change)
     with pytest.raises(BundleError) as caught:
-        verify(folder)
+        open_bundle(folder).network()
     assert fact in caught.value.fact
 
 

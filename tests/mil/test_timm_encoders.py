@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from napari_aln.errors import BundleError, UsageError
 from napari_aln.mil.architecture import build_network
-from napari_aln.mil.bundle import open_bundle, save_bundle, verify
+from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import ModelCard, TimmArguments, parse_card
 from napari_aln.mil.timm_encoders import build_timm, describe_timm
 from napari_aln.runtimes.base import compile_network
@@ -73,7 +73,7 @@ def test_a_card_rebuilds_the_network_to_the_last_bit(name, arguments, pool, widt
     assert card == parse_card(card.model_dump_json(), "again")
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8))
     with torch.inference_mode():
-        for expected, got in zip(network(pixels), verify(bundle.path).network()(pixels), strict=True):
+        for expected, got in zip(network(pixels), open_bundle(bundle.path).network()(pixels), strict=True):
             torch.testing.assert_close(got, expected, rtol=0, atol=0)
 
 

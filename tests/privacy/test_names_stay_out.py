@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,6 @@ from written import leaks
 
 from napari_aln import open_slide
 from napari_aln.annotations import write_asap, write_geojson, write_imagescope
-from napari_aln.cli import main
 from napari_aln.errors import SlideMovedError
 from napari_aln.geometry import Mpp
 from napari_aln.mil.bundle import open_bundle
@@ -71,19 +69,6 @@ def models(tmp_path_factory, ws_bundle, roi_bundle):
         Path(shutil.copy(path, folder / f"{MARK} {name}.alnmodel"))
         for path, name in ((ws_bundle, "ws"), (roi_bundle, "roi"))
     ]
-
-
-@pytest.fixture
-def call(monkeypatch):
-    """Run the command line in this process; return the exit code."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0
-
-    return run
 
 
 def roi_in(folder):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from marked_slides import MARK
 from PIL import Image
 from written import leaks
 
-from napari_aln.cli import main
 from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.nuclei.bundle import open_nucleus_bundle
@@ -20,19 +18,6 @@ from napari_aln.workflows.training.bundle import RECORD_NAME, SCORES_NAME
 from napari_aln.workflows.training.curves import training_folder
 
 N_PATIENTS = 8
-
-
-@pytest.fixture
-def call(monkeypatch):
-    """Run the command line in this process; return the exit code."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-aln", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0
-
-    return run
 
 
 @pytest.fixture
