@@ -5,28 +5,31 @@ cannot be loaded, and ``import torchvision`` then stops because two operators th
 declared. Models and transforms need neither, so declaring them (without an implementation) is enough.
 
 Nor do they need torch's compiler, which torchvision loads for one question of an operator on boxes: a second
-and more of computing, in every process that runs a model. That question finds the compiler when it is asked.
+and 70 MB, in every process that runs a model. That question finds the compiler when it is asked.
 """
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import sys
 from contextlib import contextmanager
-from types import ModuleType
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_aln.errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import ModuleType
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+_QUESTION = ("torch._dynamo.utils", ("is_compile_supported",))
 _declared: list[torch.library.Library] = []  # a schema lives only as long as its Library
 
 
@@ -37,30 +40,38 @@ def _is_compile_supported(device_type: str) -> bool:
 
 @contextmanager
 def _without_compiler() -> Iterator[None]:
-    """Let what is imported meanwhile ask a stand-in, where the compiler is not loaded anyway."""
-    if "torch._dynamo" in sys.modules:
-        yield
-        return
-    stand_ins = {name: ModuleType(name) for name in ("torch._dynamo", "torch._dynamo.utils")}
-    stand_ins["torch._dynamo"].__path__ = []
-    stand_ins["torch._dynamo.utils"].is_compile_supported = _is_compile_supported  # type: ignore[attr-defined]
-    sys.modules.update(stand_ins)
+    """Answer torchvision's question by `_is_compile_supported`.
+
+    Whatever else is imported meanwhile, by torchvision or on another thread, is imported as ever: nothing
+    stands in for the compiler in `sys.modules`.
+    """
+    plain_import = builtins.__import__
+    answer = SimpleNamespace(is_compile_supported=_is_compile_supported)
+
+    def import_(
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> Any:  # noqa: ANN401  (as `__import__` itself)
+        importer = str((globals or {}).get("__name__"))
+        if importer.startswith("torchvision.") and (name, fromlist) == _QUESTION:
+            return answer
+        return plain_import(name, globals, locals, fromlist, level)
+
+    builtins.__import__ = import_
     try:
         yield
     finally:
-        for name in stand_ins:
-            sys.modules.pop(name, None)
+        builtins.__import__ = plain_import
 
 
 def _load() -> ModuleType:
-    try:
-        with _without_compiler():
-            module = importlib.import_module("torchvision")
-            importlib.import_module("torchvision.models")
-            return module
-    except ImportError:  # a release that asks the compiler more
-        _forget()
-        return importlib.import_module("torchvision")
+    with _without_compiler():
+        module = importlib.import_module("torchvision")
+        importlib.import_module("torchvision.models")
+        return module
 
 
 def _forget() -> None:

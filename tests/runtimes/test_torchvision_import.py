@@ -14,15 +14,24 @@ def run(code):
 
 def test_torchvision_works_beside_any_torch_and_stays_imported():
     done = run(
-        "import sys\n"
-        "from napari_aln.runtimes.torchvision_import import models, torchvision\n"
+        "import sys, threading\n"
+        "from napari_aln.runtimes.torchvision_import import _without_compiler, models, torchvision\n"
         "assert models.resnet18(weights=None)\n"
         "assert 'torch._dynamo' not in sys.modules and 'sympy' not in sys.modules\n"
+        "def use_compiler():\n"
+        "    from torch._dynamo.utils import counters, is_compile_supported\n"
+        "    found.append((is_compile_supported.__module__, counters))\n"
+        "found = []\n"
+        "with _without_compiler():\n"
+        "    other = threading.Thread(target=use_compiler)\n"
+        "    other.start(), other.join()\n"
+        "assert found[0][0] == 'torch._dynamo.utils'\n"
         "import torchvision as again, torchvision.transforms.v2, torchvision.ops.roi_align\n"
         "assert again is torchvision\n"
-        "asked = sys.modules['torchvision.ops.roi_align'].is_compile_supported('cpu')\n"
+        "question = sys.modules['torchvision.ops.roi_align'].is_compile_supported\n"
+        "assert question.__module__ == 'napari_aln.runtimes.torchvision_import'\n"
         "import torch\n"
-        "assert asked is torch._dynamo.utils.is_compile_supported('cpu')\n"
+        "assert question('cpu') is torch._dynamo.utils.is_compile_supported('cpu')\n"
         "assert torch._dynamo.is_compiling() is False\n"
         "print('done')"
     )
