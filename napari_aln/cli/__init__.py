@@ -5,9 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-SOME_FAILED = 1
-BAD_INPUT = 2
-INTERRUPTED = 130
+from napari_aln.cli.exit_codes import BAD_INPUT, INTERRUPTED
 
 
 def main() -> None:

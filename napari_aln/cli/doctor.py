@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import typer
+from napari_aln.cli.output import AsJson
 from rich.markup import escape
 from rich.table import Table
 
 from napari_aln.cli import output
-from napari_aln.cli.output import AsJson
-
-SOMETHING_MISSING = 1
+from napari_aln.cli.exit_codes import SOME_FAILED
 
 
 def doctor(*, as_json: AsJson = False) -> None:
@@ -30,4 +29,4 @@ def doctor(*, as_json: AsJson = False) -> None:
     else:
         output.show(table)
     if not whole:
-        raise typer.Exit(SOMETHING_MISSING)
+        raise typer.Exit(SOME_FAILED)

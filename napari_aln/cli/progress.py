@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from napari_aln.cli import INTERRUPTED, output
+from napari_aln.cli import output
+from napari_aln.cli.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from napari_aln.cli import SOME_FAILED, output, progress
+from napari_aln.cli import output, progress
+from napari_aln.cli.exit_codes import SOME_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from napari_aln.cli.output import AsJson
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from napari_aln.cli import output, progress
-from napari_aln.cli.output import AsJson
+from napari_aln.cli.exit_codes import SOME_FAILED
 
 if TYPE_CHECKING:
     from napari_aln.workflows.results.agreement import Check
     from napari_aln.workflows.verify import Verification
-
-DIFFERS = 1
 
 
 def verify(
@@ -63,7 +62,7 @@ def verify(
     else:
         _show(found)
     if not found.equal:
-        raise typer.Exit(DIFFERS)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _document(found: Verification) -> dict[str, object]:
