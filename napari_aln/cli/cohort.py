@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from napari_aln.cli.flags import takes
-from napari_aln.cli.output import AsJson
-from napari_aln.settings.cohorts import SplitSettings, SynthesizeSettings
 from rich.markup import escape
 from rich.table import Table
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import BAD_INPUT
+from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
+from napari_aln.settings.cohorts import SplitSettings, SynthesizeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import typer
-from napari_aln.cli.output import AsJson
 from rich.markup import escape
 from rich.table import Table
 
 from napari_aln.cli import output
 from napari_aln.cli.exit_codes import SOME_FAILED
+from napari_aln.cli.output import AsJson
 
 
 def doctor(*, as_json: AsJson = False) -> None:

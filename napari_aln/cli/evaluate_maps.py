@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
+
+from napari_aln.cli import output, progress
 from napari_aln.cli.evaluate import say_what_was_found
+from napari_aln.cli.exit_codes import SOME_FAILED
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
 from napari_aln.settings.engine import EngineSettings
 from napari_aln.settings.evaluation import MapSettings
 from napari_aln.settings.prediction import CacheSettings, PredictSettings
-from rich.markup import escape
-from rich.table import Table
-
-from napari_aln.cli import output, progress
-from napari_aln.cli.exit_codes import SOME_FAILED
 
 
 @takes(

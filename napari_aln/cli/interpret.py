@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from napari_aln.cli.evaluate import say_what_was_found
-from napari_aln.cli.flags import takes
-from napari_aln.cli.output import AsJson
-from napari_aln.settings.interpretation import InterpretSettings
-from napari_aln.settings.nuclei import NucleiSettings
 from rich.markup import escape
 from rich.table import Table
 
 from napari_aln.cli import output, progress
+from napari_aln.cli.evaluate import say_what_was_found
 from napari_aln.cli.exit_codes import SOME_FAILED
+from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
+from napari_aln.settings.interpretation import InterpretSettings
+from napari_aln.settings.nuclei import NucleiSettings
 
 NOT_ON_TERMINAL = ("mean ± SD", "Xu et al. 2021", "P(N(+) > N0)")
 """Ends of the columns that have no room there; files have them all."""

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from napari_aln.cli.flags import takes
-from napari_aln.cli.output import AsJson
-from napari_aln.errors import AlnError, UsageError
-from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
-from napari_aln.settings.engine import EngineSettings
-from napari_aln.settings.patches import PatchSettings
-from napari_aln.settings.prediction import BagSettings, CacheSettings, CohortRunSettings, PredictSettings
 from rich.markup import escape
 from rich.table import Table
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import SOME_FAILED
+from napari_aln.cli.flags import takes
+from napari_aln.cli.output import AsJson
 from napari_aln.cli.predict_cohort import predict_cohort
+from napari_aln.errors import AlnError, UsageError
+from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
+from napari_aln.settings.engine import EngineSettings
+from napari_aln.settings.patches import PatchSettings
+from napari_aln.settings.prediction import BagSettings, CacheSettings, CohortRunSettings, PredictSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

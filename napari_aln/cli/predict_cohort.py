@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import typer
-from napari_aln.records import RESEARCH_NOTICE
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import SOME_FAILED
+from napari_aln.records import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

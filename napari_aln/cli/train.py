@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from napari_aln.cli import output, progress
+from napari_aln.cli.exit_codes import SOME_FAILED
 from napari_aln.cli.flags import takes
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings.patches import PatchSettings
 from napari_aln.settings.training import FinetuneSettings, PretrainSettings, RecipeSettings
-
-from napari_aln.cli import output, progress
-from napari_aln.cli.exit_codes import SOME_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from napari_aln.cli.output import AsJson
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import SOME_FAILED
+from napari_aln.cli.output import AsJson
 
 if TYPE_CHECKING:
     from napari_aln.workflows.results.agreement import Check
