@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_aln.records import Progress
 
     Work = Callable[[], Generator[Progress, None, Any]]
+    NewJob = Callable[[str, Callable[[Any], None]], "Job"]  # name and what is done with the answer
 
 
 class JobState(StrEnum):

@@ -10,12 +10,14 @@ from qtpy.QtCore import QObject, Signal
 from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_aln.errors import AlnError
     from napari_aln.mil.bundle import Bundle
-    from napari_aln.widgets.review import Review
+    from napari_aln.store.remembered import Remembered
+    from napari_aln.widgets.jobs import NewJob
+    from napari_aln.widgets.state import ReviewState
 
 
 class Models(QObject):
@@ -23,16 +25,30 @@ class Models(QObject):
 
     Parameters
     ----------
-    review
-        Whose state holds them.
+    state
+        Holds them.
+    remembered
+        Knows those of the last start.
+    remember
+        Keeps something for the next one, as far as that is possible.
+    new_job
+        Makes the job that loads them.
     """
 
     loaded = Signal()  # those that were asked for, or it was said what is wrong with them
+    failed = Signal(object)  # the exception
+    told = Signal(str, str)  # "info", and a line for the log
 
-    def __init__(self, review: Review) -> None:
+    def __init__(
+        self,
+        state: ReviewState,
+        remembered: Remembered,
+        remember: Callable[[Callable[[], None]], None],
+        new_job: NewJob,
+    ) -> None:
         super().__init__()
-        self._review = review
-        self.loading = review.new_job("load", self._on_loaded)
+        self._state, self._remembered, self._remember = state, remembered, remember
+        self.loading = new_job("load", self._on_loaded)
         self.asked_paths: list[Path] = []  # what messages may name
 
     def load(self, paths: Sequence[Path]) -> None:
@@ -43,7 +59,7 @@ class Models(QObject):
 
     def load_remembered(self) -> None:
         """Load those that were loaded when the window was last used, as far as they are still there."""
-        there = [path for path in self._review.remembered.bundles if path.exists()]
+        there = [path for path in self._remembered.bundles if path.exists()]
         if there:
             self.load(there)
 
@@ -55,20 +71,20 @@ class Models(QObject):
 
     def remove(self, key: str) -> None:
         """Unload one."""
-        self._review.state.remove_bundle(key)
-        self._remember()
+        self._state.remove_bundle(key)
+        self._note()
 
     def _on_loaded(self, answer: tuple[list[Bundle], list[AlnError]]) -> None:
         bundles, errors = answer
         if bundles:
-            self._review.state.add_bundles(bundles)
-            self._remember()
+            self._state.add_bundles(bundles)
+            self._note()
             names = ", ".join(bundle.card.name for bundle in bundles)
-            self._review.told.emit("info", f"Loaded: {names}.")
+            self.told.emit("info", f"Loaded: {names}.")
         for error in errors:
-            self._review.on_error(error)
+            self.failed.emit(error)
         self.loaded.emit()
 
-    def _remember(self) -> None:
-        paths = [bundle.path for bundle in self._review.state.bundles.values()]
-        self._review.remember(partial(self._review.remembered.remember_bundles, paths))
+    def _note(self) -> None:
+        paths = [bundle.path for bundle in self._state.bundles.values()]
+        self._remember(partial(self._remembered.remember_bundles, paths))

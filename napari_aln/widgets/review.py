@@ -92,7 +92,9 @@ class Review(QObject):
         self._offered.connect(self._on_offered, Qt.ConnectionType.QueuedConnection)
         self.scene.slide_offered.connect(self._offer)
         self.jobs: list[Job] = []
-        self.models = Models(self)
+        self.models = Models(self.state, self.remembered, self.remember, self.new_job)
+        self.models.failed.connect(self.on_error)
+        self.models.told.connect(self.told)
         self.models.loaded.connect(self._run_next)
         self.opening = self.new_job("open", self._on_opened)
         self.surveying = self.new_job("survey", self._on_surveyed)
@@ -100,7 +102,7 @@ class Review(QObject):
         self.peeking = self.new_job("peek", self.associated_ready.emit)
         self.running = self.new_job("run", self._on_result)
         self.saving = self.new_job("save", self.saved.emit)
-        self._warming = Warming(self)
+        self._warming = Warming(self.new_job)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
         self.work_list: Path | None = None  # that is open beside the review
         self._slide_path: Path | None = None  # asked for last, and so of what messages name

@@ -13,7 +13,7 @@ from napari_aln.workflows.review import steps
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_aln.widgets.review import Review
+    from napari_aln.widgets.jobs import NewJob
 
 AFTER_MS = 1000  # the window stands by then
 
@@ -23,14 +23,14 @@ class Warming(QObject):
 
     Parameters
     ----------
-    review
-        Whose jobs it uses.
+    new_job
+        Makes its jobs.
     """
 
-    def __init__(self, review: Review) -> None:
+    def __init__(self, new_job: NewJob) -> None:
         super().__init__()
-        self.loading = review.new_job("warm", self._on_loaded)
-        self.picturing = review.new_job("first picture", lambda _: None)
+        self.loading = new_job("warm", self._on_loaded)
+        self.picturing = new_job("first picture", lambda _: None)
         QTimer.singleShot(AFTER_MS, self._on_idle)
 
     def _on_idle(self) -> None:
