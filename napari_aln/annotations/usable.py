@@ -125,8 +125,8 @@ def _tumour_regions(
         raise RegionError(
             f"{name_of_file} holds no region.", "Draw a tumour region, or use the whole-slide mode."
         )
-    chosen = [(n, r) for n, r in enumerate(regions, start=1) if _is_tumour(r.classification)]
-    others = sorted({r.classification.strip() for r in regions if not _is_tumour(r.classification)})
+    chosen = [(n, r) for n, r in enumerate(regions, start=1) if is_tumour(r.classification)]
+    others = sorted({r.classification.strip() for r in regions if not is_tumour(r.classification)})
     if not chosen:
         raise RegionError(
             f"{name_of_file} holds no region whose class is a tumour ROI, only: {', '.join(others)}.",
@@ -134,7 +134,7 @@ def _tumour_regions(
         )
     if not others:
         return chosen, []
-    left_out = [str(n) for n, r in enumerate(regions, start=1) if not _is_tumour(r.classification)]
+    left_out = [str(n) for n, r in enumerate(regions, start=1) if not is_tumour(r.classification)]
     shown = ", ".join(left_out[:MAX_NAMED]) + (" and others" if len(left_out) > MAX_NAMED else "")
     return chosen, [
         f"Left out of the ROI, because their class is another: {len(left_out)} of {len(regions)} regions "
@@ -142,5 +142,6 @@ def _tumour_regions(
     ]
 
 
-def _is_tumour(classification: str) -> bool:
+def is_tumour(classification: str) -> bool:
+    """Whether a class is a tumour ROI's, see `ROI_CLASS`; no class is one too."""
     return ROI_CLASS.fullmatch(" ".join(classification.lower().replace("_", " ").split())) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,19 +53,27 @@ def convert(
     mpp: Annotated[
         float | None, typer.Option(help="µm/px of the slide, where its file does not state it (or is wrong).")
     ] = None,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private",
+            help="Write no region's name, and classes that are no tumour ROI's by number.",
+        ),
+    ] = False,
 ) -> None:
     """Convert annotations: outlines, holes, names, classes and colours stay as they are drawn."""
-    from napari_aln.workflows.convert import convert as convert_file
+    from napari_aln.workflows.convert import convert as workflow
 
+    convert_file = partial(
+        workflow, origin=origin, write_origin=write_origin, written_as=written_as, private=private
+    )
     if slide is None:
-        done = convert_file(source, target, origin=origin, write_origin=write_origin, written_as=written_as)
+        done = convert_file(source, target)
     else:
         from napari_aln.slides.first_open import open_untried
 
         with open_untried(slide, mpp) as opened:
-            done = convert_file(
-                source, target, opened.info, origin=origin, write_origin=write_origin, written_as=written_as
-            )
+            done = convert_file(source, target, opened.info)
     for warning in done.warnings:
         output.warn(warning)
     regions = "1 region" if done.regions == 1 else f"{done.regions} regions"

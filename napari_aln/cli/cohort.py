@@ -97,6 +97,13 @@ def split(
         Path,
         typer.Argument(metavar="OUT", help="The table to write; kfold writes OUT-fold1 and so on beside it."),
     ],
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private",
+            help="Patients by alias, no slides, outlines and sites: a table to pass on, not to train on.",
+        ),
+    ] = False,
     *,
     settings: SplitSettings,
 ) -> None:
@@ -104,7 +111,7 @@ def split(
     from napari_aln.cohort.checks import named
     from napari_aln.workflows.cohorts.split_cohort import split_cohort
 
-    divided = split_cohort(table, out, settings)
+    divided = split_cohort(table, out, settings, _aliases(table) if private else None)
     for path, counts in zip(divided.tables, divided.counts, strict=True):
         output.remark(_patients_table("", counts))
         output.wrote(path, f"Wrote {path}.")
@@ -127,18 +134,31 @@ def baseline(
         bool,
         typer.Option("--fill-clinical", help="Fill missing values: training mean, more frequent category."),
     ] = False,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Patients by the alias that private trainings give; no table's name."),
+    ] = False,
 ) -> None:
     """Predict from the five clinical values alone: logistic regression, fitted on the training patients."""
     from napari_aln.records import RESEARCH_NOTICE
     from napari_aln.workflows.training.baseline import clinical_baseline
 
-    done = clinical_baseline(table, out, against, fill_clinical=fill_clinical)
+    aliases = _aliases(table) if private else None
+    done = clinical_baseline(table, out, against, fill_clinical=fill_clinical, aliases=aliases)
     filled = f", {done.n_filled} with filled values" if done.n_filled else ""
     output.wrote(
         out,
         f"Wrote {out}: {_count(done.n_patients, 'patient')}{filled}, fitted on {done.n_train}. "
         f"Judge it with: napari-aln evaluate {out} --out DIR. {RESEARCH_NOTICE}",
     )
+
+
+def _aliases(table: Path) -> dict[str, str]:
+    """Return what the patients of a table are called where nobody shall be named."""
+    from napari_aln.cohort.table import read_cohort
+    from napari_aln.workflows.cohorts.aliases import patient_aliases
+
+    return progress.run(patient_aliases(read_cohort(table, several_slides=True)), "aliases")
 
 
 def _show(table: Path, checked: Checked) -> None:

@@ -41,6 +41,10 @@ def evaluate(
             readable=False,
         ),
     ] = None,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Name no file in what is written: models go by their number."),
+    ] = False,
     *,
     settings: EvaluateSettings,
     as_json: AsJson = False,
@@ -48,7 +52,7 @@ def evaluate(
     """Judge scores as the papers do: AUC, accuracy and the rest with intervals, tests, curves, subgroups."""
     from napari_aln.workflows.evaluation.evaluate import evaluate as evaluate_workflow
 
-    work = evaluate_workflow(scores, out, settings, compare or (), validation)
+    work = evaluate_workflow(scores, out, settings, compare or (), validation, private=private)
     found = progress.run(work, "evaluate")
     say_what_was_found(found, out, as_json=as_json)
 

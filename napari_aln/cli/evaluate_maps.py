@@ -32,6 +32,9 @@ def evaluate_maps(
     ],
     model: Annotated[list[Path], typer.Option(help="A model bundle; may be repeated.", readable=False)],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Name the cohort table nowhere in what is written.")
+    ] = False,
     *,
     settings: MapSettings,
     engine: EngineSettings,
@@ -50,7 +53,7 @@ def evaluate_maps(
     bundles = [open_bundle(path) for path in model]
     predicting = PredictSettings(engine=engine, cache=cache)
     kept = FeatureCache() if cache.enabled else None
-    work = evaluate_workflow(cohort, bundles, out, settings, predicting, kept)
+    work = evaluate_workflow(cohort, bundles, out, settings, predicting, kept, private=private)
     found = progress.run(work, "evaluate maps", resumable=cache.enabled)
     for line in found.left_out:
         output.warn(str(line), "")

@@ -106,13 +106,17 @@ def train(
 def pretrain(
     cohort: Annotated[Path, typer.Argument(help="Table of a synthetic cohort, its truth beside the slides.")],
     out: Annotated[Path, typer.Option(help="The weights to write, for example encoder.safetensors.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Name the cohort table nowhere in the file.")
+    ] = False,
     *,
     settings: PretrainSettings,
 ) -> None:
     """Train an encoder on the truth of synthetic slides, for train --encoder-weights."""
     from napari_aln.workflows.training.pretrain_encoder import pretrain_encoder
 
-    progress.run(pretrain_encoder(cohort, out, settings), "pretrain", describe=lambda step: step.step)
+    work = pretrain_encoder(cohort, out, settings, private=private)
+    progress.run(work, "pretrain", describe=lambda step: step.step)
     output.wrote(out, f"Wrote {out}.")
 
 

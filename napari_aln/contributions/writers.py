@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ def write_regions(path: str, layers: Sequence[LayerData]) -> list[str]:
 
 
 def _write(path: Path, layers: Sequence[LayerData]) -> None:
-    from napari_aln.annotations import write_geojson
+    from napari_aln.annotations import without_names, write_geojson
     from napari_aln.contributions.shapes import SLIDE_HASH, regions_of
 
     state, info = _under_review(), slide_in_view()
@@ -47,7 +46,7 @@ def _write(path: Path, layers: Sequence[LayerData]) -> None:
     for layer in layers:
         regions += state.regions if state and _is_roi(layer) else regions_of(layer, mpp)
     if state and state.hide_names:  # a region may be called after the patient, as in results
-        regions = [replace(region, name="") for region in regions]
+        regions = without_names(regions)
     if not regions:
         raise AnnotationError("The layers hold no area to save.", "Draw a polygon, rectangle or ellipse.")
     stated = {layer[1].get("metadata", {}).get(SLIDE_HASH, "") for layer in layers}

@@ -6,6 +6,7 @@ torchvision backbone without its last child, ``attention_aggregator.*`` and ``cl
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,7 +61,7 @@ def import_balnmp(
     clinical_stats: Path | None = None,
     norm_statistics: Literal["running", "bag"] = "running",
 ) -> Bundle:
-    """Turn a reference checkpoint into a bundle.
+    """Turn a reference checkpoint into a bundle, which tells the file by its content.
 
     Parameters
     ----------
@@ -101,8 +102,8 @@ def import_balnmp(
     if classes not in _CLASSES:
         raise BundleError(f"{checkpoint} tells {classes} classes apart, not two or three.", _WRONG_FILE)
     card = ModelCard(
-        name=checkpoint.stem,
-        description=f"Imported from the BALNMP checkpoint {checkpoint.name}.",
+        name=f"BALNMP {mode} {encoder}",
+        description=f"Imported from a BALNMP checkpoint of SHA-256 {_sha256(checkpoint)}.",
         mode=mode,
         encoder=encoder,
         pool=resolve_pool(encoder),
@@ -118,6 +119,11 @@ def import_balnmp(
         intended_use="Repeating published work.",
     )
     return save_bundle(card, tensors, out)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _read(checkpoint: Path) -> State:

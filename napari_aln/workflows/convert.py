@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from napari_aln.annotations import (
     other_origin,
     read_annotations,
+    without_names,
     write_asap,
     write_geojson,
     write_imagescope,
@@ -45,6 +46,7 @@ def convert(
     origin: Origin | None = None,
     write_origin: Origin = "level0",
     written_as: Format | None = None,
+    private: bool = False,
 ) -> Conversion:
     """Read an annotation file and write its regions in another format: all of them, whatever their class.
 
@@ -62,6 +64,8 @@ def convert(
         Where `target` counts from.
     written_as
         None: by the suffix of `target`; ``.xml`` is ASAP's.
+    private
+        Leave the regions' names out, see `without_names`.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def convert(
             f"{source} counts from the slide's bounds, and no slide was given.", "Name it: --slide."
         )
     notes = _WRITERS[written_as](
-        read.regions,
+        without_names(read.regions) if private else read.regions,
         target,
         origin=write_origin,
         bounds_xy=bounds_xy,

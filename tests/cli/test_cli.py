@@ -64,7 +64,9 @@ def test_clinical_values_from_a_table(call, tissue_slide, ws_bundle, tmp_path):
     arguments = ["--model", ws_bundle, "--clinical", table, "--out", tmp_path / "o"]
     code, _, _ = call("predict", tissue_slide, *arguments, "--private")
     assert code == 0
-    assert (tmp_path / "o" / "P7" / "result.json").is_file()  # private: named by the case, not by the file
+    (place,) = (tmp_path / "o").iterdir()
+    assert place.name.startswith("slide-")  # private: named by neither the patient nor the file
+    assert json.loads((place / "result.json").read_bytes())["runs"][0]["clinical"]["age_years"] == 50
     refused(call("predict", tissue_slide, *arguments, "--age", "50"), "both given")
 
 

@@ -249,7 +249,7 @@ def test_the_folder_adds_up_and_names_nothing_in_private_mode(tissue_slide, tmp_
 
 def test_nuclei_of_a_private_result_name_nothing_unasked(tissue_slide, ws_bundle, tmp_path):
     with open_slide(tissue_slide) as slide:
-        request = Request([open_bundle(ws_bundle)], clinical=PATIENT, case_id="patient 7")
+        request = Request([open_bundle(ws_bundle)], clinical=PATIENT)
         _, place = drain(predict_to_folder(slide, request, tmp_path, private=True))
         regions = [Region(box(600, 500, 900, 800), name="Mrs Smith")]
         drain(nuclei_to_folder(slide, NucleiRequest(NucleiSettings(method="classical"), regions), place))
@@ -259,7 +259,7 @@ def test_nuclei_of_a_private_result_name_nothing_unasked(tissue_slide, ws_bundle
         (place / "result.json").write_text(other, encoding="utf-8")
         with pytest.raises(UsageError, match="another slide"):
             drain(nuclei_to_folder(slide, NucleiRequest(), place))
-    assert (measured.slide.file, measured.alias) == (None, "patient_7")
+    assert (measured.slide.file, measured.alias) == (None, place.name)
     for path in place.iterdir():
         assert b"case 1" not in path.read_bytes()
         assert b"Smith" not in path.read_bytes()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.records import Progress
 from napari_aln.store.cohort_run import CUT_OFF, Attempt, CohortFolder, SlideState, now
+from napari_aln.store.result import public_name, shown_name
 from napari_aln.workflows.cohorts.crews import Ended, Order, Said
 from napari_aln.workflows.cohorts.local_crew import LocalCrew
 from napari_aln.workflows.cohorts.slide_tasks import Failure, Predictor, SlideTask, request_sha256
@@ -26,7 +27,7 @@ from napari_aln.workflows.cohorts.summary import (
     runs_of,
     write_summary,
 )
-from napari_aln.workflows.cohorts.tasks import check_names, folder_of
+from napari_aln.workflows.cohorts.tasks import check_names
 from napari_aln.workflows.predict import check_modes
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_SUMMARIES = 60.0
 _SHOWN_AT_ONCE = 3
+_NO_TASK = (
+    "What belongs to this slide cannot be used or told; the terminal says what.",
+    "Correct its line of the table, its ROI or its clinical values.",
+)
 
 
 @dataclass(frozen=True)
@@ -144,19 +149,26 @@ class _Slide:
     def __init__(self, number: int, listed: Listed, asked: Asked) -> None:
         self.path = listed.path
         self.task = listed.task
-        case_id = listed.task.case_id if isinstance(listed.task, SlideTask) else listed.patient_id
-        which = case_id if isinstance(listed.task, SlideTask) else f"{case_id}\0{number}"
+        who = listed.patient_id
+        which = who if isinstance(listed.task, SlideTask) else f"{who}\0{number}"
         told = f"{listed.path.absolute()}\0{which}".encode("utf-8", "surrogateescape")
         self.key = hashlib.sha256(told).hexdigest()[:16]
         self.order: Order | None = None
         self.tries = 0  # of this run
         self.attempts: tuple[Attempt, ...] = ()  # earlier runs' too
-        name = (case_id or f"slide {number}") if asked.private else _file_name(listed.path)
-        self.line = SlideLine(number, name, listed.patient_id)
+        name = f"slide {number}" if asked.private else shown_name(listed.path)
+        self.line = SlideLine(number, name, "" if asked.private else who)
+        self._private = asked.private
 
-
-def _file_name(path: Path) -> str:
-    return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    def shown(self, failure: Failure) -> Failure:
+        """Return a failure as it may be written."""
+        if not self._private:
+            return failure
+        if isinstance(self.task, SlideTask):
+            cause, step = map(self.task.without_names, (failure.cause, failure.next_step))
+        else:  # such an error may name other patients, too
+            cause, step = _NO_TASK
+        return failure._replace(cause=cause, next_step=step, details="")
 
 
 class _Stand:
@@ -188,7 +200,8 @@ class _Stand:
                     one if one.ended_at else one.model_copy(update={"ended_at": now(), "cause": CUT_OFF})
                     for one in state.attempts
                 )
-            known = folder_of(slide.task, private=self._asked.private) or (state.folder if state else None)
+            named = None if self._asked.private else public_name(slide.path)
+            known = named or (state.folder if state else None)
             document = self._folder.result(known, slide.order.sha256) if known else None
             if document is None or known is None:
                 self.waiting.append(slide)
@@ -260,37 +273,21 @@ class _Stand:
     def _fail(self, slide: _Slide, failure: Failure) -> None:
         self.n_ended += 1
         self.failed.append((slide.path, f"{failure.cause} {failure.next_step}"))
-        cause = self._shown(slide, failure.cause)
+        shown = slide.shown(failure)
         slide.line = replace(
             slide.line,
             state="failed",
-            cause=cause,
-            next_step=self._shown(slide, failure.next_step),
-            earlier=tuple(one for one in _causes(slide.attempts) if one != cause),
+            cause=shown.cause,
+            next_step=shown.next_step,
+            earlier=tuple(one for one in _causes(slide.attempts) if one != shown.cause),
             attempts=len(slide.attempts),
         )
         if slide.order is not None:
             self._write(slide, "failed")
 
     def _end_attempt(self, slide: _Slide, failure: Failure) -> None:
-        last = slide.attempts[-1].model_copy(
-            update={
-                "ended_at": now(),
-                "worker": failure.worker,
-                "cause": self._shown(slide, failure.cause),
-                "next_step": self._shown(slide, failure.next_step),
-                "details": "" if self._asked.private else failure.details,
-            }
-        )
+        last = slide.attempts[-1].model_copy(update=slide.shown(failure)._asdict() | {"ended_at": now()})
         slide.attempts = (*slide.attempts[:-1], last)
-
-    def _shown(self, slide: _Slide, text: str) -> str:
-        """Return a text as it may be written."""
-        if not self._asked.private:
-            return text
-        if isinstance(slide.task, SlideTask):
-            return slide.task.without_names(text)
-        return SlideTask(slide.path).without_names(text)
 
     def _write(self, slide: _Slide, state: str) -> None:
         known = slide.order.sha256 if slide.order else ""

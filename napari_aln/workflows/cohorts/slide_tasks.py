@@ -16,7 +16,7 @@ from napari_aln.errors import AlnError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.slides import open_slide
 from napari_aln.store.features import FeatureCache
-from napari_aln.store.result import alias_of, answers
+from napari_aln.store.result import HIDDEN, alias_of, answers
 from napari_aln.workflows.predict import Request, needs_whole_bags, predict_to_folder
 from napari_aln.workflows.results.deliver import place_for
 from napari_aln.workflows.slide.networks import ReadyNetworks
@@ -44,27 +44,37 @@ class SlideTask:
         Annotation file with the tumour ROI.
     clinical
         The five clinical values.
-    case_id
-        Names the slide in private mode.
     patient_id
-        As the cohort table has it.
+        As the cohort table has it: an accession number, if not a name, so that private mode shows none.
     """
 
     path: Path
     mpp: float | None = None
     roi: Path | None = None
     clinical: Clinical | None = None
-    case_id: str | None = None
     patient_id: str = ""
 
     def without_names(self, text: str) -> str:
-        """Return a message with the slide's and the ROI's files named nowhere."""
+        """Return a message with the slide's file, the ROI's and the patient named nowhere."""
         for path, stand_in in ((self.path, "The slide"), (self.roi, "its ROI file")):
             if path is None:
                 continue
-            for name in (str(path), path.as_posix(), str(path.parent), path.name, path.stem):
+            names = (str(path), path.as_posix(), str(path.parent), path.name, path.stem, *_within(path))
+            for name in (name for name in names if len(name) > 1):
                 text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, text)
+        if self.patient_id:
+            # A number may stand for anything but behind that word.
+            who = r"(?<=patient )" if self.patient_id.isdecimal() else r"(?<!\w)"
+            text = re.sub(rf"{who}{re.escape(self.patient_id)}(?!\w)", HIDDEN, text)
         return text
+
+
+def _within(path: Path) -> list[str]:
+    """Return the names of the files that a slide which is a folder (DICOM) is made of."""
+    try:
+        return [file.name for file in path.iterdir()] if path.is_dir() else []
+    except OSError:  # one that may not be entered: nor could it be read
+        return []
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,6 @@ def request_sha256(task: SlideTask, asked: Asked, models: tuple[str, ...]) -> st
         "mpp": task.mpp,
         "roi": None if task.roi is None else _content_of(task.roi),
         "clinical": None if task.clinical is None else asdict(task.clinical),
-        "case_id": task.case_id,
         "origin": asked.origin,
         "private": asked.private,
         "settings": asked.settings.model_dump(
@@ -180,8 +189,7 @@ class Predictor:
             See `request_sha256`: an answer to the same request is kept.
         """
         with open_slide(task.path, mpp=task.mpp) as slide:
-            alias = alias_of(slide.info, task.case_id)
-            place = place_for(slide, alias, self.asked.out, private=self.asked.private)
+            place = place_for(slide, alias_of(slide.info), self.asked.out, private=self.asked.private)
             if answers(place, sha256) is not None:
                 return place, True
             request = self._request(task, sha256)
@@ -198,7 +206,6 @@ class Predictor:
             clinical=task.clinical,
             settings=self.asked.settings,
             cache=self.cache,
-            case_id=task.case_id,
             networks=self._networks,
             sha256=sha256,
         )
@@ -262,8 +269,10 @@ def answer(
     except AlnError as error:
         return Failure(error.fact, error.next_step, worker)
     except Exception as error:  # noqa: BLE001  (one slide stops no cohort; what happened is told whole)
+        kind = type(error).__name__
+        said = kind if asked.private else f"{kind}: {error}"  # an error may quote what stands in a file
         return Failure(
-            f"The program failed on this slide ({type(error).__name__}: {error}).",
+            f"The program failed on this slide ({said}).",
             "Report it with what the slide's state file says.",
             worker,
             traceback.format_exc(),

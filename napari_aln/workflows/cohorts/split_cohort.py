@@ -15,9 +15,10 @@ from napari_aln.store.atomic import atomic_file
 from napari_aln.store.result import made_of_table, write_made_by
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from napari_aln.cohort.table import Split
+    from napari_aln.cohort.table import CohortRow, Split
     from napari_aln.settings.cohorts import SplitSettings
 
 
@@ -30,7 +31,9 @@ class Divided:
     without_class: tuple[str, ...]  # patients that belong to no split
 
 
-def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
+def split_cohort(
+    table: Path, out: Path, settings: SplitSettings, aliases: Mapping[str, str] | None = None
+) -> Divided:
     """Write a cohort table with splits, and beside it, as ``<its name>.json``, what it was made by.
 
     Parameters
@@ -42,6 +45,9 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
         folder.
     settings
         See `SplitSettings`.
+    aliases
+        Private: what each patient is called instead, see `patient_aliases`. Neither the table that was read
+        nor slides, outlines and sites are named: what is written is to be passed on, not to be trained on.
 
     Raises
     ------
@@ -66,12 +72,14 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
     folds = range(1, len(divided) + 1)
     several = settings.method == "kfold"
     tables = tuple(out.with_name(f"{out.stem}-fold{n}{out.suffix}") if several else out for n in folds)
-    made_by = made_of_table(table, settings.model_dump(mode="json"))
+    made_by = made_of_table(table, settings.model_dump(mode="json"), private=aliases is not None)
     counts: list[Counter[tuple[str, str]]] = []
     for place, splits in zip(tables, divided, strict=True):
         placed = [
             row.model_copy(update={"split": splits.get(row.patient_id)}) for row in placed_beside(rows, place)
         ]
+        if aliases is not None:
+            placed = _unnamed(placed, aliases)
         with atomic_file(place) as temporary:
             write_cohort(temporary, placed, suffix)
         write_made_by(place, made_by)
@@ -79,6 +87,13 @@ def split_cohort(table: Path, out: Path, settings: SplitSettings) -> Divided:
         counts.append(Counter((split, classes[patient_id] or "") for patient_id, split in splits.items()))
     without = dict.fromkeys(row.patient_id for row in rows if row.patient_id not in divided[0])
     return Divided(tables, tuple(counts), tuple(without))
+
+
+def _unnamed(rows: Sequence[CohortRow], aliases: Mapping[str, str]) -> list[CohortRow]:
+    """Return one row a patient, which says nothing of who it is."""
+    nothing = {"slide": None, "roi": None, "mpp": None, "site": None}
+    of = {row.patient_id: row.model_copy(update=nothing) for row in rows}
+    return [row.model_copy(update={"patient_id": aliases[patient_id]}) for patient_id, row in of.items()]
 
 
 def _of_task(table: Path, task: str, patient_ids: set[str]) -> dict[str, Split]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.cohort.table import find_patient, read_cohort
 from napari_aln.errors import AlnError, CohortError, RegionError, UsageError
-from napari_aln.store.result import folder_safe, public_name
+from napari_aln.store.result import public_name
 from napari_aln.workflows.cohorts.slide_tasks import SlideTask
 from napari_aln.workflows.cohorts.summary import CSV_NAME
-from napari_aln.workflows.review.worklist import slides_below
+from napari_aln.workflows.folders import slides_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,8 +94,8 @@ class TaskMaker:
         """Whether flags give clinical values."""
         return self._rows is not None or self._clinical is not None
 
-    def of(self, path: Path, row: CohortRow | None = None, case_id: str | None = None) -> SlideTask:
-        """Return the task of a slide; `row` and `case_id`: as a cohort that names the slide has them.
+    def of(self, path: Path, row: CohortRow | None = None) -> SlideTask:
+        """Return the task of a slide; `row`: that of a cohort that names the slide.
 
         Raises
         ------
@@ -106,13 +106,11 @@ class TaskMaker:
         """
         if row is None and self._rows is not None:
             row = find_patient(self._by_name.get(path.stem, self._rows), path.stem)
-            case_id = row.patient_id
         return SlideTask(
             path.absolute(),
             mpp=row.mpp if row and self._mpp is None else self._mpp,
             roi=_absolute(self._roi_of(path, row)),
             clinical=row.clinical if row else self._clinical,
-            case_id=case_id,
             patient_id=row.patient_id if row else "",
         )
 
@@ -191,10 +189,10 @@ def _slides_in(source: Path, out: Path) -> list[Path]:
     return [path for path in found if path != source and not path.absolute().is_relative_to(out)]
 
 
-def _listed(path: Path, maker: TaskMaker, row: CohortRow | None = None, case_id: str | None = None) -> Listed:
+def _listed(path: Path, maker: TaskMaker, row: CohortRow | None = None) -> Listed:
     task: SlideTask | AlnError
     try:
-        task = maker.of(path, row, case_id)
+        task = maker.of(path, row)
     except AlnError as error:
         task = error
     patient_id = row.patient_id if row else task.patient_id if isinstance(task, SlideTask) else ""
@@ -207,8 +205,6 @@ def _of_table(table: Path, maker: TaskMaker) -> Iterator[Listed]:
             f"Clinical values were given beside the cohort table {table}.", "Write them into the table."
         )
     rows = read_cohort(table, several_slides=True)
-    slides_of = Counter(row.patient_id for row in rows)
-    place_of: Counter[str] = Counter()
     for row in rows:
         if row.slide is None:
             missing = CohortError(
@@ -216,14 +212,11 @@ def _of_table(table: Path, maker: TaskMaker) -> Iterator[Listed]:
             )
             yield Listed(table, row.patient_id, missing)
             continue
-        place_of[row.patient_id] += 1
-        several = slides_of[row.patient_id] > 1
-        case_id = f"{row.patient_id}-{place_of[row.patient_id]}" if several else row.patient_id
-        yield _listed(row.slide, maker, row, case_id)
+        yield _listed(row.slide, maker, row)
 
 
 def check_names(listed: Sequence[Listed], *, private: bool) -> None:
-    """Refuse slides whose result folders would overwrite each other.
+    """Refuse slides whose result folders would overwrite each other: in private mode content names them.
 
     Raises
     ------
@@ -232,19 +225,13 @@ def check_names(listed: Sequence[Listed], *, private: bool) -> None:
     """
     if not listed:
         raise UsageError("No slide was given.", "Name at least one slide before --model.")
-    names = [folder_of(one.task, private=private) for one in listed if isinstance(one.task, SlideTask)]
-    counted = Counter(name.casefold() for name in names if name)  # some systems do not tell A from a
+    if private:
+        return
+    names = [public_name(one.task.path) for one in listed if isinstance(one.task, SlideTask)]
+    counted = Counter(name.casefold() for name in names)  # some systems do not tell A from a
     twice = sorted(name for name, times in counted.items() if times > 1)
     if twice:
-        step = "Give each patient an id of its own." if private else "Run them into different --out folders"
-        step += "" if private else ", or use --private, which names results by case id or content."
         raise UsageError(
-            f"The results of several slides would be named {twice[0]} and overwrite each other.", step
+            f"The results of several slides would be named {twice[0]} and overwrite each other.",
+            "Run them into different --out folders, or use --private, which names results by content.",
         )
-
-
-def folder_of(task: SlideTask, *, private: bool) -> str | None:
-    """Return the name of a slide's result folder; None where only its content says it."""
-    if not private:
-        return public_name(task.path)
-    return folder_safe(task.case_id) if task.case_id else None

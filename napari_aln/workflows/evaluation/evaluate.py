@@ -10,7 +10,7 @@ import numpy as np
 from napari_aln.errors import UsageError
 from napari_aln.evaluation import multiclass, performance, plots
 from napari_aln.evaluation.auc import auc_interval
-from napari_aln.evaluation.cases import WHOLE
+from napari_aln.evaluation.cases import WHOLE, file_stem
 from napari_aln.evaluation.curves import (
     average_precision,
     calibration,
@@ -21,8 +21,9 @@ from napari_aln.evaluation.curves import (
 from napari_aln.evaluation.subgroups import Grouping, characteristics, groupings
 from napari_aln.evaluation.tables import PaperTable, finite, fraction, plain
 from napari_aln.records import Progress
+from napari_aln.store.result import HIDDEN
 from napari_aln.workflows.evaluation.folder import Evaluation, write_evaluation
-from napari_aln.workflows.evaluation.same_patients import file_stem, held_out, same_patients
+from napari_aln.workflows.evaluation.same_patients import held_out, same_patients
 from napari_aln.workflows.evaluation.score_table import read_scores
 from napari_aln.workflows.training.curves import FOLDER_SUFFIX
 
@@ -45,6 +46,8 @@ def evaluate(
     settings: EvaluateSettings,
     compare: Sequence[Path] = (),
     validation: Path | None = None,
+    *,
+    private: bool = False,
 ) -> Generator[Progress, None, Evaluation]:
     """Judge scores and write the result folder; yield after each step.
 
@@ -62,6 +65,8 @@ def evaluate(
     validation
         Scores of the first model on validation patients, where `scores` has no split: thresholds come from
         there.
+    private
+        Name no file in what is written: models go by their number.
 
     Raises
     ------
@@ -77,11 +82,14 @@ def evaluate(
     read: list[Scored] = []
     for place, path in enumerate(paths):
         yield Progress(f"read {path.name}", place, len(paths))
-        read.append(_read(path, "compare" if place else "scores", settings, found))
+        model = f"model {place + 1}" if private else _model_of(path)
+        read.append(_read(path, "compare" if place else "scores", model, settings, found))
     models = same_patients(read)
     for scored in models:
         performance.refuse_one_class(scored)
     reserved = None if validation is None else _reserved(validation, models[0], settings, found)
+    if private:
+        found.inputs = [one | {"name": HIDDEN} for one in found.inputs]
     rng = np.random.default_rng(settings.seed)
     if models[0].is_binary:
         total = len(paths) + 2 + 2 * len(models)
@@ -100,9 +108,13 @@ def evaluate(
     return found
 
 
-def _read(path: Path, role: str, settings: EvaluateSettings, found: Evaluation) -> Scored:
+def _model_of(path: Path) -> str:
+    """Return what the model of a table of scores is called."""
     folder = path.parent.name
-    model = folder.removesuffix(FOLDER_SUFFIX) if folder.endswith(FOLDER_SUFFIX) else path.stem
+    return folder.removesuffix(FOLDER_SUFFIX) if folder.endswith(FOLDER_SUFFIX) else path.stem
+
+
+def _read(path: Path, role: str, model: str, settings: EvaluateSettings, found: Evaluation) -> Scored:
     scored = read_scores(path, model, settings.positive)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     found.inputs.append({"role": role, "name": path.name, "sha256": digest})
@@ -116,7 +128,7 @@ def _reserved(path: Path, first: Scored, settings: EvaluateSettings, found: Eval
             f"{path.name} is to choose a threshold, which {len(first.classes)} classes do not have.",
             "Leave --validation out.",
         )
-    validation = _read(path, "validation", settings, found)
+    validation = _read(path, "validation", first.model, settings, found)
     performance.refuse_one_class(validation)
     return held_out(path, validation, first)
 

@@ -11,6 +11,7 @@ import numpy as np
 from napari_aln.cohort.table import read_cohort
 from napari_aln.errors import AlnError, CohortError, DeviceError, StoreError, UsageError
 from napari_aln.evaluation import plots
+from napari_aln.evaluation.cases import file_stem
 from napari_aln.evaluation.curves import GRID
 from napari_aln.evaluation.map_measures import (
     RANDOM,
@@ -29,9 +30,8 @@ from napari_aln.records import Progress
 from napari_aln.settings.prediction import BagSettings
 from napari_aln.slides.first_open import opening_untried
 from napari_aln.store.atomic import refuse_foreign
-from napari_aln.store.result import slide_made_by
+from napari_aln.store.result import HIDDEN, slide_made_by
 from napari_aln.workflows.evaluation.folder import RECORD, Evaluation, write_evaluation
-from napari_aln.workflows.evaluation.same_patients import file_stem
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.slide.networks import ReadyNetworks
 from napari_aln.workflows.slide.prepare import survey
@@ -80,6 +80,8 @@ def evaluate_maps(
     settings: MapSettings,
     predicting: PredictSettings,
     cache: FeatureCache | None = None,
+    *,
+    private: bool = False,
 ) -> Generator[Progress, None, MapEvaluation]:
     """Judge the maps of models on the slides of a cohort and write the folder; yield as slides are done.
 
@@ -100,6 +102,8 @@ def evaluate_maps(
         How features are made; seed and filling of clinical values come from `settings`.
     cache
         Where features are kept, if anywhere.
+    private
+        Name the cohort table nowhere in what is written; slides and patients are not named in any case.
 
     Raises
     ------
@@ -118,7 +122,7 @@ def evaluate_maps(
     found.inputs.append(
         {
             "role": "cohort",
-            "name": cohort_csv.name,
+            "name": HIDDEN if private else cohort_csv.name,
             "sha256": hashlib.sha256(cohort_csv.read_bytes()).hexdigest(),
         }
     )

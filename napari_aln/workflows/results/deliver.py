@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_aln.annotations import write_geojson
+from napari_aln.annotations import without_names, write_geojson
 from napari_aln.errors import UsageError
 from napari_aln.patches.membership import belongs
 from napari_aln.records import SlideResult
@@ -83,7 +83,7 @@ def deliver(
     with atomic_folder(place, known_by=RESULT_JSON, keep=is_answer) as folder, storing(place):
         write_tables(result, folder)
         write_geojson(
-            [replace(region, name="") for region in result.regions] if private else result.regions,
+            without_names(result.regions) if private else result.regions,
             folder / "regions.geojson",
             origin="level0",
             mpp=slide.info.mpp,

@@ -17,6 +17,7 @@ from napari_aln.store.result import made_of_table, write_made_by
 from napari_aln.workflows.training.clinical_statistics import clinical_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari_aln.cohort.table import CohortRow
@@ -49,7 +50,12 @@ class Baseline(NamedTuple):
 
 
 def clinical_baseline(
-    cohort: Path, out: Path, against: Against = "N(+)", *, fill_clinical: bool = False
+    cohort: Path,
+    out: Path,
+    against: Against = "N(+)",
+    *,
+    fill_clinical: bool = False,
+    aliases: Mapping[str, str] | None = None,
 ) -> Baseline:
     """Fit on the training patients and write every patient's score, as `evaluate` reads them.
 
@@ -65,6 +71,8 @@ def clinical_baseline(
         The class told from N0; patients of other classes are left out.
     fill_clinical
         Whether a missing value becomes the training patients' mean or more frequent category.
+    aliases
+        Private: what each patient is called instead, see `patient_aliases`; the table is not named either.
 
     Raises
     ------
@@ -101,11 +109,14 @@ def clinical_baseline(
     regression = fit_logistic(values[train], positive[train])
     scores = regression.probability(values)
     cells = [_cells(row, against, score) for row, score in zip(rows, scores.tolist(), strict=True)]
+    if aliases is not None:
+        cells = [line | {"patient_id": aliases[str(line["patient_id"])]} for line in cells]
     with atomic_file(out) as temporary:
         write_table(temporary, _COLUMNS, cells, out.suffix)
     settings = {"method": "logistic regression", "against": against, "fill_clinical": fill_clinical}
     fitted = {"intercept": float(regression.intercept), "weights": regression.weights.tolist()}
-    made_by = made_of_table(cohort, settings) | {"regression": fitted, "n_train": int(train.sum())}
+    made_by = made_of_table(cohort, settings, private=aliases is not None)
+    made_by |= {"regression": fitted, "n_train": int(train.sum())}
     write_made_by(out, made_by | {"notice": RESEARCH_NOTICE})
     return Baseline(regression, int(train.sum()), len(rows), len(incomplete))
 

@@ -42,7 +42,7 @@ _LEARNED = (
 
 
 def pretrain_encoder(
-    cohort_csv: Path, out: Path, settings: PretrainSettings
+    cohort_csv: Path, out: Path, settings: PretrainSettings, *, private: bool = False
 ) -> Generator[Progress, None, Path]:
     """Train an encoder; yield progress, return the file, safetensors with what it was trained on beside.
 
@@ -56,6 +56,8 @@ def pretrain_encoder(
         A new ``.safetensors`` file.
     settings
         See `PretrainSettings`.
+    private
+        Name the cohort table nowhere in the file.
 
     Raises
     ------
@@ -93,9 +95,11 @@ def pretrain_encoder(
         total = settings.steps + settings.whole_steps
         for done, misfit, apart in fit_encoder(network, patches, settings):
             yield Progress(f"train encoder, misfit {misfit:.3f}, renditions apart {apart:.3f}", done, total)
-    trained_on = f"{_LEARNED} of {len(rows)} training patients of {cohort_csv.name}"
+    trained_on = f"{_LEARNED} of {len(rows)} training patients"
+    trained_on += "" if private else f" of {cohort_csv.name}"
     facts = {"encoder": settings.encoder, TRAINED_ON: trained_on}
-    made_by = made_of_table(cohort_csv, settings.model_dump(mode="json")) | {"machine": machine_facts()}
+    made_by = made_of_table(cohort_csv, settings.model_dump(mode="json"), private=private)
+    made_by |= {"machine": machine_facts()}
     return _save(network.encoder.state_dict(), out, facts | {"made_by": json.dumps(made_by)})
 
 
