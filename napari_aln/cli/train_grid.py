@@ -23,8 +23,8 @@ _ONLY_IN_FILES = ("n", "ACC", "SENS", "SPEC", "PPV", "NPV", "F1")
 def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any], *, private: bool) -> None:
     """Train a grid and show its table; `given` are fields of the recipe said on the command line."""
     from napari_aln.records import RESEARCH_NOTICE
+    from napari_aln.runtimes.gpus import visible_gpus
     from napari_aln.workflows.training.grid_plan import combinations, read_grid
-    from napari_aln.workflows.training.grid_processes import visible_gpus
     from napari_aln.workflows.training.train_grid import train_grid as workflow
 
     grid = read_grid(grid_file)

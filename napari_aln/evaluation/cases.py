@@ -94,3 +94,8 @@ class Scored:
     def of(self, cohort: str) -> Scored:
         """Return the patients of one cohort."""
         return self.take(self.cohort == cohort)
+
+
+def file_stem(model: str) -> str:
+    """Return a model's name as part of a file name."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in model)[:60]

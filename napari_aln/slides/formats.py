@@ -36,3 +36,4 @@ FORMATS: tuple[Format, ...] = (
     Format("Trestle", (".tif",), "openslide", False, _OPENSLIDE_ONLY),
     Format("Zeiss", (".czi",), "openslide", False, _OPENSLIDE_ONLY),
 )
+SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
-from napari_aln.slides import FORMATS
+from napari_aln.slides.formats import SLIDE_SUFFIXES
 from napari_aln.store.session import SESSION_SUFFIX
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 NUCLEI_SUFFIX = ".parquet"
 LIST_SUFFIX = ".alnlist"
-SLIDE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
 SLIDE_PATH = "napari_aln_slide"
 """Key in a layer's metadata: the slide's path, by which the review takes such a layer as its slide."""
 

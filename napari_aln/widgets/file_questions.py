@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
+from napari_aln.slides.formats import SLIDE_SUFFIXES
 from napari_aln.store.session import SESSION_SUFFIX
-from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES, SLIDE_SUFFIXES
+from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
-from napari_aln.widgets.dropped import LIST_SUFFIX, SLIDE_SUFFIXES
+from napari_aln.slides.formats import SLIDE_SUFFIXES
+from napari_aln.widgets.dropped import LIST_SUFFIX
 from napari_aln.widgets.drops import paths_of
 from napari_aln.widgets.open_list import OpenList
 from napari_aln.widgets.panels.call_form import CallForm

@@ -10,9 +10,10 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.bundle_file import CARD_NAME, SUFFIX
 from napari_aln.shipped import sample_path
 from napari_aln.slides.first_open import open_untried
+from napari_aln.slides.formats import SLIDE_SUFFIXES
 from napari_aln.store.remembered import Remembered
 from napari_aln.workflows.demo import BUNDLES, SLIDE
-from napari_aln.workflows.review.worklist import SLIDE_SUFFIXES, slides_below
+from napari_aln.workflows.folders import slides_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

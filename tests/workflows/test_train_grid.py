@@ -11,10 +11,10 @@ from napari_aln.cohort.synthesize import synthesize
 from napari_aln.errors import DeviceError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import RESEARCH_NOTICE, Progress
+from napari_aln.runtimes.gpus import visible_gpus
 from napari_aln.settings.cohorts import SynthesizeSettings
 from napari_aln.workflows.training.curves import training_folder
 from napari_aln.workflows.training.grid_plan import combinations, read_grid
-from napari_aln.workflows.training.grid_processes import visible_gpus
 from napari_aln.workflows.training.train_grid import train_grid
 
 COHORT = SynthesizeSettings(

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from napari_aln.cohort.table import CohortRow, write_cohort
-from napari_aln.errors import CohortError, WorkListError
+from napari_aln.errors import CohortError, SlideError, WorkListError
 from napari_aln.store.result import RESULT_JSON
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import BINARY, THREE_CLASSES
-from napari_aln.workflows.review.worklist import collect, find_moved, missing, slides_below
+from napari_aln.workflows.folders import slides_below
+from napari_aln.workflows.review.worklist import collect, find_moved, missing
 
 
 def done(work):
@@ -47,7 +48,7 @@ def test_a_folder_is_searched_for_slides_and_for_nothing_else(tmp_path):
     )
     found = [path.relative_to(tmp_path).as_posix() for path in slides_below(tmp_path)]
     assert found == ["B.NDPI", "a.svs", "deep/1.jpg", "dicom", "m.mrxs", "vms/s.vms"]
-    with pytest.raises(WorkListError, match="does not exist"):
+    with pytest.raises(SlideError, match="does not exist"):
         list(slides_below(tmp_path / "none"))
 
 

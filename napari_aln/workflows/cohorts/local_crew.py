@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from napari_aln.runtimes.gpus import GPU_VARIABLE, visible_gpus
 from napari_aln.workflows.cohorts.crews import Ended, Said
 from napari_aln.workflows.cohorts.slide_tasks import Failure, answer, worker_name
-from napari_aln.workflows.training.grid_processes import GPU_VARIABLE, visible_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

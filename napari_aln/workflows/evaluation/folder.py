@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_aln.cohort.writing import write_table
 from napari_aln.evaluation import plots
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.store.atomic import atomic_file, atomic_folder
+from napari_aln.store.atomic import atomic_folder
 from napari_aln.store.machine import machine_facts
 from napari_aln.versions import package_versions
 from napari_aln.workflows.pages import template
+from napari_aln.workflows.paper_tables import write_paper_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,22 +69,6 @@ def write_evaluation(found: Evaluation, out: Path, settings: BaseModel) -> None:
         (folder / "evaluation.html").write_text(page, encoding="utf-8")
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / RECORD).write_text(text, encoding="utf-8")
-
-
-def write_paper_table(table: PaperTable, folder: Path) -> None:
-    """Write a table as CSV and Markdown, each file whole or not at all.
-
-    Raises
-    ------
-    StoreError
-        They cannot be written.
-    """
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    notice = {table.columns[0]: RESEARCH_NOTICE}
-    with atomic_file(folder / f"{table.name}.csv") as temporary:
-        write_table(temporary, dict.fromkeys(table.columns, str), [*rows, notice], ".csv")
-    with atomic_file(folder / f"{table.name}.md") as temporary:
-        temporary.write_text(table.markdown(), encoding="utf-8")
 
 
 def _record(found: Evaluation, settings: BaseModel) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_aln.errors import CohortError
-from napari_aln.evaluation.cases import WHOLE, Scored
+from napari_aln.evaluation.cases import WHOLE, Scored, file_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,11 +73,6 @@ def held_out(path: Path, validation: Scored, judged: Scored) -> Scored:
             "Choose thresholds on other patients than those.",
         )
     return kept
-
-
-def file_stem(model: str) -> str:
-    """Return a model's name as part of a file name."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in model)[:60]
 
 
 def _matched(first: Scored, other: Scored) -> Scored:

@@ -17,13 +17,12 @@ from napari_aln.cohort.table import read_cohort
 from napari_aln.errors import SlideError, StoreError, WorkListError
 from napari_aln.mil.scoring import predicted_class
 from napari_aln.records import Progress
-from napari_aln.slides import FORMATS
 from napari_aln.slides.first_open import open_untried
-from napari_aln.store.result import RESULT_JSON
 from napari_aln.store.worklist_records import THREE_CLASSES, NewSlide, Patient
+from napari_aln.workflows.folders import slides_below
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from napari_aln.cohort.table import CohortRow
@@ -35,10 +34,6 @@ PATIENT_RULE = (
     " model by itself; the decision uses the model's own operating point."
 )
 """The papers have one slide a patient and give no rule for several."""
-
-SLIDE_SUFFIXES = frozenset(suffix for entry in FORMATS for suffix in entry.suffixes)
-_COMPANIONS = {".vms": (".jpg", ".jpeg"), ".vmu": (".jpg", ".jpeg")}
-"""Index file of a slide -> its own pictures in the same folder, which are no slides."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +62,10 @@ def collect(
 
     Raises
     ------
+    SlideError
+        A source does not exist, or may not be read.
     WorkListError
-        A source does not exist, or nothing was found in all of them.
+        Nothing was found in all of them.
     CohortError
         A table cannot be used; names file, line and fact.
     """
@@ -111,47 +108,6 @@ def _hash_of(path: Path) -> str | None:
             return slide.info.quick_hash
     except SlideError:
         return None
-
-
-def slides_below(folder: Path) -> Iterator[Path]:
-    """Yield a slide given itself, or all slides in a folder and below, by name.
-
-    A folder that holds DICOM files is one slide. Result folders, hidden files and the parts of slides made of
-    several files are passed over.
-
-    Raises
-    ------
-    WorkListError
-        There is no such file or folder, or it may not be read.
-    """
-    if not folder.exists():
-        raise WorkListError(f"{folder} does not exist.", "Check the name and that the drive is there.")
-    if not folder.is_dir():
-        yield folder
-        return
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise WorkListError(
-            f"{folder} cannot be read ({error.strerror or error}).", "Check its permissions and the drive."
-        ) from error
-    if any(entry.suffix.lower() == ".dcm" for entry in entries):
-        yield folder
-    elif not (folder / RESULT_JSON).is_file():
-        yield from _slides_among(entries)
-
-
-def _slides_among(entries: Sequence[Path]) -> Iterator[Path]:
-    suffixes = {entry.suffix.lower() for entry in entries}
-    parts = {suffix for index, own in _COMPANIONS.items() if index in suffixes for suffix in own}
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if not entry.is_dir():
-            if entry.suffix.lower() in SLIDE_SUFFIXES - parts:
-                yield entry
-        elif not entry.with_name(f"{entry.name}.mrxs").exists():  # else the data of the slide beside it
-            yield from slides_below(entry)
 
 
 def missing(items: Iterable[WorkItem]) -> tuple[WorkItem, ...]:

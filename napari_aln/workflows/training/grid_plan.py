@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_aln.errors import UsageError
+from napari_aln.evaluation.cases import file_stem
 from napari_aln.mil.bundle_file import SUFFIX
 from napari_aln.records import Mode
 from napari_aln.settings.training import Augmentation, FinetuneSettings, RecipeSettings
-from napari_aln.workflows.evaluation.same_patients import file_stem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_aln.errors import AlnError
 from napari_aln.records import Progress
+from napari_aln.runtimes.gpus import GPU_VARIABLE
 from napari_aln.workflows.training.grid_outcome import read_outcome, train_one
 
 if TYPE_CHECKING:
@@ -22,19 +23,8 @@ if TYPE_CHECKING:
     from napari_aln.workflows.training.grid_outcome import Job, Outcome
     from napari_aln.workflows.training.grid_plan import Combination
 
-GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
 _SECONDS_BETWEEN_WORDS = 1.0
 _LOOK_EVERY_S = 0.5
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """Return the GPUs that trainings may use, as CUDA_VISIBLE_DEVICES names them."""
-    named = os.environ.get(GPU_VARIABLE)
-    if named is not None:
-        return tuple(name.strip() for name in named.split(",") if name.strip())
-    import torch
-
-    return tuple(str(number) for number in range(torch.cuda.device_count()))
 
 
 class _Running(NamedTuple):

@@ -19,7 +19,7 @@ from napari_aln.settings.training import WEIGHT_FILES
 from napari_aln.store.atomic import check_writable
 from napari_aln.store.machine import machine_facts
 from napari_aln.store.result import made_of_table, write_made_by
-from napari_aln.workflows.evaluation.folder import write_paper_table
+from napari_aln.workflows.paper_tables import write_paper_table
 from napari_aln.workflows.training.grid_outcome import Job, Outcome, read_outcome, train_one
 from napari_aln.workflows.training.grid_processes import on_gpus
 from napari_aln.workflows.training.patients import BINARY, OF_THREE, labelled_rows
