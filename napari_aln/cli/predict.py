@@ -16,6 +16,7 @@ from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
 from napari_aln.cli.predict_cohort import predict_cohort
 from napari_aln.errors import AlnError, UsageError
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
 from napari_aln.settings.engine import EngineSettings
 from napari_aln.settings.patches import PatchSettings
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from napari_aln.records import SlideResult
     from napari_aln.workflows.cohorts.slide_tasks import Predictor
     from napari_aln.workflows.cohorts.tasks import Listed
-
-BUNDLE_SUFFIX = ".alnmodel"
 
 
 class Receptor(StrEnum):
@@ -153,7 +152,7 @@ def _bundles_apart(slides: list[Path], models: list[Path]) -> tuple[list[Path], 
 
 def _holds_card(path: Path) -> bool:
     try:
-        return (path / "card.json").is_file()
+        return (path / CARD_NAME).is_file()
     except OSError:  # a folder that may not be entered: the slide reader says so
         return False
 

@@ -18,16 +18,13 @@ import safetensors
 import safetensors.numpy
 
 from napari_aln.errors import BundleError, StoreError
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME, WEIGHTS_NAME
 from napari_aln.mil.card import COUNTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-
-CARD_NAME = "card.json"
-WEIGHTS_NAME = "weights.safetensors"
-SUFFIX = ".alnmodel"
 
 MAX_CARD_BYTES = 1 << 20
 MAX_WEIGHTS_BYTES = 6 << 30  # the largest encoders of pathology have 1.1 billion weights, in fp32 4.3 GB
@@ -105,7 +102,7 @@ def _write(card_json: bytes, weights: bytes, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
         made = Path(temporary) / f"new{path.suffix}"
-        if path.suffix == SUFFIX:
+        if path.suffix == BUNDLE_SUFFIX:
             with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:  # weights hardly compress
                 archive.writestr(CARD_NAME, card_json)
                 archive.writestr(WEIGHTS_NAME, weights)
@@ -135,10 +132,10 @@ def refuse_foreign_bundle(path: Path) -> None:
     StoreError
         A file stands where a folder would go.
     """
-    if path.suffix != SUFFIX and path.is_file():
+    if path.suffix != BUNDLE_SUFFIX and path.is_file():
         raise StoreError(
             f"The bundle {path} cannot be written: that is a file, and the bundle would be a folder.",
-            f"Choose a new name for the bundle, or let it end in {SUFFIX}.",
+            f"Choose a new name for the bundle, or let it end in {BUNDLE_SUFFIX}.",
         )
     if path.is_dir() and {item.name for item in path.iterdir()} - set(_MEMBERS):
         raise BundleError(
@@ -198,7 +195,7 @@ def _read_zip(path: Path) -> dict[str, bytes]:
     ) as error:
         if isinstance(error, BundleError):
             raise
-        raise BundleError(f"{path} is no readable {SUFFIX} file: {error}.", _DAMAGED) from error
+        raise BundleError(f"{path} is no readable {BUNDLE_SUFFIX} file: {error}.", _DAMAGED) from error
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:

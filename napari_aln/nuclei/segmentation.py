@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_aln.errors import MppError, UsageError
 from napari_aln.geometry import MPP_LIMITS_UM, plausible_mpp
-from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.nuclei.bundle import open_nucleus_bundle
 from napari_aln.nuclei.classical import Classical
 from napari_aln.nuclei.scale import estimate_mpp
@@ -73,12 +73,12 @@ def segmenter(method: str) -> Segmenter:
     BundleError
         The model cannot be used.
     """
-    if method.endswith(SUFFIX):
+    if method.endswith(BUNDLE_SUFFIX):
         return open_nucleus_bundle(Path(method)).method()
     if method not in METHODS:
         raise UsageError(
             f"No method {method!r} to segment nuclei.",
-            f"Choose from: {', '.join(METHODS)}, or a model's {SUFFIX} file.",
+            f"Choose from: {', '.join(METHODS)}, or a model's {BUNDLE_SUFFIX} file.",
         )
     return METHODS[method]()
 
@@ -91,8 +91,8 @@ def stated(method: str) -> tuple[str, str]:
     BundleError
         The model cannot be used.
     """
-    if method == "learned" or method.endswith(SUFFIX):
-        path = Path(method) if method.endswith(SUFFIX) else sample_path(MODEL_NAME)
+    if method == "learned" or method.endswith(BUNDLE_SUFFIX):
+        path = Path(method) if method.endswith(BUNDLE_SUFFIX) else sample_path(MODEL_NAME)
         card = open_nucleus_bundle(path).card
         return f"learned: {card.name}", card.weights_sha256
     return method, ""

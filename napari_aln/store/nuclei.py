@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_aln.errors import StoreError
-from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.runtimes.choice import Choice
@@ -38,7 +38,7 @@ def public_settings(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
     `method`: how nuclei were found, as in `NucleiDocument`; beside it stands the hash of the model's weights.
     """
     asked = settings.get("method")
-    is_file = isinstance(asked, str) and asked.endswith(SUFFIX)
+    is_file = isinstance(asked, str) and asked.endswith(BUNDLE_SUFFIX)
     return {**settings, "method": method if is_file else asked}
 
 

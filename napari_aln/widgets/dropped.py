@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
 from napari_aln.slides.formats import SLIDE_SUFFIXES
 from napari_aln.store.session import SESSION_SUFFIX
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-BUNDLE_SUFFIX = ".alnmodel"
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 NUCLEI_SUFFIX = ".parquet"
 LIST_SUFFIX = ".alnlist"
@@ -40,7 +40,7 @@ def sort_files(paths: Sequence[Path]) -> Files:
     """Sort files by name and content; what is neither bundle nor annotations is tried as a slide."""
     files = Files()
     for path in paths:
-        if path.suffix.lower() == BUNDLE_SUFFIX or (path / "card.json").is_file():
+        if path.suffix.lower() == BUNDLE_SUFFIX or (path / CARD_NAME).is_file():
             files.bundles.append(path)
         elif path.suffix.lower() == LIST_SUFFIX:
             files.lists.append(path)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
 from napari_aln.slides.formats import SLIDE_SUFFIXES
 from napari_aln.store.session import SESSION_SUFFIX
-from napari_aln.widgets.dropped import BUNDLE_SUFFIX, REGION_SUFFIXES
+from napari_aln.widgets.dropped import REGION_SUFFIXES
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class FileQuestions:
 
     def ask_for_models(self) -> None:
         """Let the user pick bundles."""
-        self._ask_for_files("Add model bundles", f"Model bundles (*{BUNDLE_SUFFIX} card.json);;All files (*)")
+        wanted = f"Model bundles (*{BUNDLE_SUFFIX} {CARD_NAME});;All files (*)"
+        self._ask_for_files("Add model bundles", wanted)
 
     def ask_for_regions(self) -> None:
         """Let the user pick an annotation file."""
@@ -84,4 +86,4 @@ class FileQuestions:
         ask_for_files(self._parent, title, wanted, self._on_files)
 
     def _on_files(self, paths: list[Path]) -> None:
-        self._review.open_files([p.parent if p.name == "card.json" else p for p in paths])
+        self._review.open_files([p.parent if p.name == CARD_NAME else p for p in paths])

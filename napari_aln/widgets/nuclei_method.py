@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject
 
 from napari_aln.errors import AlnError
-from napari_aln.widgets.dropped import BUNDLE_SUFFIX
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, kinds
 from napari_aln.workflows.nuclei import view as nuclei_view
 

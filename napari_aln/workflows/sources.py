@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.errors import BundleError, SlideError, UsageError
 from napari_aln.mil.bundle import open_bundle
-from napari_aln.mil.bundle_file import CARD_NAME, SUFFIX
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
 from napari_aln.shipped import sample_path
 from napari_aln.slides.first_open import open_untried
 from napari_aln.slides.formats import SLIDE_SUFFIXES
@@ -126,14 +126,14 @@ def find_bundle(sha256: str, card_sha256: str, given: Sequence[Path], folders: S
 def _bundles_of(given: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
     for path in given:
         if path.is_dir() and not (path / CARD_NAME).is_file():
-            yield from ((found, False) for found in sorted(path.rglob(f"*{SUFFIX}")))
+            yield from ((found, False) for found in sorted(path.rglob(f"*{BUNDLE_SUFFIX}")))
         else:
             yield path, True
 
 
 def _likely_bundles(folders: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
     for folder in [*folders, sample_path(BUNDLES[0]).parent]:
-        yield from ((found, False) for found in sorted(folder.glob(f"*{SUFFIX}")))
+        yield from ((found, False) for found in sorted(folder.glob(f"*{BUNDLE_SUFFIX}")))
     yield from ((found, False) for found in Remembered().bundles)
 
 

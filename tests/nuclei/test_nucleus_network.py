@@ -11,7 +11,7 @@ from nucleus_discs import MPP, WIDTHS, discs, trained
 
 from napari_aln.errors import BundleError, UsageError
 from napari_aln.mil.bundle import open_bundle
-from napari_aln.mil.bundle_file import CARD_NAME, WEIGHTS_NAME
+from napari_aln.mil.bundle_names import CARD_NAME, WEIGHTS_NAME
 from napari_aln.nuclei import learned, segment
 from napari_aln.nuclei.agreement import agreement
 from napari_aln.nuclei.bundle import NucleusCard, open_nucleus_bundle, save_nucleus_bundle

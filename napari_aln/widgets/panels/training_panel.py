@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings.training import FinetuneSettings, RecipeSettings
-from napari_aln.widgets.dropped import BUNDLE_SUFFIX
 from napari_aln.widgets.panels.combo import named_combo
 from napari_aln.widgets.panels.curve_plot import Curve, CurvePlot
 from napari_aln.widgets.panels.file_dialogs import kinds

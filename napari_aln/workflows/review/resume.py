@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from napari_aln.errors import SlideError, StoreError, UsageError
-from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import Progress
 from napari_aln.store.autosave import recoverable
@@ -158,7 +158,7 @@ def nameless(saved: SavedReview) -> SavedReview:
         return saved
     stand_in = Path(f"{alias_of_hash(session.slide.quick_hash)}-not-named")
     bundles = [
-        bundle.model_copy(update={"path": Path(f"model-{bundle.sha256[:12]}{SUFFIX}")})
+        bundle.model_copy(update={"path": Path(f"model-{bundle.sha256[:12]}{BUNDLE_SUFFIX}")})
         for bundle in session.bundles
     ]
     nuclei = session.window.get(NUCLEI)

@@ -17,7 +17,8 @@ from napari_aln.cohort.table import SPLITS, read_cohort
 from napari_aln.cohort.writing import write_table
 from napari_aln.errors import UsageError
 from napari_aln.mil.bundle import save_bundle
-from napari_aln.mil.bundle_file import SUFFIX, refuse_foreign_bundle
+from napari_aln.mil.bundle_file import refuse_foreign_bundle
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.mil.card import ModelCard, PatchFilters, StainStatistics, TrainingCohort
 from napari_aln.patches.quality import cohort_stain
 from napari_aln.records import RESEARCH_NOTICE
@@ -259,7 +260,7 @@ class Order:
         about = self._training_cohort(of["train"], left_out)
         card = card.model_copy(update={"temperature": fitted.temperature, "training_cohort": about})
         with tempfile.TemporaryDirectory() as scratch:
-            unmeasured = save_bundle(card, network.state_dict(), Path(scratch) / f"unmeasured{SUFFIX}")
+            unmeasured = save_bundle(card, network.state_dict(), Path(scratch) / f"unmeasured{BUNDLE_SUFFIX}")
             embed = embedder(unmeasured)
             scored = yield from scored_patients(unmeasured, [*of["val"], *of["test"]], embed)
             card, remarks = measured(card, scored)

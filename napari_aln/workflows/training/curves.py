@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_aln.errors import StoreError
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER_SUFFIX = ".training"
-BUNDLE_SUFFIX = ".alnmodel"
 METRICS_NAME = "metrics.csv"
 CHECKPOINT_NAME = "checkpoint.pt"
 _DRAWN = ("loss", "validation_loss", "validation_auc", "training_auc")

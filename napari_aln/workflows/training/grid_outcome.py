@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_aln.errors import UsageError
-from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.mil.card import Metric
 from napari_aln.settings.training import WEIGHT_FILES, FinetuneSettings
 from napari_aln.store.atomic import atomic_file
@@ -36,7 +36,7 @@ class Job:
 
     def bundle_path(self, combination: Combination) -> Path:
         """Return where a training's bundle goes."""
-        return self.out / f"{combination.stem}{SUFFIX}"
+        return self.out / f"{combination.stem}{BUNDLE_SUFFIX}"
 
     def configuration(self, combination: Combination) -> dict[str, str]:
         """Return all that a training's figures depend on, as text."""

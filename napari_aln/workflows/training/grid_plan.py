@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_aln.errors import UsageError
 from napari_aln.evaluation.cases import file_stem
-from napari_aln.mil.bundle_file import SUFFIX
+from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.records import Mode
 from napari_aln.settings.training import Augmentation, FinetuneSettings, RecipeSettings
 
@@ -159,7 +159,7 @@ def _recipe(
         fields["augmentation"] = augmentation
     weights = grid.weights.get(encoder)
     if weights is not None:
-        fields["encoder_from" if weights.suffix == SUFFIX else "encoder_weights"] = weights
+        fields["encoder_from" if weights.suffix == BUNDLE_SUFFIX else "encoder_weights"] = weights
         fields["download"] = False
     try:
         return _RECIPES[grid.trainer](**fields)
