@@ -113,7 +113,7 @@ class Features:
 
     table: PatchTable
     entropy: NDArray[np.float32]  # (n,) bits, of the 8-bit grey patch
-    h: NDArray[np.float32]  # (n, 256) instance embedding after ReLU
+    h: NDArray[np.float32]  # (n, K) instance embedding after ReLU; K: `hidden` of the model's card
     e: NDArray[np.float32]  # (n,) attention logit, before softmax
 
     def __len__(self) -> int:

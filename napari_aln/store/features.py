@@ -23,7 +23,6 @@ from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from napari_aln.errors import StoreError
 from napari_aln.store.atomic import INCOMPLETE_SUFFIX, SECONDS_UNTIL_FORSAKEN, atomic_file
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ class FeatureEntry:
                 os.utime(self.folder)
         joined = CachedFeatures.join(parts)
         if len(parts) > PARTS_BEFORE_MERGE:
-            with contextlib.suppress(StoreError):  # merging saves time later, no more
+            with contextlib.suppress(OSError):  # merging saves time later, no more, and others merge too
                 self._merge(joined)
         return joined
 

@@ -85,6 +85,14 @@ def test_many_parts_are_merged(tmp_path):
     assert entry.load(3).cell.tolist() == list(range(20))
 
 
+def test_parts_are_merged_while_another_process_writes(tmp_path):
+    entry = FeatureCache(tmp_path).entry(KEY)
+    for cell in range(20):
+        entry.append(part([cell]))
+    (entry.folder / "part-1.safetensors.incomplete").symlink_to(tmp_path / "gone")  # seen, then finished
+    assert entry.load(3).cell.tolist() == list(range(20))
+
+
 def test_entries_are_not_all_looked_at_after_every_slide(tmp_path, monkeypatch):
     looked = []
     whole = FeatureCache.entries
