@@ -83,6 +83,7 @@ def usable_regions(
         warnings.append(f"origin: {offer}")
     any_area = False
     slide = shapely.box(0, 0, *slide_size_px)
+    width, height = slide_size_px
     usable: list[Region] = []
     for number, region in chosen:
         where = f"Region {number} of the ROI"
@@ -99,7 +100,8 @@ def usable_regions(
         if outline is not region.geometry:
             reason = shapely.is_valid_reason(region.geometry)
             warnings.append(f"{where} crosses itself and was mended: {reason}.")
-        is_inside = slide.covers(outline)  # as most are: nothing to cut, and no time lost
+        left, top, right, bottom = outline.bounds
+        is_inside = left >= 0 and top >= 0 and right <= width and bottom <= height  # as most are: no cut
         clipped = outline if is_inside else areas_only(outline.intersection(slide))
         if clipped.area == 0:
             warnings.append(f"{where} lies wholly outside the slide and was left out.")
@@ -111,7 +113,6 @@ def usable_regions(
             )
         usable.append(replace(region, geometry=clipped))
     if not usable:
-        width, height = slide_size_px
         why = f"lies on the slide, which is {width} x {height} px" if any_area else "has an area"
         raise RegionError(f"{name_of_file}: no region {why}.", offer or _ELSEWHERE)
     return tuple(usable), tuple(warnings)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import expit, softmax
 
-from napari_aln.mil.scoring import bag_attention, blocks
+from napari_aln.mil.scoring import ROWS_AT_ONCE, blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from napari_aln.mil.scoring import PatchScorer
 
@@ -25,25 +25,22 @@ def attention_slide(e: NDArray[Any]) -> Float64:
     return attention
 
 
-def attention_bag(e: NDArray[Any], bags: Sequence[NDArray[Any]]) -> Float64:
+def attention_bag(attention: csr_array) -> Float64:
     """Return the mean, over the bags a patch is in, of softmax within the bag times the bag's size.
 
     Parameters
     ----------
-    e
-        (n,) attention logits.
-    bags
-        Index arrays. A patch is in one bag of each partition, or in two where it filled up the last one; each
-        of its bags counts once in its mean.
+    attention
+        (n_bags, n) from `scoring.bag_attention`. A patch is in one bag of each partition, or in two where it
+        filled up the last one; each of its bags counts once in its mean.
 
     Returns
     -------
     float64 (n,), 1 = uniform; NaN for a patch that no bag drew.
     """
-    attention = bag_attention(e, bags)
-    sizes = np.array([len(bag) for bag in bags], dtype=np.float64)
+    sizes = np.diff(attention.indptr).astype(np.float64)
     total = sizes @ attention  # (n,)
-    drawn = np.bincount(attention.indices, minlength=len(e))
+    drawn = np.bincount(attention.indices, minlength=len(total))
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN promised above
         mean: Float64 = total / drawn
     return mean
@@ -51,58 +48,60 @@ def attention_bag(e: NDArray[Any], bags: Sequence[NDArray[Any]]) -> Float64:
 
 def log_odds(logits: Float64) -> Float64:
     """Return the log-odds of N(+) of (..., classes) logits: logsumexp of the N+ classes minus N0."""
-    odds: Float64 = logsumexp(logits[..., 1:], axis=-1) - logits[..., 0]
+    n0, *positive = np.moveaxis(logits, -1, 0)
+    odds: Float64 = functools.reduce(np.logaddexp, positive) - n0
     return odds
 
 
-def contribution(scorer: PatchScorer, clinical: Float64 | None = None) -> Float64:
-    """Return what each patch adds to the log-odds of N(+): f(all) - f(all without it).
+class Effects(NamedTuple):
+    """What single patches do to the answer."""
+
+    contribution: Float64
+    """(n,) f(all) - f(all without the patch): positive pushes toward N(+), negative toward N0."""
+    probability: Float64
+    """(n,) of N(+) when the bag is that one patch."""
+
+
+def effects(scorer: PatchScorer, clinical: Float64 | None = None) -> Effects:
+    """Return what each patch adds to the log-odds of N(+), and what the model says of it alone.
 
     With f the log-odds on all patches pooled as one bag. Leaving patch i out of the softmax gives
-    ``z_-i = (z - a_i h_i) / (1 - a_i)``, so all n values take one pass. For a patch that holds more than half
-    of the attention, ``1 - a_i`` would cancel; there the others are pooled anew.
+    ``z_-i = (z - a_i p_i) / (1 - a_i)``, so all n values take one pass. What reaches the classifier's ReLU is
+    ``z_-i + c = ((z + c) - a_i (p_i + c)) / (1 - a_i)``, with c the bias and the clinical values: the patch
+    alone gives ``p_i + c``, and the positive divisor may be left until after the ReLU. For a patch that holds
+    more than half of the attention, ``1 - a_i`` would cancel; there the others are pooled anew.
 
     Parameters
     ----------
     scorer
-        The run's patches.
+        The run's patches, at least one.
     clinical
         (5,) clinical vector, or None for an image-only model.
 
     Returns
     -------
-    float64 (n,): positive pushes toward N(+), negative toward N0. A slide of one patch is compared with an
-    empty bag, whose pooled vector is zero.
+    Effects
+        A slide of one patch is compared with an empty bag, whose pooled vector is zero.
     """
+    n, head, shift = len(scorer), scorer.head, scorer.shift(clinical)
     attention = softmax(scorer.e)  # (n,)
-    pooled = _weighted_sum(attention, scorer.projected)  # (hidden_c,)
+    pooled = scorer.pool(attention)  # (hidden_c,)
+    odds_of_all = log_odds(scorer.logits(pooled, clinical))
     top = int(np.argmax(attention))
-    rest = 1.0 - attention
-    if attention[top] > 0.5:
-        rest[top] = 1.0  # put in below
-    without_top = np.zeros_like(pooled)
-    if attention[top] > 0.5 and len(scorer) > 1:
-        others = np.delete(np.arange(len(scorer)), top)
-        without_top = _weighted_sum(softmax(scorer.e[others]), scorer.projected[others])
-    logits_without = []
-    for rows in blocks(len(scorer)):
-        without = (pooled - attention[rows, None] * scorer.projected[rows]) / rest[rows, None]
-        if attention[top] > 0.5 and rows.start <= top < rows.stop:
-            without[top - rows.start] = without_top
-        logits_without.append(scorer.logits(without, clinical))
-    of_all: Float64 = log_odds(scorer.logits(pooled, clinical))
-    return of_all - log_odds(np.concatenate(logits_without))
-
-
-def _weighted_sum(weights: Float64, rows: Float64) -> Float64:
-    """Return weights (n,) @ rows (n, hidden_c) on this thread; see `ROWS_AT_ONCE` for why."""
-    total: Float64 = np.einsum("n,nc->c", weights, rows)
-    return total
-
-
-def patch_probability(scorer: PatchScorer, clinical: Float64 | None = None) -> Float64:
-    """Return the (n,) probabilities of N(+) when the bag is that one patch."""
-    logits = [scorer.logits(scorer.projected[rows], clinical) for rows in blocks(len(scorer))]
-    alone = softmax(np.concatenate(logits), axis=-1)
-    probability: Float64 = np.clip(1.0 - alone[:, 0], 0.0, 1.0)
-    return probability
+    leads = bool(attention[top] > 0.5)
+    without, alone = np.empty(n), np.empty(n)
+    room = np.empty((2, min(n, 2 * ROWS_AT_ONCE), len(shift)))  # for the largest block
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a leading patch, put in below
+        for rows in blocks(n):
+            share = attention[rows, None]
+            hidden, hidden_without = room[:, : len(share)]
+            np.add(scorer.rows(rows), shift, out=hidden)
+            np.multiply(hidden, share, out=hidden_without)
+            np.subtract(pooled + shift, hidden_without, out=hidden_without)
+            for found, values, divisor in ((without, hidden_without, 1.0 - share), (alone, hidden, 1.0)):
+                np.maximum(values, 0.0, out=values)
+                found[rows] = log_odds(values @ head.output.T / divisor + head.output_bias)
+    if leads:
+        others = np.insert(softmax(np.delete(scorer.e, top)), top, 0.0) if n > 1 else np.zeros(1)
+        without[top] = log_odds(scorer.logits(scorer.pool(others), clinical))
+    return Effects(odds_of_all - without, expit(alone))

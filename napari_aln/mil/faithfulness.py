@@ -130,7 +130,7 @@ def pooled_log_odds(scorer: PatchScorer, order: NDArray[Any], clinical: Float64 
     sums of positive weights cancel nothing.
     """
     weights = np.exp(np.maximum(scorer.e[order] - scorer.e.max(), _LOWEST_LOG_WEIGHT))
-    pooled = np.cumsum(weights[:, None] * scorer.projected[order], axis=0)  # (n, hidden_c)
+    pooled = np.cumsum(weights[:, None] * scorer.rows(order), axis=0)  # (n, hidden_c)
     pooled /= np.cumsum(weights)[:, None]
     found: Float64 = log_odds(
         np.concatenate([scorer.logits(pooled[rows], clinical) for rows in blocks(len(order))])

@@ -17,7 +17,7 @@ from napari_aln.errors import BundleError
 from napari_aln.mil.card import CLINICAL_REPEATS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import PurePath
 
     from numpy.typing import NDArray
@@ -37,6 +37,11 @@ ROWS_AT_ONCE = 512
 
 Both numbers also keep each product so small (16 x 64 x 256 multiplications) that OpenBLAS runs it on the
 calling thread. Its threads wait for each other: beside a busy network, products of 3 ms took 50.
+"""
+
+HELD_PATCHES = 2**17
+"""So many patches are projected once and held, 64 MiB at 64 float64 each. More are projected anew, a block at
+a time, whenever they are asked for: slower, in memory that no longer grows, and the same to the last bit.
 """
 
 
@@ -151,41 +156,70 @@ class PatchScorer:
         (n, hidden) instance embeddings.
     e
         (n,) attention logits.
+    hold
+        Whether to project all patches now and keep that, 512 bytes a patch, in place of h. Left out: where
+        they are `HELD_PATCHES` at most.
 
     Attributes
     ----------
-    projected
-        (n, hidden_c): each h through the classifier's first layer.
     e
         (n,) attention logits as float64.
     """
 
-    def __init__(self, head: HeadWeights, h: NDArray[Any], e: NDArray[Any]) -> None:
+    def __init__(
+        self, head: HeadWeights, h: NDArray[Any], e: NDArray[Any], *, hold: bool | None = None
+    ) -> None:
         self.head = head
-        self.projected: Float64 = _project(h, head.image)
         self.e: Float64 = np.asarray(e, dtype=np.float64)
+        self._held = len(h) <= HELD_PATCHES if hold is None else hold
+        self._source: NDArray[Any] = _project(h, head.image) if self._held else h
+        self._at: NDArray[Any] | None = None  # where the patches stand in the source; None: all, in order
+        self._last_pooled: tuple[csr_array, list[Float64]] | None = None
 
     def __len__(self) -> int:
         return len(self.e)
 
+    @property
+    def projected(self) -> Float64:
+        """Return the (n, hidden_c) projections: each h through the classifier's first layer."""
+        return self.rows(slice(None))
+
+    def rows(self, where: slice | NDArray[Any]) -> Float64:
+        """Return the (m, hidden_c) projections of the patches at a slice or an index array, to be read."""
+        at = where if self._at is None else self._at[where]
+        found = self._source[at] if isinstance(at, slice) else np.take(self._source, at, axis=0)
+        return found if self._held else _project(found, self.head.image)
+
     def take(self, where: NDArray[Any]) -> PatchScorer:
-        """Return the scorer of the patches at an index or boolean array, without projecting again.
+        """Return the scorer of the patches at an index or boolean array; no projection is copied.
 
         It equals, to the last bit, one made of these patches' h and e.
         """
-        return self._of(self.head, self.projected[where], self.e[where])
+        at = np.arange(len(self)) if self._at is None else self._at
+        return self._of(self._source, self.e[where], held=self._held, at=at[where])
 
     def join(self, other: PatchScorer) -> PatchScorer:
-        """Return the scorer of these patches and, after them, another's of the same head."""
-        return self._of(
-            self.head, np.concatenate([self.projected, other.projected]), np.concatenate([self.e, other.e])
-        )
+        """Return the scorer of these patches and, after them, another's of the same head; it holds them."""
+        projected = np.concatenate([self.projected, other.projected])
+        return self._of(projected, np.concatenate([self.e, other.e]), held=True, at=None)
 
-    @classmethod
-    def _of(cls, head: HeadWeights, projected: Float64, e: Float64) -> PatchScorer:
-        made = object.__new__(cls)
-        made.head, made.projected, made.e = head, projected, e
+    def _of(self, source: NDArray[Any], e: Float64, *, held: bool, at: NDArray[Any] | None) -> PatchScorer:
+        made = object.__new__(type(self))
+        made.head, made.e, made._last_pooled = self.head, e, None
+        made._source, made._held, made._at = source, held, at
         return made
+
+    def shift(self, clinical: Float64 | None) -> Float64:
+        """Return (hidden_c,): what the clinical vector (5,) and the bias add to any projection.
+
+        Raises
+        ------
+        ValueError
+            A clinical vector is missing, or given to an image-only model.
+        """
+        if self.head.clinical.shape[1] != (0 if clinical is None else len(clinical)):
+            raise ValueError("the model and the clinical vector do not belong together")
+        return self.head.bias if clinical is None else self.head.bias + self.head.clinical @ clinical
 
     def logits(self, projected: Float64, clinical: Float64 | None) -> Float64:
         """Turn pooled projections (..., hidden_c) and the clinical vector (5,) into (..., classes) logits.
@@ -193,15 +227,22 @@ class PatchScorer:
         Raises
         ------
         ValueError
-            A clinical vector is missing, or given to an image-only model.
+            See `shift`.
         """
-        hidden = projected + self.head.bias
-        if self.head.clinical.shape[1] != (0 if clinical is None else len(clinical)):
-            raise ValueError("the model and the clinical vector do not belong together")
-        if clinical is not None:
-            hidden = hidden + self.head.clinical @ clinical
-        result: Float64 = np.maximum(hidden, 0.0) @ self.head.output.T + self.head.output_bias
+        hidden = projected + self.shift(clinical)
+        np.maximum(hidden, 0.0, out=hidden)
+        result: Float64 = hidden @ self.head.output.T + self.head.output_bias
         return result
+
+    def pool(self, weights: Float64) -> Float64:
+        """Return the (hidden_c,) sum of all projections, each times its (n,) weight.
+
+        On this thread; see `ROWS_AT_ONCE` for why.
+        """
+        total = np.zeros(len(self.head.bias))
+        for rows in blocks(len(self)):
+            total += np.einsum("n,nc->c", weights[rows], self.rows(rows))
+        return total
 
     def score_bags(self, bags: Sequence[NDArray[Any]], clinical: Float64 | None = None) -> Float64:
         """Return each bag's class probabilities.
@@ -217,15 +258,38 @@ class PatchScorer:
         -------
         float64 (n_bags, classes), rows sum to 1.
         """
-        pooled = bag_attention(self.e, bags) @ self.projected  # (n_bags, hidden_c)
-        logits = [self.logits(pooled[rows], clinical) for rows in blocks(len(pooled))]
-        probabilities: Float64 = softmax(np.concatenate(logits), axis=-1)
-        return _checked(probabilities)
+        return self.score_attention(bag_attention(self.e, bags), clinical)
+
+    def score_attention(self, attention: csr_array, clinical: Float64 | None = None) -> Float64:
+        """Return what `score_bags` does, from the bags' attention; see `bag_attention`.
+
+        Asked again with the same matrix, nothing but the clinical vector is worked in anew, unless the
+        patches are too many to be held.
+        """
+        logits = [self.logits(pooled, clinical) for pooled in self._pooled(attention)]
+        return _checked(softmax(np.concatenate(logits), axis=-1))
 
     def score_all(self, clinical: Float64 | None = None) -> Float64:
         """Return (classes,) probabilities of all patches pooled as one bag."""
-        all_patches: Float64 = self.score_bags([np.arange(len(self))], clinical)[0]
-        return all_patches
+        return _checked(softmax(self.logits(self.pool(softmax(self.e)), clinical)))
+
+    def _pooled(self, attention: csr_array) -> Iterable[Float64]:
+        """Return the bags' pooled projections, in blocks of bags; held, they are kept for the next time."""
+        if self._last_pooled is not None and self._last_pooled[0] is attention:
+            return self._last_pooled[1]
+        pooled = (self._pool_bags(attention, bags) for bags in blocks(attention.shape[0]))
+        if not self._held:
+            return pooled
+        self._last_pooled = attention, list(pooled)
+        return self._last_pooled[1]
+
+    def _pool_bags(self, attention: csr_array, bags: slice) -> Float64:
+        ends = attention.indptr[bags.start : bags.stop + 1]
+        here = slice(ends[0], ends[-1])
+        members = attention.indices[here]
+        weights = (attention.data[here], np.arange(len(members)), ends - ends[0])
+        pooled: Float64 = csr_array(weights, (len(ends) - 1, len(members))) @ self.rows(members)
+        return pooled
 
 
 def _project(h: NDArray[Any], weights: Float64) -> Float64:

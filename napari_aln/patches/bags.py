@@ -90,9 +90,16 @@ def draw_bags(
     bags: list[NDArray[np.int64]] = []
     for partition in range(partitions):
         raw = np.random.PCG64(np.random.SeedSequence([seed, partition])).random_raw(n)
-        order = by_cell[np.argsort(raw, kind="stable")]
+        order = by_cell[stable_order(raw)]
         if partitions > 1:
             order = np.concatenate([order, order[: -n % bag_size]])
         whole = len(order) // bag_size
         bags.extend(order[: whole * bag_size].reshape(whole, bag_size))
     return tuple(bags)
+
+
+def stable_order(raw: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Return the stable order of 64 random bits each; where no two are the same, every sort gives that."""
+    order = np.argsort(raw)
+    in_order = raw[order]
+    return np.argsort(raw, kind="stable") if (in_order[1:] == in_order[:-1]).any() else order

@@ -94,6 +94,10 @@ def _cut(start: Float64, end: Float64, axis: int, n_cells: int) -> tuple[Float64
     first = np.maximum(np.floor(np.minimum(a, b)).astype(int) + 1, 0)
     last = np.minimum(np.ceil(np.maximum(a, b)).astype(int) - 1, n_cells)
     n_cuts = np.maximum(last - first + 1, 0)
+    whole, crossing = np.flatnonzero(n_cuts == 0), np.flatnonzero(n_cuts)
+    whole_start, whole_end = start[whole], end[whole]  # of a fine outline nearly all: spared what follows
+    start, end, a, b = (values[crossing] for values in (start, end, a, b))
+    first, last, n_cuts = (values[crossing] for values in (first, last, n_cuts))
     edge = np.repeat(np.arange(len(a)), n_cuts)
     nth = np.arange(len(edge)) - np.repeat(np.cumsum(n_cuts) - n_cuts, n_cuts)
     line = np.where((b > a)[edge], first[edge] + nth, last[edge] - nth).astype(float)
@@ -108,4 +112,4 @@ def _cut(start: Float64, end: Float64, axis: int, n_cells: int) -> tuple[Float64
     is_piece = np.ones(len(chain), bool)
     is_piece[at + n_cuts + 1] = False
     where = np.flatnonzero(is_piece)
-    return chain[where], chain[where + 1]
+    return np.concatenate([whole_start, chain[where]]), np.concatenate([whole_end, chain[where + 1]])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
+from napari_aln.latest import keep_latest
 from napari_aln.patches.coverage import coverage
 from napari_aln.records import PatchTable
 
@@ -39,8 +40,7 @@ def inside(grid: PatchGrid, regions: Sequence[Region], min_roi_share: float) -> 
     min_roi_share
         In 0..1: area of the cell inside the union of the regions, over the area of the cell, right to 1e-9.
     """
-    union = _union(regions)
-    found = coverage(grid, union)
+    union, found = _covered(grid, _outlines(regions))
     at_all = _cells(grid, found, np.ones(found.share.shape, bool))
     return at_all.take(_enough(at_all, found.share.ravel(), union, min_roi_share))
 
@@ -63,14 +63,21 @@ def belongs(table: PatchTable, regions: Sequence[Region], min_roi_share: float) 
     """
     if table.origin_l0 is not None:
         return np.ones(len(table), dtype=bool)
-    union = _union(regions)
-    share = coverage(table.grid, union).at(table.row, table.column)
-    return _enough(table, share, union, min_roi_share)
+    union, found = _covered(table.grid, _outlines(regions))
+    return _enough(table, found.at(table.row, table.column), union, min_roi_share)
 
 
-def _union(regions: Sequence[Region]) -> BaseGeometry:
-    geometries = [region.geometry for region in regions]
-    return geometries[0] if len(geometries) == 1 else shapely.union_all(geometries)
+def _outlines(regions: Sequence[Region]) -> tuple[BaseGeometry, ...]:
+    return tuple(region.geometry for region in regions)
+
+
+@keep_latest  # 8 bytes for each cell of the window that the regions span
+def _covered(grid: PatchGrid, outlines: tuple[BaseGeometry, ...]) -> tuple[BaseGeometry, Coverage]:
+    """Return the union of outlines and how much of each cell it covers."""
+    union = outlines[0] if len(outlines) == 1 else shapely.union_all(outlines)
+    found = coverage(grid, union)
+    found.share.setflags(write=False)
+    return union, found
 
 
 def _cells(grid: PatchGrid, found: Coverage, where: NDArray[np.bool_]) -> PatchTable:

@@ -12,6 +12,7 @@ the processor time beside the median says what the step itself takes.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import sys
@@ -29,9 +30,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from stored import load, store, versions_of
 
 from napari_aln.geometry import Mpp, Rect
-from napari_aln.mil.attribution import attention_bag, contribution, patch_probability
+from napari_aln.mil.attribution import attention_bag, effects
 from napari_aln.mil.bundle import Bundle
 from napari_aln.mil.card import ClinicalFields, ModelCard, NumericField
+from napari_aln.mil.scoring import bag_attention
 from napari_aln.patches.bags import draw_bags
 from napari_aln.patches.grid import patch_grid
 from napari_aln.patches.membership import inside
@@ -108,15 +110,14 @@ def parts(what_if: WhatIf, rois: list[list[Region]], rounds: int) -> None:
     settings, card = what_if.settings, what_if.bundle.card
     partitions, bags = draw(card, table, settings)
     vector = np.array([0.5, -0.2, 1.0, 0.0, 1.0])
-    usable, _ = usable_roi(what_if._slide, rois[0])
+    moved = itertools.cycle(rois)  # what was asked last is not worked out again
     steps: dict[str, Callable[[], Any]] = {
-        "regions mended": lambda: usable_roi(what_if._slide, rois[0]),
-        "cells inside": lambda: inside(table.grid, usable, 0.7),
+        "regions mended": lambda: usable_roi(what_if._slide, next(moved)),
+        "cells inside": lambda: inside(table.grid, next(moved), 0.7),
         f"{partitions} partitions drawn": lambda: draw_bags(table.cell, card.bag_size, partitions, 0),
         "bags scored": lambda: scorer.score_bags(bags, vector),
-        "attention": lambda: attention_bag(scorer.e, bags),
-        "contribution": lambda: contribution(scorer, vector),
-        "probability": lambda: patch_probability(scorer, vector),
+        "attention": lambda: attention_bag(bag_attention(scorer.e, bags)),
+        "contribution and probability": lambda: effects(scorer, vector),
     }
     for name, step in steps.items():
         show(f"  of it {name}", [timed(step) for _ in range(rounds)])

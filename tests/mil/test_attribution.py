@@ -7,11 +7,10 @@ from scipy.special import softmax
 from napari_aln.mil.attribution import (
     attention_bag,
     attention_slide,
-    contribution,
+    effects,
     log_odds,
-    patch_probability,
 )
-from napari_aln.mil.scoring import HeadWeights, PatchScorer
+from napari_aln.mil.scoring import HeadWeights, PatchScorer, bag_attention
 
 
 def random_head(rng, classes, clinical=0):
@@ -43,7 +42,7 @@ def test_attention_bag_is_the_mean_over_bags_times_their_size():
     e = np.log([1.0, 3.0, 4.0, 1.0])
     bags = [np.array([0, 1]), np.array([2]), np.array([0, 2]), np.array([1])]
     # Patch 0: (1/4 * 2 + 1/5 * 2) / 2; 1: (3/4 * 2 + 1) / 2; 2: (1 + 4/5 * 2) / 2; 3: never drawn.
-    np.testing.assert_allclose(attention_bag(e, bags), [0.45, 1.25, 1.3, np.nan])
+    np.testing.assert_allclose(attention_bag(bag_attention(e, bags)), [0.45, 1.25, 1.3, np.nan])
 
 
 def test_log_odds_of_three_classes_joins_both_positive_ones():
@@ -60,7 +59,7 @@ def test_contribution_equals_leaving_each_patch_out(classes, clinical):
     scorer = PatchScorer(head, np.maximum(rng.normal(size=(12, 6)), 0), rng.normal(size=12))
     expected = leave_one_out(scorer, clinical)
     assert np.ptp(expected) > 0.01
-    np.testing.assert_allclose(contribution(scorer, clinical), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(effects(scorer, clinical).contribution, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("lead", [2.0, 36.0, 500.0])
@@ -69,7 +68,7 @@ def test_contribution_holds_when_one_patch_has_all_the_attention(lead):
     e = rng.normal(size=7)
     e[4] += lead
     scorer = PatchScorer(random_head(rng, 2), rng.random((7, 6)), e)
-    values = contribution(scorer)
+    values = effects(scorer).contribution
     np.testing.assert_allclose(values, leave_one_out(scorer, None), rtol=1e-9, atol=1e-12)
     assert abs(values[4]) > 1e-3
 
@@ -83,7 +82,7 @@ def test_contribution_of_a_leading_patch_far_down_a_long_table():
     every, without = (
         log_odds(s.logits(softmax(s.e) @ s.projected, None)) for s in (scorer, scorer.take(others))
     )
-    values = contribution(scorer)
+    values = effects(scorer).contribution
     assert values[6000] == pytest.approx(every - without, rel=1e-9)
     assert abs(values[6000]) > 1e-3
     assert np.argmax(abs(values)) == 6000
@@ -94,7 +93,7 @@ def test_contribution_of_a_single_patch_is_against_an_empty_bag():
     scorer = PatchScorer(random_head(rng, 2), rng.random((1, 6)), np.array([3.0]))
     empty = log_odds(scorer.logits(np.zeros(8), None))
     alone = log_odds(scorer.logits(scorer.projected[0], None))
-    np.testing.assert_allclose(contribution(scorer), [alone - empty])
+    np.testing.assert_allclose(effects(scorer).contribution, [alone - empty])
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -102,4 +101,4 @@ def test_patch_probability_is_that_of_a_bag_of_one(classes):
     rng = np.random.default_rng(5)
     scorer = PatchScorer(random_head(rng, classes), rng.random((9, 6)), rng.normal(size=9))
     alone = scorer.score_bags([np.array([i]) for i in range(9)])
-    np.testing.assert_allclose(patch_probability(scorer), 1 - alone[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(effects(scorer).probability, 1 - alone[:, 0], rtol=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from napari_aln.mil.attribution import attention_slide, contribution, patch_probability
+from napari_aln.mil.attribution import attention_slide, effects
 from napari_aln.mil.faithfulness import (
     OrderCurves,
     importance_order,
@@ -61,8 +61,8 @@ def test_both_curves_meet_at_all_patches_and_at_one():
     order = np.arange(9)
     curves = order_curves(scorer, order, 1)
     assert curves.deletion[0] == pytest.approx(curves.insertion[-1])
-    assert curves.deletion[-1] == pytest.approx(patch_probability(scorer)[order[-1]])
-    assert curves.insertion[0] == pytest.approx(patch_probability(scorer)[order[0]])
+    assert curves.deletion[-1] == pytest.approx(effects(scorer).probability[order[-1]])
+    assert curves.insertion[0] == pytest.approx(effects(scorer).probability[order[0]])
 
 
 def test_blocks_of_a_long_slide_change_nothing():
@@ -127,9 +127,9 @@ def additive_scorer(signs):
 def test_what_pushes_beats_chance_and_what_says_nothing_does_not(side):
     scorer = additive_scorer(side * np.array([1, 1, 1, 1, 1, -1, -1, 0.2]))
     maps = {
-        "contribution": contribution(scorer),
+        "contribution": effects(scorer).contribution,
         "attention_slide": attention_slide(scorer.e),
-        "probability": patch_probability(scorer),
+        "probability": effects(scorer).probability,
     }
     found = slide_faithfulness(scorer, None, maps, np.random.default_rng(0), 400)
     assert found.toward == side

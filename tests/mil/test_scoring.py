@@ -5,10 +5,12 @@ import sys
 import numpy as np
 import pytest
 
+from napari_aln.mil.attribution import effects
 from napari_aln.mil.scoring import (
     ROWS_AT_ONCE,
     HeadWeights,
     PatchScorer,
+    bag_attention,
     bag_spread,
     blocks,
     predicted_class,
@@ -136,6 +138,35 @@ def test_a_patch_projects_the_same_whichever_patches_are_scored_with_it():
     joined = PatchScorer(head, h[100:], e[100:]).join(PatchScorer(head, h[:100], e[:100]))
     np.testing.assert_array_equal(joined.projected, np.roll(every.projected, -100, axis=0))
     np.testing.assert_array_equal(joined.e, np.roll(e, -100))
+
+
+def test_patches_projected_block_by_block_score_as_those_held_to_the_last_bit():
+    rng = np.random.default_rng(8)
+    shapes = ((64, 256), (64, 5), (64,), (2, 64), (2,))
+    head = HeadWeights(*(rng.normal(0, 0.1, shape) for shape in shapes))
+    h, e = rng.random((3 * ROWS_AT_ONCE + 7, 256), np.float32), rng.normal(size=3 * ROWS_AT_ONCE + 7)
+    clinical, bags = rng.normal(size=5), rng.permutation(len(e))[:-7].reshape(-1, 6)
+    held, streamed = (PatchScorer(head, h, e, hold=hold) for hold in (True, False))
+    some = np.flatnonzero(rng.random(len(e)) < 0.7)
+    few = [np.arange(40), np.array([len(some) - 1])]
+    for a, b, drawn in ((held, streamed, list(bags)), (held.take(some), streamed.take(some), few)):
+        np.testing.assert_array_equal(b.score_bags(drawn, clinical), a.score_bags(drawn, clinical))
+        np.testing.assert_array_equal(b.score_all(clinical), a.score_all(clinical))
+        for of_a, of_b in zip(effects(a, clinical), effects(b, clinical), strict=True):
+            np.testing.assert_array_equal(of_b, of_a)
+
+
+def test_other_values_and_other_bags_after_the_first_are_scored_as_if_they_were_the_first():
+    rng = np.random.default_rng(9)
+    shapes = ((8, 6), (8, 5), (8,), (3, 8), (3,))
+    head = HeadWeights(*(rng.normal(size=shape) for shape in shapes))
+    h, e = rng.random((40, 6)), rng.normal(size=40)
+    scorer = PatchScorer(head, h, e)
+    attentions = [bag_attention(e, list(rng.permutation(40).reshape(8, 5))) for _ in range(2)]
+    for clinical in rng.normal(size=(2, 5)):
+        for attention in (*attentions, attentions[0]):
+            expected = PatchScorer(head, h, e).score_attention(attention, clinical)
+            np.testing.assert_array_equal(scorer.score_attention(attention, clinical), expected)
 
 
 @pytest.mark.parametrize("n", [0, 1, 511, 512, 513, 1023, 1024, 12289])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_aln.errors import TissueError
-from napari_aln.patches.bags import draw_bags, partition_count
+from napari_aln.patches.bags import draw_bags, partition_count, stable_order
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,9 @@ def test_a_patch_given_twice_is_refused():
 def test_impossible_draws_are_refused(bag_size, partitions, seed):
     with pytest.raises(ValueError, match="cannot be drawn"):
         draw_bags(np.arange(30), bag_size, partitions, seed)
+
+
+def test_patches_that_drew_the_same_bits_keep_their_order():
+    raw = np.random.default_rng(0).integers(0, 50, 5000).astype(np.uint64)
+    np.testing.assert_array_equal(stable_order(raw), np.argsort(raw, kind="stable"))
+    np.testing.assert_array_equal(stable_order(np.arange(9, 0, -1, np.uint64)), np.arange(9)[::-1])

@@ -1,10 +1,12 @@
 """What-if against new runs of the same question, on a small drawn slide with random weights."""
 
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
 import shapely
+from scipy.special import softmax
 from tests_shared import collect, drain
 
 from napari_aln import open_slide
@@ -15,8 +17,10 @@ from napari_aln.settings.patches import PatchSettings
 from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.features import FeatureCache
 from napari_aln.workflows.predict import Request, predict_slide
+from napari_aln.workflows.review import whatif as whatif_module
 from napari_aln.workflows.review.whatif import Extracted, WhatIf, extract_pending, why_not
 from napari_aln.workflows.slide import extract as extract_module
+from napari_aln.workflows.slide import prepare as prepare_module
 from napari_aln.workflows.slide import score as score_module
 from napari_aln.workflows.slide.networks import Engine, ReadyNetworks
 from napari_aln.workflows.slide.prepare import survey
@@ -194,6 +198,57 @@ def test_a_whole_slide_run_keeps_its_numbers_when_the_region_moves(
     assert [answer.run.scores.in_roi.sum() for answer in moved] == [9, 15]
     assert_same_run(moved[1].run, predicted(ws_bundle, LARGE))
     assert_same_run(what_if.score(LARGE, OTHER).run, predicted(ws_bundle, LARGE, OTHER))
+
+
+def test_other_values_alone_look_for_no_patch_and_draw_no_bag(
+    after_run, predicted, roi_bundle, ws_bundle, monkeypatch
+):
+    for path in (roi_bundle, ws_bundle):
+        what_if = after_run(path, LARGE)
+        what_if.score(SMALL, PATIENT)
+        with monkeypatch.context() as patched:
+            for module, name in (
+                (score_module, "draw_bags"),
+                (whatif_module, "patches_for"),
+                (prepare_module, "usable_regions"),
+            ):
+                patched.setattr(module, name, lambda *_: pytest.fail("worked out again"))
+            answers = [what_if.score(SMALL, clinical) for clinical in (OTHER, PATIENT)]
+        assert_same_run(answers[0].run, predicted(path, SMALL, OTHER))
+        assert_same_run(answers[1].run, predicted(path, SMALL, PATIENT))
+
+
+def test_an_answer_is_what_the_paper_says_of_the_features(predicted, slide, seen, roi_bundle):
+    """Each bag from h and e alone: attention, z = sum of a h, [z ; c x 10], two layers; then a moved ROI."""
+    result, bundle = predicted(roi_bundle, LARGE), open_bundle(roi_bundle)
+    features = result.features[bundle.card.mode]
+    h, e = features.h.astype(float), features.e.astype(float)
+    what_if = WhatIf.of_result(result, bundle, slide, seen)
+    for regions, clinical in ((LARGE, PATIENT), (SMALL, PATIENT), (SMALL, OTHER)):
+        run = what_if.score(regions, clinical).run
+        at = np.searchsorted(features.table.cell, run.scores.table.cell)
+        vector, _ = score_module.clinical_vector(bundle.card, clinical, PredictSettings())
+        plain = partial(plain_probabilities, bundle.tensors, np.tile(vector, 10))
+        bags = [plain(h[at[bag]], e[at[bag]]) for bag in run.bags.bags]
+        np.testing.assert_allclose(run.bags.probabilities, bags, rtol=1e-9)
+        np.testing.assert_allclose(list(run.record.probabilities.values()), np.mean(bags, axis=0), rtol=1e-9)
+        alone = [1 - plain(h[[i]], e[[i]])[0] for i in at]
+        np.testing.assert_allclose(run.scores.probability, alone, rtol=1e-9)
+        odds = [log_odds_of(plain(h[some], e[some])) for some in (at, *(at[at != i] for i in at))]
+        np.testing.assert_allclose(run.scores.contribution, odds[0] - np.array(odds[1:]), atol=1e-9)
+
+
+def plain_probabilities(tensors, clinical, h, e):
+    z = softmax(e) @ h
+    first, bias, second, second_bias = (
+        tensors[f"head.classifier.{name}"].astype(float)
+        for name in ("0.weight", "0.bias", "2.weight", "2.bias")
+    )
+    return softmax(second @ np.maximum(first @ np.concatenate([z, clinical]) + bias, 0) + second_bias)
+
+
+def log_odds_of(probabilities):
+    return np.log(1 - probabilities[0]) - np.log(probabilities[0])
 
 
 def test_bad_questions_are_refused_as_by_a_run_and_change_nothing(after_run, predicted, roi_bundle):

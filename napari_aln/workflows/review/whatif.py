@@ -7,7 +7,7 @@ values and seed the answer equals a new run to the last bit, once every patch ha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from napari_aln.workflows.slide.networks import JPEG_ON_CPU, ReadyNetworks, engi
 from napari_aln.workflows.slide.prepare import patches_for, require_patches, usable_roi
 from napari_aln.workflows.slide.score import (
     Case,
+    Drawn,
     Execution,
     Projected,
     clinical_vector,
@@ -88,8 +89,21 @@ def why_not(card: ModelCard, settings: PredictSettings) -> str | None:
     return None
 
 
+class _Last(NamedTuple):
+    """The last answer, and what it was worked out from."""
+
+    at: NDArray[np.int64]  # the patches that took part, among all that are known
+    patches: Projected
+    drawn: Drawn
+    clinical: Clinical | None
+    run: Run
+
+
 class WhatIf:
     """One model on one slide, with the features of every patch read so far. Not for several threads at once.
+
+    It holds some 520 bytes for each patch that was read (64 float64 and a few numbers), and some 150 for each
+    that took part in the last answer; nothing of answers before that.
 
     Parameters
     ----------
@@ -135,7 +149,8 @@ class WhatIf:
         self._known: Projected | None = None  # sorted by cell
         self._asked = np.empty(0, np.int64)  # sorted cells of patches that were read, too plain or not
         self._whole: PatchTable | None = None  # what the whole-slide mode takes: the same for all regions
-        self._last: tuple[Clinical | None, Run] | None = None
+        self._wanted_of: tuple[tuple[Region, ...], PatchTable] | None = None
+        self._last: _Last | None = None
 
     @classmethod
     def of_result(
@@ -176,7 +191,8 @@ class WhatIf:
         """Take in what was read; a patch that is known already is not replaced."""
         fresh = extracted.found.take(~self._is_asked(extracted.found.table.cell))
         if len(fresh):
-            self._known = _joined(self._known, Projected.of(self.bundle, fresh))
+            self._known = _joined(self._known, Projected.of(self.bundle, fresh, hold=True))
+            self._last = None
         self._asked = np.union1d(self._asked, extracted.asked.cell)
 
     def score(self, regions: Sequence[Region], clinical: Clinical | None) -> WhatIfAnswer:
@@ -205,16 +221,19 @@ class WhatIf:
 
     def _wanted(self, regions: tuple[Region, ...]) -> PatchTable:
         card, patches = self.bundle.card, self.settings.patches
-        if card.mode != "dlcnbc-ws":
-            return patches_for(card, self._slide, self._seen, regions, patches)
-        if self._whole is None:
-            self._whole = patches_for(card, self._slide, self._seen, regions, patches)
-        return self._whole
+        if card.mode == "dlcnbc-ws":
+            if self._whole is None:
+                self._whole = patches_for(card, self._slide, self._seen, regions, patches)
+            return self._whole
+        if self._wanted_of is None or self._wanted_of[0] is not regions:
+            self._wanted_of = regions, patches_for(card, self._slide, self._seen, regions, patches)
+        return self._wanted_of[1]
 
     def _run_of(self, cell: NDArray[np.int64], case: Case) -> Run | None:
         """Return the run of those of these cells that are known, None where none is.
 
-        Where they are the cells of the last run, only which of them lie inside the regions is new.
+        Where they are the cells of the last run, their bags stay as they were drawn and pooled. With its
+        clinical values, too, only which of them lie inside the regions is new.
         """
         known = self._known
         if known is None:
@@ -223,15 +242,19 @@ class WhatIf:
         at = at[here]
         if not len(at):
             return None
-        table = known.table.take(at)
-        if self._last is not None:
-            clinical, run = self._last
-            if clinical == case.clinical and np.array_equal(run.scores.table.cell, table.cell):
-                inside = belongs(table, case.regions, self.settings.patches.min_roi_share)
-                return replace(run, scores=replace(run.scores, in_roi=inside))
-        patches = Projected(table, known.entropy[at], known.scorer.take(at))
-        run = score_projected(self.bundle, patches, case, self._execution, self.settings)
-        self._last = case.clinical, run
+        last, bundle, settings = self._last, self.bundle, self.settings
+        if last is None or not np.array_equal(last.at, at):
+            whole = len(at) == len(known.table)
+            scorer = known.scorer if whole else known.scorer.take(at)
+            patches = Projected(known.table.take(at), known.entropy[at], scorer)
+            drawn = Drawn.of(bundle.card, patches, settings)
+        elif last.clinical == case.clinical:
+            inside = belongs(last.patches.table, case.regions, settings.patches.min_roi_share)
+            return replace(last.run, scores=replace(last.run.scores, in_roi=inside))
+        else:
+            patches, drawn = last.patches, last.drawn
+        run = score_projected(bundle, patches, drawn, case, self._execution, settings)
+        self._last = _Last(at, patches, drawn, case.clinical, run)
         return run
 
     def _is_asked(self, cell: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import shapely
 
 from napari_aln.errors import RegionError
 from napari_aln.geometry import Rect, px_at
-from napari_aln.mil.attribution import attention_bag
+from napari_aln.mil.attribution import attention_slide
 from napari_aln.mil.scoring import PatchScorer
 from napari_aln.patches.entropy import entropy_bits
 from napari_aln.patches.grid import patch_grid
@@ -177,7 +177,7 @@ def _score_with_bag_statistics(
     for k, bag in enumerate(bags):
         h, e = network(patches.pixels_of(bag))
         probabilities[k] = PatchScorer(head, h, e).score_all(vector)
-        attention[bag] += attention_bag(e, [np.arange(len(bag))])
+        attention[bag] += attention_slide(e)  # softmax over the bag, times its size
         drawn[bag] += 1
         yield Progress("score bags", k + 1, len(bags))
     with np.errstate(invalid="ignore"):  # a patch that no bag drew has no value

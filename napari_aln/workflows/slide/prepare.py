@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.annotations import read_annotations, usable_regions
 from napari_aln.errors import MppError, RegionError, TissueError
+from napari_aln.latest import keep_latest
 from napari_aln.patches.grid import MAX_PEN_SHARE, candidates, patch_grid, tissue_share
 from napari_aln.patches.membership import inside
 from napari_aln.patches.tissue import tissue_mask
@@ -179,7 +180,7 @@ def usable_roi(
         return (), ()
     info = slide.info
     if not isinstance(regions, Path | str):
-        return usable_regions(regions, info.size_px, "The drawn ROI")
+        return _usable_drawn(tuple(regions), info.size_px)
     path, bounds_xy = Path(regions), (info.bounds.x, info.bounds.y)
     read = read_annotations(path, origin=origin or "level0", bounds_xy=bounds_xy, scanner=info.scanner)
     read_from = None if read.states_origin else origin or "level0"
@@ -195,6 +196,13 @@ def usable_roi(
             "the corner. QuPath exports start at the bounds: predict --origin bounds reads them so.",
         )
     return usable, warnings
+
+
+@keep_latest
+def _usable_drawn(
+    regions: tuple[Region, ...], size_px: tuple[int, int]
+) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    return usable_regions(regions, size_px, "The drawn ROI")
 
 
 def require_patches(slide: Slide, n_patches: int, settings: PredictSettings) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_aln.mil.attribution import attention_bag, attention_slide, contribution, patch_probability
+from napari_aln.mil.attribution import attention_bag, attention_slide, effects
 from napari_aln.mil.clinical import encode
-from napari_aln.mil.scoring import PatchScorer, bag_spread, predicted_class, reduce_bags
+from napari_aln.mil.scoring import PatchScorer, bag_attention, bag_spread, predicted_class, reduce_bags
 from napari_aln.patches.bags import draw_bags, partition_count
 from napari_aln.patches.membership import belongs
 from napari_aln.records import BagPrediction, PatchScores, RunRecord
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
@@ -53,10 +54,29 @@ class Projected:
     scorer: PatchScorer
 
     @classmethod
-    def of(cls, bundle: Bundle, features: Features) -> Projected:
-        """Send features through the classifier's first layer."""
-        scorer = PatchScorer(bundle.head, features.h, features.e)
+    def of(cls, bundle: Bundle, features: Features, *, hold: bool | None = None) -> Projected:
+        """Send features through the classifier's first layer, now or when asked; see `PatchScorer`."""
+        scorer = PatchScorer(bundle.head, features.h, features.e, hold=hold)
         return cls(features.table, features.entropy, scorer)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a run makes of its patches before any clinical value counts."""
+
+    partitions: int
+    bags: tuple[NDArray[np.int64], ...]  # indices into the run's patches
+    attention: csr_array  # (n_bags, n) within each bag
+    attention_slide: NDArray[np.float64]  # (n,)
+    attention_bag: NDArray[np.float64]  # (n,)
+
+    @classmethod
+    def of(cls, card: ModelCard, patches: Projected, settings: PredictSettings) -> Drawn:
+        """Draw the bags, and weigh each patch within its bags and over the slide."""
+        e = patches.scorer.e
+        partitions, bags = draw(card, patches.table, settings)
+        attention = bag_attention(e, bags)
+        return cls(partitions, bags, attention, attention_slide(e), attention_bag(attention))
 
 
 @dataclass(frozen=True)
@@ -101,11 +121,18 @@ def score(
     bundle: Bundle, features: Features, case: Case, execution: Execution, settings: PredictSettings
 ) -> Run:
     """Score a slide from its cached features; see `score_projected`."""
-    return score_projected(bundle, Projected.of(bundle, features), case, execution, settings)
+    patches = Projected.of(bundle, features)
+    drawn = Drawn.of(bundle.card, patches, settings)
+    return score_projected(bundle, patches, drawn, case, execution, settings)
 
 
 def score_projected(
-    bundle: Bundle, patches: Projected, case: Case, execution: Execution, settings: PredictSettings
+    bundle: Bundle,
+    patches: Projected,
+    drawn: Drawn,
+    case: Case,
+    execution: Execution,
+    settings: PredictSettings,
 ) -> Run:
     """Score a slide from its patches.
 
@@ -115,6 +142,8 @@ def score_projected(
         The model, with running norm statistics.
     patches
         Those that take part, at least one.
+    drawn
+        The same patches in bags: `Drawn.of` them and these settings.
     case
         Regions and clinical values.
     execution
@@ -122,20 +151,20 @@ def score_projected(
     settings
         Seed, partitions, reduction.
     """
-    card = bundle.card
-    vector, _ = clinical_vector(card, case.clinical, settings)
-    partitions, bags = draw(card, patches.table, settings)
     scorer = patches.scorer
-    prediction = BagPrediction(bags, partitions, scorer.score_bags(bags, vector))
+    vector, _ = clinical_vector(bundle.card, case.clinical, settings)
+    probabilities = scorer.score_attention(drawn.attention, vector)
+    prediction = BagPrediction(drawn.bags, drawn.partitions, probabilities)
+    of_patch = effects(scorer, vector)
     scores = PatchScores(
         table=patches.table,
         in_roi=belongs(patches.table, case.regions, settings.patches.min_roi_share),
         entropy=patches.entropy,
         attention_logit=scorer.e,
-        attention_slide=attention_slide(scorer.e),
-        attention_bag=attention_bag(scorer.e, bags),
-        contribution=contribution(scorer, vector),
-        probability=patch_probability(scorer, vector),
+        attention_slide=drawn.attention_slide,
+        attention_bag=drawn.attention_bag,
+        contribution=of_patch.contribution,
+        probability=of_patch.probability,
     )
     return Run(record(bundle, scores, prediction, case, execution, settings), scores, prediction)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_aln.errors import DeviceError
 from napari_aln.evaluation.map_measures import areas_of, faithfulness
-from napari_aln.mil.attribution import patch_probability
+from napari_aln.mil.attribution import effects
 from napari_aln.mil.card import MapFaithfulness, MapName, PrecisionCheck
 from napari_aln.mil.faithfulness import ranked_maps, slide_faithfulness
 from napari_aln.mil.scoring import PatchScorer
@@ -129,7 +129,7 @@ class _Scorer:
         """Return by how much any probability of the slide changes, of single patches or of all of them."""
         exact, vector = self._parts(row, features)
         other, _ = self._parts(row, lossy)
-        by_patch = np.abs(patch_probability(exact, vector) - patch_probability(other, vector)).max()
+        by_patch = np.abs(effects(exact, vector).probability - effects(other, vector).probability).max()
         return float(max(by_patch, np.abs(exact.score_all(vector) - other.score_all(vector)).max()))
 
     def faithfulness(self, row: CohortRow, features: Features, rng: np.random.Generator) -> SlideFaithfulness:
