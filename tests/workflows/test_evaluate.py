@@ -131,6 +131,23 @@ def test_models_are_compared_on_the_same_patients(scores, other, tmp_path):
     assert {row["model"] for row in record["tables"]["performance"]} == {"model a", "model b"}
 
 
+def test_a_training_is_compared_with_a_baseline_that_scored_the_training_patients_too(scores, tmp_path):
+    rows = [row for row in binary_rows(seed=5) if row["split"] != "train"]
+    trained = write_rows(tmp_path / "trained.csv", rows)
+    found, record = run(trained, tmp_path / "out", compare=[scores])
+    assert [row["cohort"] for row in record["tables"]["comparison"]] == ["val", "test"]
+    assert found.notes == ["30 training patients are left out: trained did not score them."]
+
+    rows = [row for row in rows if row["patient"] != rows[-1]["patient"]]  # a test patient is not left out
+    assert rows[-1]["split"] == "test"
+    with pytest.raises(CohortError, match="not scored on the same patients: fewer lacks patient 089"):
+        run(write_rows(tmp_path / "fewer.csv", rows), tmp_path / "out", compare=[scores])
+    only_test = write_rows(tmp_path / "test.csv", [row for row in rows if row["split"] == "test"])
+    other_half = write_rows(tmp_path / "val.csv", [row for row in rows if row["split"] == "val"])
+    with pytest.raises(CohortError, match="not scored on the same patients"):
+        run(only_test, tmp_path / "out", compare=[other_half])
+
+
 def test_splits_and_clinical_columns_of_one_table_hold_for_all(scores, other, tmp_path):
     _, record = run(other, tmp_path / "out", compare=[scores])
     rows = record["tables"]["performance"]

@@ -23,7 +23,7 @@ from napari_aln.evaluation.tables import PaperTable, finite, fraction, plain
 from napari_aln.records import Progress
 from napari_aln.store.result import HIDDEN
 from napari_aln.workflows.evaluation.folder import Evaluation, write_evaluation
-from napari_aln.workflows.evaluation.same_patients import held_out, same_patients
+from napari_aln.workflows.evaluation.same_patients import held_out, same_patients, shared_cohorts
 from napari_aln.workflows.evaluation.score_table import read_scores
 from napari_aln.workflows.training.curves import FOLDER_SUFFIX
 
@@ -61,7 +61,8 @@ def evaluate(
     settings
         How.
     compare
-        Scores of other models on the same patients, for DeLong's test.
+        Scores of other models on the same patients, for DeLong's test; training or validation patients that
+        one of them did not score are left out, and it is said.
     validation
         Scores of the first model on validation patients, where `scores` has no split: thresholds come from
         there.
@@ -84,6 +85,7 @@ def evaluate(
         yield Progress(f"read {path.name}", place, len(paths))
         model = f"model {place + 1}" if private else _model_of(path)
         read.append(_read(path, "compare" if place else "scores", model, settings, found))
+    read, found.notes = shared_cohorts(read)
     models = same_patients(read)
     for scored in models:
         performance.refuse_one_class(scored)

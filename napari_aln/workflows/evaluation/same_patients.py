@@ -18,6 +18,25 @@ _NAMED = 5
 """Patients that an error names before it counts the rest."""
 
 
+def shared_cohorts(models: Sequence[Scored]) -> tuple[list[Scored], list[str]]:
+    """Leave out training and validation patients whom a model did not score at all; say so in words, too.
+
+    A training scores no patients it learned from, a clinical baseline does: both are compared on the others.
+    Test patients stay, and so does a cohort that a model scored in part: these are refused by name.
+    """
+    notes = []
+    for cohort, name in (("train", "training"), ("val", "validation")):
+        members = {patient for scored in models for patient in scored.of(cohort).patients}
+        without = [scored.model for scored in models if not members & set(scored.patients)]
+        kept = [scored.take(np.array([p not in members for p in scored.patients])) for scored in models]
+        if members and without and all(map(len, kept)):
+            models = kept
+            notes.append(
+                f"{len(members)} {name} patients are left out: {', '.join(without)} did not score them."
+            )
+    return list(models), notes
+
+
 def same_patients(models: Sequence[Scored]) -> list[Scored]:
     """Return all models with patients, classes and splits in the first one's order.
 
