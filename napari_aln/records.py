@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Mode = Literal["dlcnb", "dlcnbc", "dlcnbc-ws"]
 """The published modes: inside the ROI without and with clinical data, and whole slide with clinical data."""
 
+BINARY = ("N0", "N(+)")
+THREE_CLASSES = ("N0", "N+(1-2)", "N+(>2)")
+"""What models and readers tell apart: no metastatic node or some; none, one or two, more. N0 stands first."""
+
 RESEARCH_NOTICE = "Research use only. Not a diagnosis."
 ATTENTION_NOTICE = "Attention = where the model looked, not tumour probability."
 

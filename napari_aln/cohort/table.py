@@ -21,7 +21,7 @@ from napari_aln.cohort.spreadsheet import read_tables
 from napari_aln.cohort.writing import write_table
 from napari_aln.errors import ClinicalError, CohortError
 from napari_aln.geometry import MPP_LIMITS_UM
-from napari_aln.records import AGE_LIMIT_YEARS, TUMOR_SIZE_LIMIT_CM, Clinical
+from napari_aln.records import AGE_LIMIT_YEARS, THREE_CLASSES, TUMOR_SIZE_LIMIT_CM, Clinical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,6 @@ Split = Literal["train", "val", "test"]
 Label = Literal["N0", "N(+)"]
 AlnClass = Literal["N0", "N+(1-2)", "N+(>2)"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
-_ALN_CLASSES = ("N0", "N+(1-2)", "N+(>2)")
 
 _POSITIVE: dict[str, bool | None] = {"+": True, "-": False, "unknown": None}
 _RECEPTOR: dict[bool | None, Receptor] = {True: "+", False: "-", None: "unknown"}
@@ -75,7 +73,7 @@ class CohortRow(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _three_classes_say_the_class(cls, cells: Any) -> Any:  # noqa: ANN401
-        if isinstance(cells, dict) and cells.get("label") in _ALN_CLASSES and not cells.get("aln_class"):
+        if isinstance(cells, dict) and cells.get("label") in THREE_CLASSES and not cells.get("aln_class"):
             return cells | {"aln_class": cells["label"]}
         return cells
 
@@ -104,7 +102,7 @@ class CohortRow(BaseModel):
     @classmethod
     def _label_by_class(cls, cell: object, others: ValidationInfo) -> object:
         known = cell or others.data.get("aln_class")
-        return "N(+)" if known in _ALN_CLASSES[1:] else known or None
+        return "N(+)" if known in THREE_CLASSES[1:] else known or None
 
     @field_validator("er", "pr", "her2", mode="before")
     @classmethod

@@ -26,6 +26,7 @@ from napari_aln.mil.card import (
 )
 from napari_aln.mil.encoders import encoder_skeleton, feature_count, resolve_pool
 from napari_aln.mil.misfits import describe_misfits
+from napari_aln.records import BINARY, THREE_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ _HEAD = {
     )
     for kind in ("weight", "bias")
 }
-_CLASSES = {2: ("N0", "N(+)"), 3: ("N0", "N+(1-2)", "N+(>2)")}
+_CLASSES = {2: BINARY, 3: THREE_CLASSES}
 _WRONG_FILE = "Choose a BALNMP checkpoint: a state_dict saved by its training script."
 
 

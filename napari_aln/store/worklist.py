@@ -15,10 +15,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
 from napari_aln.errors import WorkListError
-from napari_aln.records import Clinical
+from napari_aln.records import BINARY, Clinical
 from napari_aln.store.worklist_file import BUSY_S, SCHEMA_VERSION, Clock, ListFile, create_file, now_utc
 from napari_aln.store.worklist_records import (
-    BINARY,
     call_of,
     check_call,
     classes_of,
@@ -74,7 +73,7 @@ class WorkList(ListFile):
         blinded
             Whether the reader's call is asked for before model numbers are handed out.
         classes
-            What a reader may call: `BINARY` or `THREE_CLASSES`, N0 first.
+            What a reader may call: `records.BINARY` or `THREE_CLASSES`.
         """
         create_file(path, blinded=blinded, classes=tuple(classes))
         return cls(path)

@@ -30,9 +30,6 @@ Limits = tuple[float, float]
 Model = tuple[str, str, str]
 """What tells models apart: mode, hash of the weights and of the card."""
 
-BINARY = ("N0", "N(+)")
-THREE_CLASSES = ("N0", "N+(1-2)", "N+(>2)")
-
 
 @dataclass(frozen=True)
 class NewSlide:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_aln.records import BINARY
 from napari_aln.widgets.later import Later
 from napari_aln.widgets.panels.feature_plot import FeatureRow, Group
 from napari_aln.widgets.panels.interpretation_panel import InterpretationPanel
@@ -37,10 +38,10 @@ class InterpretationView(QWidget):
 
     def __init__(self, review: Review) -> None:
         super().__init__()
-        from napari_aln.workflows.interpretation.slide_weights import LABELS, SLIDES_NAME, WEIGHT_NOTE
+        from napari_aln.workflows.interpretation.slide_weights import SLIDES_NAME, WEIGHT_NOTE
 
         self.review = review
-        self.panel = InterpretationPanel(SLIDES_NAME, LABELS, WEIGHT_NOTE)
+        self.panel = InterpretationPanel(SLIDES_NAME, BINARY, WEIGHT_NOTE)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panel)

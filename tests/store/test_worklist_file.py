@@ -12,9 +12,10 @@ import pytest
 from worklist_samples import A, B, C, D, run
 
 from napari_aln.errors import SlideError, StoreError, WorkListError
+from napari_aln.records import THREE_CLASSES
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_file import backup_of
-from napari_aln.store.worklist_records import THREE_CLASSES, NewSlide
+from napari_aln.store.worklist_records import NewSlide
 
 
 def test_a_list_of_the_first_schema_is_read_and_goes_on(tmp_path, blinded):

@@ -9,10 +9,10 @@ from tests_shared import drain
 
 from napari_aln.errors import StoreError
 from napari_aln.geometry import Mpp, Rect
-from napari_aln.records import Clinical, Level, RunRecord, SlideInfo, SlideResult
+from napari_aln.records import THREE_CLASSES, Clinical, Level, RunRecord, SlideInfo, SlideResult
 from napari_aln.store.result import document_of, write_document
 from napari_aln.store.worklist import WorkList
-from napari_aln.store.worklist_records import THREE_CLASSES, NewSlide, Patient, RunSummary
+from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary
 from napari_aln.workflows.evaluation.reader_study import export_reader_study, performances, reader_cases
 from napari_aln.workflows.review.worklist import patient_runs
 from napari_aln.workflows.verify import verify

@@ -7,9 +7,9 @@ import pytest
 
 from napari_aln.cohort.table import CohortRow, write_cohort
 from napari_aln.errors import CohortError, SlideError, WorkListError
+from napari_aln.records import BINARY, THREE_CLASSES
 from napari_aln.store.result import RESULT_JSON
 from napari_aln.store.worklist import WorkList
-from napari_aln.store.worklist_records import BINARY, THREE_CLASSES
 from napari_aln.workflows.folders import slides_below
 from napari_aln.workflows.review.worklist import collect, find_moved, missing
 

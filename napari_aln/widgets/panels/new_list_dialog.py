@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 
-from napari_aln.store.worklist_records import BINARY, THREE_CLASSES
+from napari_aln.records import BINARY, THREE_CLASSES
 from napari_aln.widgets.panels.labels import TextLabel
 from napari_aln.widgets.panels.question import Question
 

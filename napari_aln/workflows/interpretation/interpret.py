@@ -22,7 +22,7 @@ from napari_aln.errors import UsageError
 from napari_aln.nuclei.histograms import fit_quantisation
 from napari_aln.nuclei.segmentation import DEFAULT_METHOD, stated
 from napari_aln.nuclei.slide_features import PAPER_FEATURES, SLIDE_FEATURES
-from napari_aln.records import RESEARCH_NOTICE, Progress
+from napari_aln.records import BINARY, RESEARCH_NOTICE, Progress
 from napari_aln.settings.patches import PatchSettings
 from napari_aln.settings.training import RecipeSettings
 from napari_aln.store.atomic import check_writable, refuse_foreign, storing
@@ -33,7 +33,7 @@ from napari_aln.workflows.interpretation.feature_bags import NucleiSource, cohor
 from napari_aln.workflows.interpretation.slide_weights import SLIDES_NAME, InterpretedSlide, write_slides
 from napari_aln.workflows.interpretation.tables import Interpretation, describe
 from napari_aln.workflows.training.curves import CHECKPOINT_NAME
-from napari_aln.workflows.training.patients import BINARY, class_index, labelled_rows, require_classes
+from napari_aln.workflows.training.patients import class_index, labelled_rows, require_classes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

@@ -15,7 +15,7 @@ from napari_aln.evaluation.auc import auc_interval
 from napari_aln.evaluation.group_differences import adjusted_p, group_difference
 from napari_aln.evaluation.metrics import UNDEFINED
 from napari_aln.nuclei.slide_features import PAPER_FEATURES, SLIDE_FEATURES
-from napari_aln.records import Progress
+from napari_aln.records import BINARY, Progress
 from napari_aln.store.atomic import atomic_file
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ WEIGHT_NOTE = (
     "Weight: attention of the network over the features of a slide, adding up to 1; it says what the network "
     "looked at, and means as little as its AUC is low."
 )
-LABELS = ("N0", "N(+)")
 _VALUE, _WEIGHT = "value_", "weight_"
 
 
@@ -160,7 +159,7 @@ def write_slides(slides: Sequence[InterpretedSlide], path: Path) -> None:
         {
             "patient": one.patient_id,
             "split": one.split,
-            "label": LABELS[one.positive],
+            "label": BINARY[one.positive],
             "score": one.probability,
             "slide_hash": one.slide_hash,
             "n_patches": one.n_patches,
@@ -193,13 +192,13 @@ def read_slides(path: Path) -> list[InterpretedSlide]:
 
 
 def _slide(line: Mapping[str, str]) -> InterpretedSlide:
-    if line["label"] not in LABELS:
+    if line["label"] not in BINARY:
         message = f"label {line['label']!r}"
         raise ValueError(message)
     return InterpretedSlide(
         as_meant(line["patient"]),
         line["split"],
-        line["label"] == LABELS[1],
+        line["label"] == BINARY[1],
         line["slide_hash"],
         float(line["score"]),
         int(line["n_patches"]),

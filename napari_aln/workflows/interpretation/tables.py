@@ -18,9 +18,9 @@ from napari_aln.nuclei.slide_features import (
     PAPER_FEATURES,
     SLIDE_FEATURES,
 )
+from napari_aln.records import BINARY
 from napari_aln.workflows.evaluation.folder import Evaluation
 from napari_aln.workflows.interpretation.slide_weights import (
-    LABELS,
     WEIGHT_NOTE,
     compared,
     feature_differences,
@@ -58,7 +58,7 @@ def describe(found: Interpretation, fitted: Fitted, settings: InterpretSettings)
 
 def _features_table(differences: Mapping[str, Difference], corrected: Mapping[str, float]) -> PaperTable:
     first = next(iter(differences.values()))
-    groups = [f"{label} (n = {n})" for label, n in zip(LABELS, (first.first.n, first.second.n), strict=True)]
+    groups = [f"{label} (n = {n})" for label, n in zip(BINARY, (first.first.n, first.second.n), strict=True)]
     head: tuple[str, ...] = ("Feature", "Unit")
     head += tuple(f"{group}, mean ± SD" for group in groups)
     head += tuple(f"{group}, median (quartiles)" for group in groups)
@@ -85,7 +85,7 @@ def _features_table(differences: Mapping[str, Difference], corrected: Mapping[st
             {
                 "feature": feature.name,
                 "unit": feature.unit,
-                **{label: _finite(one) for label, one in zip(LABELS, both, strict=True)},
+                **{label: _finite(one) for label, one in zip(BINARY, both, strict=True)},
                 "u": finite(own.u),
                 "superiority": finite(own.superiority),
                 "p": finite(own.p),
@@ -144,12 +144,12 @@ def _weights_table(patients: Patients) -> PaperTable:
         {
             "feature": feature.name,
             "mean": float(everybody[feature.name]),
-            **{label: _finite(one) for label, one in zip(LABELS, differences[feature.name][:2], strict=True)},
+            **{label: _finite(one) for label, one in zip(BINARY, differences[feature.name][:2], strict=True)},
             "p": finite(differences[feature.name].p),
         }
         for feature in order
     ]
-    head = ("Feature", "Mean weight", *(f"{label}, mean ± SD" for label in LABELS), "p")
+    head = ("Feature", "Mean weight", *(f"{label}, mean ± SD" for label in BINARY), "p")
     notes = (
         WEIGHT_NOTE,
         f"Uniform: {1 / len(PAPER_FEATURES):.3f}. p: Mann-Whitney U of the weights, uncorrected.",
@@ -169,10 +169,10 @@ def _draw(
     titles = {feature.name: feature.title for feature in PAPER_FEATURES}
     weights = np.column_stack([patients.weight[name] for name in titles])
     names = list(titles.values())
-    found.figures["weights"] = feature_plots.weight_bars(weights, patients.positive, names, LABELS, n)
+    found.figures["weights"] = feature_plots.weight_bars(weights, patients.positive, names, BINARY, n)
     order = np.lexsort((patients.score, patients.positive))
     found.figures["weights-heatmap"] = feature_plots.weight_heatmap(
-        weights[order], patients.positive[order], names, LABELS, n
+        weights[order], patients.positive[order], names, BINARY, n
     )
     boxes = []
     for feature in SLIDE_FEATURES:
@@ -183,7 +183,7 @@ def _draw(
             boxes.append(
                 feature_plots.Box(f"{feature.title}{unit}", own, "" if np.isnan(p) else _p_equals(p))
             )
-    found.figures["features"] = feature_plots.box_plots(boxes, patients.positive, LABELS, n)
+    found.figures["features"] = feature_plots.box_plots(boxes, patients.positive, BINARY, n)
     curves = {}
     for cohort in SPLITS:
         area, here = patients.auc(cohort), patients.split == cohort

@@ -16,9 +16,9 @@ from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.cohort.table import read_cohort
 from napari_aln.errors import SlideError, StoreError, WorkListError
 from napari_aln.mil.scoring import predicted_class
-from napari_aln.records import Progress
+from napari_aln.records import THREE_CLASSES, Progress
 from napari_aln.slides.first_open import open_untried
-from napari_aln.store.worklist_records import THREE_CLASSES, NewSlide, Patient
+from napari_aln.store.worklist_records import NewSlide, Patient
 from napari_aln.workflows.folders import slides_below
 
 if TYPE_CHECKING:

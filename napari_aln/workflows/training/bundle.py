@@ -21,7 +21,7 @@ from napari_aln.mil.bundle_file import refuse_foreign_bundle
 from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.mil.card import ModelCard, PatchFilters, StainStatistics, TrainingCohort
 from napari_aln.patches.quality import cohort_stain
-from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.records import BINARY, RESEARCH_NOTICE, THREE_CLASSES
 from napari_aln.settings.training import WEIGHT_FILES
 from napari_aln.store.atomic import atomic_file, check_writable, storing
 from napari_aln.store.cohort_run import now
@@ -34,9 +34,7 @@ from napari_aln.workflows.training.find_tumour import attention_on_tumour
 from napari_aln.workflows.training.measure_model import checked_on
 from napari_aln.workflows.training.measure_training import measured, scored_patients
 from napari_aln.workflows.training.patients import (
-    BINARY,
     INPUT_PX,
-    OF_THREE,
     PATCH_PX,
     cohort_digest,
     labelled_rows,
@@ -124,7 +122,7 @@ class Order:
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the names of the classes; the first is N0."""
-        return BINARY if self.recipe.n_classes == 2 else OF_THREE
+        return BINARY if self.recipe.n_classes == 2 else THREE_CLASSES
 
     @property
     def folder(self) -> Path:
@@ -144,7 +142,7 @@ class Order:
         if self.recipe.image_only and self.mode == "dlcnbc":
             raise UsageError("dlcnbc without clinical values is dlcnb.", "Train --mode dlcnb.")
         table = labelled_rows(self.cohort_csv, self.mode, self.classes)
-        assert self._table  # read now: hours later it may be another one
+        _ = self._table  # read now: hours later it may be another one
         refuse_foreign_bundle(self.out_bundle)
         check_writable(self.out_bundle.parent)
         return table

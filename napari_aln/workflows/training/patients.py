@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 PATCH_PX, INPUT_PX = 256, 224
 """What models are trained on here: side of a patch, side of the network's input."""
 
-BINARY = ("N0", "N(+)")
-OF_THREE = ("N0", "N+(1-2)", "N+(>2)")
-
 
 class Stored(Protocol):
     """Something of each patch of a slide, on disk: pooled features, or pixels."""

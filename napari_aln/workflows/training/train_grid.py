@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_aln.errors import AlnError
 from napari_aln.evaluation.grid_tables import GridRow, grid_table, seeds_table
 from napari_aln.evaluation.metrics import Estimate
-from napari_aln.records import RESEARCH_NOTICE, Progress
+from napari_aln.records import BINARY, RESEARCH_NOTICE, THREE_CLASSES, Progress
 from napari_aln.settings.training import WEIGHT_FILES
 from napari_aln.store.atomic import check_writable
 from napari_aln.store.machine import machine_facts
@@ -22,7 +22,7 @@ from napari_aln.store.result import made_of_table, write_made_by
 from napari_aln.workflows.paper_tables import write_paper_table
 from napari_aln.workflows.training.grid_outcome import Job, Outcome, read_outcome, train_one
 from napari_aln.workflows.training.grid_processes import on_gpus
-from napari_aln.workflows.training.patients import BINARY, OF_THREE, labelled_rows
+from napari_aln.workflows.training.patients import labelled_rows
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -93,7 +93,7 @@ def train_grid(
     """
     check_writable(out)
     for mode, n_classes in dict.fromkeys((one.mode, one.recipe.n_classes) for one in combinations):
-        labelled_rows(cohort_csv, mode, BINARY if n_classes == 2 else OF_THREE)
+        labelled_rows(cohort_csv, mode, BINARY if n_classes == 2 else THREE_CLASSES)
     job = Job(cohort_csv, out, hashlib.sha256(cohort_csv.read_bytes()).hexdigest()[:16], private)
     stand: dict[Combination, Outcome | str] = {}
     for one in combinations:
