@@ -16,6 +16,7 @@ import tifffile
 from marked_slides import LABEL_RGB, MARK, write_dicom, write_jpeg, write_ome, write_svs, write_tiff
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from planted import marked_folder, marked_model, marked_roi
 from tests_shared import drain, draw_tissue
 from written import leaks
 
@@ -52,8 +53,7 @@ WRITERS = {
 @pytest.fixture(scope="module")
 def marked(tmp_path_factory):
     """Return a folder, named after a patient, of one slide of each format that has room for names."""
-    folder = tmp_path_factory.mktemp("slides") / f"{MARK}, Jane"
-    folder.mkdir()
+    folder = marked_folder(tmp_path_factory.mktemp("slides"))
     rgb = draw_tissue(np.random.default_rng(5))
     for name, write in WRITERS.items():
         write(folder / name, rgb)
@@ -63,33 +63,8 @@ def marked(tmp_path_factory):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, ws_bundle, roi_bundle):
     """Return both models in a folder and in files named after the patient."""
-    folder = tmp_path_factory.mktemp("models") / f"{MARK}, Jane"
-    folder.mkdir()
-    return [
-        Path(shutil.copy(path, folder / f"{MARK} {name}.alnmodel"))
-        for path, name in ((ws_bundle, "ws"), (roi_bundle, "roi"))
-    ]
-
-
-def roi_in(folder):
-    """Write an ROI whose file, region names and classes say who it is; one lies partly off the slide."""
-    rings = (
-        ("tumour ROI", [[700, 500], [2100, 500], [2100, 1500], [700, 1500], [700, 500]]),
-        ("", [[2000, 500], [9000, 500], [9000, 900], [2000, 500]]),
-        (f"{MARK} normal", [[10, 10], [90, 10], [90, 90], [10, 10]]),
-    )
-    features = [
-        {
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [ring]},
-            "properties": {"name": f"{MARK} left breast"}
-            | ({"classification": {"name": name}} if name else {}),
-        }
-        for name, ring in rings
-    ]
-    path = folder / f"{MARK} roi.geojson"
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
-    return path
+    folder = marked_folder(tmp_path_factory.mktemp("models"))
+    return [marked_model(path, folder, name) for path, name in ((ws_bundle, " ws"), (roi_bundle, " roi"))]
 
 
 def test_the_slides_do_carry_the_names(marked):
@@ -105,8 +80,8 @@ def test_the_slides_do_carry_the_names(marked):
 
 
 def test_a_cohort_in_private_mode_names_nobody(marked, models, call, tmp_path, capsys):
-    lines = [f"P{n},{name},61,2.4,+,-,-,0.5" for n, name in enumerate(WRITERS)]
-    lines.append(f"P9,{MARK} damaged.svs,61,2.4,+,-,-,0.5")
+    lines = [f"{MARK} Jane {n},{name},61,2.4,+,-,-,0.5" for n, name in enumerate(WRITERS)]
+    lines.append(f"{MARK} of the past,{MARK} damaged.svs,61,2.4,+,-,-,0.5")
     shutil.copytree(marked, tmp_path / f"{MARK} slides")
     (tmp_path / f"{MARK} slides" / f"{MARK} damaged.svs").write_bytes(b"II*\0 no slide")
     text = "\n".join(["patient_id,slide,age_years,tumor_size_cm,er,pr,her2,mpp", *lines])
@@ -128,7 +103,7 @@ def test_a_cohort_in_private_mode_names_nobody(marked, models, call, tmp_path, c
 
 
 def test_results_nuclei_and_reports_name_nobody(marked, models, call, tmp_path, capsys):
-    slide, roi, out = marked / f"{MARK} 4711.svs", roi_in(tmp_path), tmp_path / "out"
+    slide, roi, out = marked / f"{MARK} 4711.svs", marked_roi(tmp_path), tmp_path / "out"
     asked = ["--model", models[0], "--model", models[1], "--partitions", "2"]
     assert call("predict", slide, *asked, *CLINICAL, "--roi", roi, "--private", "--out", out) == 0
     (place,) = out.iterdir()

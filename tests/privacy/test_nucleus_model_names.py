@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from marked_slides import MARK
+from planted import marked_folder, marked_model
 from tests_shared import drain, draw_tissue, write_slide
 from written import leaks
 
@@ -27,9 +28,7 @@ from napari_aln.workflows.training.nucleus_examples import nucleus_examples
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / f"{MARK}, Jane"
-    folder.mkdir()
-    return shutil.copy(sample_path(MODEL_NAME), folder / f"{MARK}.alnmodel")
+    return marked_model(sample_path(MODEL_NAME), marked_folder(tmp_path_factory.mktemp("models")))
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,12 @@
 """Trainings and interpretations in private mode name no table, folder, slide, picture or patient."""
 
 import json
-import shutil
 
-import numpy as np
 import pytest
 from marked_slides import MARK
-from PIL import Image
+from planted import N_PATIENTS, marked_cohort, marked_folder, marked_model, marked_pictures
 from written import leaks
 
-from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.nuclei.bundle import open_nucleus_bundle
 from napari_aln.workflows.evaluation.score_table import read_scores
@@ -17,27 +14,10 @@ from napari_aln.workflows.interpretation.slide_weights import SLIDES_NAME, read_
 from napari_aln.workflows.training.bundle import RECORD_NAME, SCORES_NAME
 from napari_aln.workflows.training.curves import training_folder
 
-N_PATIENTS = 8
-
 
 @pytest.fixture
 def cohort(tiny_cohort, tmp_path):
-    """A table whose folder, file, slides, outlines and patients bear a name; one slide is damaged."""
-    folder = tmp_path / f"{MARK}, Jane"
-    folder.mkdir()
-    rows = []
-    for number, row in enumerate(read_cohort(tiny_cohort)):
-        slide, roi = folder / f"{MARK} {number}.tif", folder / f"{MARK} {number}.geojson"
-        shutil.copy(row.slide, slide)
-        shutil.copy(row.roi, roi)
-        own = {"patient_id": f"{MARK} Jane {number}", "slide": slide, "roi": roi}
-        rows.append(row.model_copy(update=own))
-    (folder / f"{MARK} damaged.tif").write_bytes(b"II*\0 no slide")
-    rows.append(rows[0].model_copy(update={"slide": folder / f"{MARK} damaged.tif"}))
-    nobody = {"patient_id": f"{MARK} of no split", "split": None}
-    rows.append(rows[1].model_copy(update=nobody))
-    write_cohort(folder / f"{MARK}.csv", rows)
-    return folder / f"{MARK}.csv"
+    return marked_cohort(tiny_cohort, marked_folder(tmp_path))
 
 
 @pytest.fixture
@@ -55,7 +35,7 @@ def unchecked(monkeypatch):
 
 @pytest.mark.slow
 def test_trainings_name_nobody(cohort, ws_bundle, call, unchecked, tmp_path):
-    encoder = shutil.copy(ws_bundle, cohort.parent / f"{MARK}.alnmodel")
+    encoder = marked_model(ws_bundle, cohort.parent)
     grid = cohort.parent / f"{MARK}.toml"
     weights = f'squeezenet1_1 = "{encoder}"\nresnet18 = "{MARK}.safetensors"\n'
     which = 'modes = ["dlcnbc-ws"]\nencoders = ["squeezenet1_1", "resnet18"]\n'
@@ -95,25 +75,8 @@ def test_an_interpretation_names_nobody(cohort, call, tmp_path):
     assert made_by["input"]["name"] is None
 
 
-def pictures_in(folder):
-    """Write labelled pictures whose set and files bear a name."""
-    rng = np.random.default_rng(3)
-    labels = np.zeros((120, 120), np.uint16)
-    for number in range(9):
-        top, left = 10 + 38 * (number // 3), 10 + 38 * (number % 3)
-        labels[top : top + 20, left : left + 22] = number + 1
-    (folder / MARK).mkdir(parents=True)
-    for name in "abc":
-        rgb = np.where(labels[..., None] > 0, (95, 60, 140), (226, 170, 200)) + rng.integers(
-            0, 9, (120, 120, 1)
-        )
-        Image.fromarray(rgb.astype(np.uint8)).save(folder / MARK / f"{MARK} {name}.png")
-        Image.fromarray(labels).save(folder / MARK / f"{MARK} {name}_labels.png")
-    return folder
-
-
 def test_a_nucleus_model_names_no_picture(call, tmp_path):
-    images = pictures_in(tmp_path / MARK)
+    images = marked_pictures(tmp_path / MARK)
     asked = ["--steps", 2, "--batch", 2, "--square-px", 64, "--device", "cpu", "--held-out", 0.34]
     cards = {}
     for name, private in (("private", ["--private"]), ("named", [])):
