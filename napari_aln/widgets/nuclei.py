@@ -283,7 +283,7 @@ class Nuclei(QWidget):
     def _on_saved(self, path: Path) -> None:
         if path.suffix.lower() == NUCLEI_SUFFIX and self.shown is not None and self.shown.complete:
             self.review.nuclei_file = path
-        text = f"Nuclei written to {path.name}."
+        text = "Nuclei written." if self.state.hide_names else f"Nuclei written to {shown_name(path)}."
         self.panel.status.set_text(text)
         self.review.told.emit("info", text)
 
@@ -361,9 +361,8 @@ class Nuclei(QWidget):
 
     def _on_hovered(self, row: int | None) -> None:
         value = self.view.value_at_cursor()
-        style = NUCLEUS_STYLES[self.colours.feature]
         what = "no nucleus" if value is None else nuclei_view.value_text(self.colours.feature, value)
-        self.colours.set_cursor(value, f"At the cursor: {what}" if style else "")
+        self.colours.set_cursor(value, f"At the cursor: {what}")
         text = ""
         if row is not None and self.shown is not None:
             coloured = () if self.colours.feature == DENSITY else (self.colours.feature,)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from napari_aln.workflows.review.worklist import Collected
 
 BUSY_S = 1.5  # how long the window waits for another one that writes
-OPEN_FIRST = WorkListError("No work list is open.", "Press New list or Open list first.")
 
 
 class OpenList(QObject):
@@ -118,14 +117,24 @@ class OpenList(QObject):
         self._state.pass_gate()
         self.changed.emit()
 
+    def _opened(self) -> WorkList:
+        """Return the list.
+
+        Raises
+        ------
+        WorkListError
+            None is open.
+        """
+        if self.work_list is None:
+            raise WorkListError("No work list is open.", "Press New list or Open list first.")
+        return self.work_list
+
     def add(self, sources: Sequence[Path]) -> None:
         """Add what folders, slides and cohort tables hold; slides are looked at on a thread."""
         from napari_aln.workflows.review.worklist import collect
 
         with self.telling():
-            if self.work_list is None:
-                raise OPEN_FIRST
-            self.collecting.start(partial(collect, tuple(sources), self.work_list.classes, self.items))
+            self.collecting.start(partial(collect, tuple(sources), self._opened().classes, self.items))
 
     def find_moved(self, folder: Path) -> None:
         """Look below a folder for the slides that are no longer where they were."""
@@ -142,10 +151,9 @@ class OpenList(QObject):
         )
 
         with self.telling():
-            if self.work_list is None:
-                raise OPEN_FIRST
-            table, cases = export_reader_study(self.work_list, path)
-            judged = performances(reader_cases(self.work_list))
+            work_list = self._opened()
+            table, cases = export_reader_study(work_list, path)
+            judged = performances(reader_cases(work_list))
             empty = " No patient has both a call and a reference standard: it holds no measures."
             self.told.emit(f"Exported {table.name} and {cases.name}.{'' if judged else empty}")
 
@@ -173,21 +181,19 @@ class OpenList(QObject):
     def open_slide(self, item_id: int) -> None:
         """Open a slide for review, with its ROI file and its patient's clinical values."""
         with self.telling():
-            if self.work_list is None:
-                raise OPEN_FIRST
-            item, clinical = self.work_list.item(item_id), self.work_list.clinical(item_id)
+            work_list = self._opened()
+            item, clinical = work_list.item(item_id), work_list.clinical(item_id)
             self._review.open_case(item.path, item.roi, clinical if clinical != Clinical() else None)
 
     def step(self, by: int, *, unread: bool = False) -> None:
         """Open the next slide or the one before; `unread`: the next that the reader has yet to call."""
         with self.telling():
-            if self.work_list is None:
-                raise OPEN_FIRST
+            work_list = self._opened()
             ids = [item.item_id for item in self.items]
             at = ids.index(self.current.item_id) if self.current is not None else -1 if by > 0 else len(ids)
             ahead = ids[at + 1 :] if by > 0 else ids[:at][::-1]
             if unread:
-                wanted = set(self.work_list.unread(self.reader_id))
+                wanted = set(work_list.unread(self.reader_id))
                 ahead = [number for number in (*ahead, *ids[: at + 1]) if number in wanted]
             if ahead:
                 self.open_slide(ahead[0])
