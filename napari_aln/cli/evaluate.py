@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,16 +14,22 @@ from napari_aln.cli.output import AsJson
 from napari_aln.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
+    from napari_aln.evaluation.tables import PaperTable
     from napari_aln.workflows.evaluation.folder import Evaluation
+
+_ON_TERMINAL = ("performance", "overall", "folds", "comparison")
+_ONLY_IN_FILES = ("n of N(+)", "AUC (DeLong)", "PPV (%)", "NPV (%)", "F1", "Kappa")
+"""Tables that a terminal shows, and ends of the columns that it has no room for."""
 
 
 @takes({"subgroups": "--subgroup", "published": "--published"}, settings=EvaluateSettings)
 def evaluate(
     scores: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
             help="CSV, XLSX or Parquet, one line a patient: patient, label, score (of N(+), 0 to 1) or one "
-            "column a class (score_N0 ...); split (train, val, test) and clinical columns where they are.",
+            "column a class (score_N0 ...); split (train, val, test) and clinical columns where they are. "
+            "Several: the folds of a cross-validation, whose test patients are judged together.",
             readable=False,
         ),
     ],
@@ -52,9 +59,21 @@ def evaluate(
     """Judge scores as the papers do: AUC, accuracy and the rest with intervals, tests, curves, subgroups."""
     from napari_aln.workflows.evaluation.evaluate import evaluate as evaluate_workflow
 
-    work = evaluate_workflow(scores, out, settings, compare or (), validation, private=private)
+    first, *folds = scores
+    work = evaluate_workflow(first, out, settings, compare or (), validation, folds=folds, private=private)
     found = progress.run(work, "evaluate")
+    for table in () if as_json else found.tables:
+        if table.name in _ON_TERMINAL:
+            output.remark_table(_judged(table), _ONLY_IN_FILES)
     say_what_was_found(found, out, as_json=as_json)
+
+
+def _judged(table: PaperTable) -> PaperTable:
+    """Return a table's rows of the cohort that models are judged by: it stands last."""
+    if "Cohort" not in table.columns:
+        return table
+    place = table.columns.index("Cohort")
+    return replace(table, rows=tuple(row for row in table.rows if row[place] == table.rows[-1][place]))
 
 
 def say_what_was_found(found: Evaluation, folder: Path, *, as_json: bool, **more: object) -> None:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.evaluate import say_what_was_found
@@ -58,12 +56,7 @@ def evaluate_maps(
     for line in found.left_out:
         output.warn(str(line), "")
     for table in () if as_json else found.tables:
-        shown = Table(title=escape(table.title), title_justify="left")
-        for name in table.columns:
-            shown.add_column(escape(name))
-        for row in table.rows:
-            shown.add_row(*map(escape, row))
-        output.remark(shown)
+        output.remark_table(table)
     say_what_was_found(found, out, as_json=as_json, n_left_out=len(found.left_out))
     if found.left_out:
         output.warn(f"{len(found.left_out)} slides were left out.", "")

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.evaluate import say_what_was_found
@@ -58,13 +56,7 @@ def interpret(
     for line in found.left_out:
         output.warn(str(line), "")
     for table in () if as_json else found.tables:
-        columns = [place for place, name in enumerate(table.columns) if not name.endswith(NOT_ON_TERMINAL)]
-        shown = Table(title=escape(table.title), title_justify="left")
-        for place in columns:
-            shown.add_column(escape(table.columns[place]))
-        for row in table.rows:
-            shown.add_row(*(escape(row[place]) for place in columns))
-        output.remark(shown)
+        output.remark_table(table, NOT_ON_TERMINAL)
     say_what_was_found(found, out / REPORT_NAME, as_json=as_json, n_left_out=len(found.left_out))
     if found.left_out:
         output.warn(f"{len(found.left_out)} slides were left out.", "")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from napari_aln.evaluation.tables import finite
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import RenderableType
+
+    from napari_aln.evaluation.tables import PaperTable
 
 AsJson = Annotated[
     bool,
@@ -99,6 +102,17 @@ def remark(content: RenderableType) -> None:
     """Print what is good to know, and need not be."""
     if not _Speech.quiet:
         show(content)
+
+
+def remark_table(table: PaperTable, without: tuple[str, ...] = ()) -> None:
+    """Print a table as the papers have it, without columns whose names end so: terminals are narrow."""
+    places = [place for place, name in enumerate(table.columns) if not name.endswith(without)]
+    shown = Table(title=escape(table.title), title_justify="left")
+    for place in places:
+        shown.add_column(escape(table.columns[place]), overflow="fold")
+    for row in table.rows:
+        shown.add_row(*(escape(row[place]) for place in places))
+    remark(shown)
 
 
 def wrote(place: Path, said: str) -> None:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import SOME_FAILED
@@ -33,13 +31,7 @@ def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any
     work = workflow(cohort, every, out, () if on_cpu else visible_gpus(), private=private)
     found = progress.run(work, "train", resumable=True)
     for table in found.tables:
-        shown = Table(title=escape(table.title), title_justify="left")
-        places = [place for place, name in enumerate(table.columns) if name not in _ONLY_IN_FILES]
-        for place in places:
-            shown.add_column(escape(table.columns[place]))
-        for row in table.rows:
-            shown.add_row(*(escape(row[place]) for place in places))
-        output.remark(shown)
+        output.remark_table(table, _ONLY_IN_FILES)
     for name, why in found.failed.items():
         output.warn(f"{name} failed: {why}", "")
     kept = f", {found.n_kept} of them kept from before" if found.n_kept else ""

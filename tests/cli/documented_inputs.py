@@ -70,6 +70,13 @@ def scores(path: Path, shared: Shared) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def other_fold(path: Path, shared: Shared) -> None:
+    """Write scores of patients whom `scores` does not name."""
+    scores(path, shared)
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([head, *(f"1{line}" for line in lines)]) + "\n", encoding="utf-8")
+
+
 def result(path: Path, shared: Shared) -> None:
     """Write a result folder with nuclei, as predict and nuclei measure do."""
     import napari_aln
@@ -162,6 +169,8 @@ INPUTS: dict[str, Callable[[Path, Shared], object]] = {
     "model.csv": scores,
     "clinical.csv": scores,
     "dlcnbc.training/scores.csv": scores,
+    "fold1.training/scores.csv": scores,
+    "fold2.training/scores.csv": other_fold,
     "results/biopsy": result,
     "annotated": annotated,
     "FOLDER": annotated,

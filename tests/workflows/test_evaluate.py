@@ -20,9 +20,9 @@ from napari_aln.workflows.evaluation.score_table import read_scores
 QUICK = {"bootstraps": 100}
 
 
-def run(scores, out, *, compare=(), validation=None, **settings):
+def run(scores, out, *, compare=(), validation=None, folds=(), **settings):
     """Evaluate and return what was found and the record."""
-    work = evaluate(scores, out, EvaluateSettings(**(QUICK | settings)), compare, validation)
+    work = evaluate(scores, out, EvaluateSettings(**(QUICK | settings)), compare, validation, folds=folds)
     steps, found = collect(work)
     assert all(isinstance(step, Progress) and step.done <= step.total for step in steps)
     return found, json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
@@ -146,6 +146,37 @@ def test_a_training_is_compared_with_a_baseline_that_scored_the_training_patient
     other_half = write_rows(tmp_path / "val.csv", [row for row in rows if row["split"] == "val"])
     with pytest.raises(CohortError, match="not scored on the same patients"):
         run(only_test, tmp_path / "out", compare=[other_half])
+
+
+def test_folds_are_judged_together_on_the_patients_each_never_saw(tmp_path):
+    rows = binary_rows()
+    paths = []
+    for fold in range(3):
+        own = [
+            {**row, "split": ("test", "val", "train")[(number // 5 + fold) % 3]}
+            for number, row in enumerate(rows)
+        ]
+        paths.append(write_rows(tmp_path / f"fold{fold + 1}.csv", [r for r in own if r["split"] != "train"]))
+    first, *others = paths
+    _, record = run(first, tmp_path / "out", folds=others)
+    pooled = record["tables"]["performance"][0]
+    label = np.array([row["label"] == "N(+)" for row in rows])
+    score = np.array([row["score"] for row in rows])
+    assert (pooled["model"], pooled["cohort"], pooled["n"]) == ("fold", "test", 90)
+    assert tuple(pooled["auc"].values()) == pytest.approx(auc_interval(label, score))
+    *each, mean = record["tables"]["folds"]
+    members = [np.arange(90) // 5 % 3 == (-fold) % 3 for fold in range(3)]
+    areas = [auc_interval(label[own], score[own]).value for own in members]
+    assert [(row["fold"], row["n"]) for row in each] == [(1, 30), (2, 30), (3, 30)]
+    assert [row["auc"] for row in each] == pytest.approx(areas)
+    assert mean["auc"] == pytest.approx(np.mean(areas))
+    assert mean["auc_sd"] == pytest.approx(np.std(areas, ddof=1))
+    assert [own["role"] for own in record["inputs"]] == ["scores"] * 3
+    with pytest.raises(CohortError, match="both tested patient 000"):
+        run(first, tmp_path / "out", folds=[*others, first])
+    only_val = write_rows(tmp_path / "v.csv", [{**row, "split": "val"} for row in rows])
+    with pytest.raises(CohortError, match="v has no test patients"):
+        run(first, tmp_path / "out", folds=[only_val])
 
 
 def test_splits_and_clinical_columns_of_one_table_hold_for_all(scores, other, tmp_path):

@@ -23,6 +23,7 @@ from napari_aln.evaluation.tables import PaperTable, finite, fraction, plain
 from napari_aln.records import Progress
 from napari_aln.store.result import HIDDEN
 from napari_aln.workflows.evaluation.folder import Evaluation, write_evaluation
+from napari_aln.workflows.evaluation.folds import folds_table, joined_folds
 from napari_aln.workflows.evaluation.same_patients import held_out, same_patients, shared_cohorts
 from napari_aln.workflows.evaluation.score_table import read_scores
 from napari_aln.workflows.training.curves import FOLDER_SUFFIX
@@ -47,6 +48,7 @@ def evaluate(
     compare: Sequence[Path] = (),
     validation: Path | None = None,
     *,
+    folds: Sequence[Path] = (),
     private: bool = False,
 ) -> Generator[Progress, None, Evaluation]:
     """Judge scores and write the result folder; yield after each step.
@@ -66,6 +68,9 @@ def evaluate(
     validation
         Scores of the first model on validation patients, where `scores` has no split: thresholds come from
         there.
+    folds
+        Scores of the other folds of a cross-validation, `scores` being one: the test patients of all are
+        judged together, each by the model that never saw them.
     private
         Name no file in what is written: models go by their number.
 
@@ -85,6 +90,10 @@ def evaluate(
         yield Progress(f"read {path.name}", place, len(paths))
         model = f"model {place + 1}" if private else _model_of(path)
         read.append(_read(path, "compare" if place else "scores", model, settings, found))
+    parts: list[Scored] = []
+    if folds:
+        parts = read[:1] + [_read(path, "scores", _model_of(path), settings, found) for path in folds]
+        read[0] = joined_folds(parts, read[0].model if private else None)
     read, found.notes = shared_cohorts(read)
     models = same_patients(read)
     for scored in models:
@@ -101,6 +110,8 @@ def evaluate(
         steps = _class_steps(models, settings, rng, found)
     for done, name in enumerate(steps, start=len(paths)):
         yield Progress(name, done, total)
+    if folds:
+        found.tables.append(folds_table(parts))
     if len(models) > 1:
         found.tables.append(performance.comparison_table(models))
     _describe(models[0], found)
