@@ -147,10 +147,17 @@ def stored(entry: TrainingEntry, cell: NDArray[np.int64], features: NDArray[np.f
 
     Parameters
     ----------
+    entry
+        That has none of these patches.
     cell
-        (n,) patches.
+        (n,) identities of the patches.
     features
         (n, F).
+
+    Raises
+    ------
+    StoreError
+        They cannot be written.
     """
     n, width = features.shape
     known = CachedFeatures(

@@ -166,7 +166,9 @@ def test_what_fails_is_tried_again_and_named_first(
         assert by_name["a.tif"]["slide_quick_hash"] == slide.info.quick_hash
     assert [by_name["a.tif"][name] for name in ("mpp_x", "mpp_y", "mpp_origin")] == ["0.5", "0.5", "file"]
     failed = [state for state in states_in(out) if state["state"] == "failed"]
-    assert all(one["cause"] and one["next_step"] for state in failed for one in state["attempts"])
+    attempts = [one for state in failed for one in state["attempts"]]
+    assert len(attempts) == 4
+    assert all(one["cause"] and one["next_step"] for one in attempts)
 
     for name in ("crash.tif", "=cmd.svs"):
         (mixed / name).unlink()

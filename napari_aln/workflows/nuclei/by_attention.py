@@ -265,6 +265,8 @@ def contrast_of_result(
     nuclei
         Their table; None: the folder's own. Where ``nuclei.json`` lies beside it, only patches that were
         measured take part.
+    ends
+        As of `contrast`.
 
     Raises
     ------

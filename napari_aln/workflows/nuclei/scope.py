@@ -101,7 +101,9 @@ class Scope:
         Parameters
         ----------
         tile
-            In pixels that span `downsample` level-0 pixels along x and y; so is the result.
+            In pixels of a level; so is the result.
+        downsample
+            Level-0 pixels that one of them spans along x and y.
         """
         corners = np.array([tile[:2], (tile.x + tile.width, tile.y + tile.height)]) * downsample
         if self.outline is not None:
