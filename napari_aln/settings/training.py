@@ -110,7 +110,9 @@ class RecipeSettings(TrainingSettings):
     stop_above_training_auc: float | None = setting(
         None, "Stop above training AUC", "Stop after an epoch with more; 0.98 in Xu et al.", ge=0.5, le=1.0
     )
-    restart: bool = setting(False, "Restart", "Begin anew where an unfinished training could go on.")
+    restart: bool = setting(
+        False, "Restart", "Begin anew where an unfinished training could go on, and replace a finished model."
+    )
 
 
 Augmentation = Literal[

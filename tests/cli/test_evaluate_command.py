@@ -35,7 +35,7 @@ def test_scores_become_a_folder(call, scores, tmp_path):
     )
     assert code == 0
     assert RESEARCH_NOTICE in said
-    assert "Performance in prediction of ALN status" in said  # the figures themselves, not only where they lie
+    assert "Performance in prediction of ALN status" in said  # the figures, too
     assert "left out" in err  # no validation patients, so no Youden
     assert {"evaluation.html", "performance.csv", "subgroups-scores--1-.csv", "roc.svg"} <= {
         p.name for p in out.iterdir()

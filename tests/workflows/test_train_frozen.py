@@ -8,12 +8,13 @@ from tests_shared import collect, drain
 
 import napari_aln
 from napari_aln.cohort.table import read_cohort, write_cohort
-from napari_aln.errors import BundleError, CohortError, UsageError
+from napari_aln.errors import BundleError, CohortError, StoreError, UsageError
 from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
 from napari_aln.settings.training import RecipeSettings
 from napari_aln.store.training_features import TrainingStore
 from napari_aln.workflows.evaluation.score_table import read_scores
+from napari_aln.workflows.training.bundle import Order
 from napari_aln.workflows.training.epochs import EpochProgress
 from napari_aln.workflows.training.find_tumour import NAMES
 from napari_aln.workflows.training.measure_model import Checked
@@ -103,6 +104,23 @@ def test_the_second_training_reads_no_patch_and_gives_the_same_weights(
         drain(train_frozen(table, "dlcnbc-ws", tmp_path / "o.alnmodel", other, store)).bundle.sha256
         != again.bundle.sha256
     )
+
+
+def test_a_finished_model_is_replaced_only_on_request(trained, table, recipe, tmp_path):
+    path = trained[1].bundle.path
+    other = recipe.model_copy(update={"seed": 1, "epochs": 4})
+    with pytest.raises(StoreError, match="another training: seed is 1 and was 0; epochs is 4 and was 3"):
+        Order(table, "dlcnbc-ws", path, other).rows()
+    with pytest.raises(StoreError, match="mode is dlcnb and was dlcnbc-ws"):
+        Order(table, "dlcnb", path, recipe).rows()
+    write_cohort(tmp_path / "fewer.csv", read_cohort(table)[:-1])
+    with pytest.raises(StoreError, match="another training: cohort is"):
+        Order(tmp_path / "fewer.csv", "dlcnbc-ws", path, recipe).rows()
+    elsewhere = shutil.copy(path, tmp_path / "passed-on.alnmodel")
+    with pytest.raises(StoreError, match="not of this training"):
+        Order(table, "dlcnbc-ws", elsewhere, recipe).rows()
+    for again in (other.model_copy(update={"restart": True}), recipe.model_copy(update={"threads": 2})):
+        assert Order(table, "dlcnbc-ws", path, again).rows()
 
 
 def _unchecked(bundle, rows):

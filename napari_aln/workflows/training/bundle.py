@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_aln.cohort.table import SPLITS, read_cohort
 from napari_aln.cohort.writing import write_table
-from napari_aln.errors import UsageError
+from napari_aln.errors import StoreError, UsageError
 from napari_aln.mil.bundle import save_bundle
 from napari_aln.mil.bundle_file import refuse_foreign_bundle
 from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
@@ -25,11 +25,12 @@ from napari_aln.records import BINARY, RESEARCH_NOTICE, THREE_CLASSES
 from napari_aln.settings.training import WEIGHT_FILES
 from napari_aln.store.atomic import atomic_file, check_writable, storing
 from napari_aln.store.cohort_run import now
+from napari_aln.store.json_document import parse_json
 from napari_aln.store.machine import machine_facts
 from napari_aln.store.result import HIDDEN, patient_alias, shown_name
 from napari_aln.versions import package_versions
 from napari_aln.workflows.training.clinical_statistics import clinical_fields
-from napari_aln.workflows.training.curves import CHECKPOINT_NAME, training_folder
+from napari_aln.workflows.training.curves import CHECKPOINT_NAME, can_go_on, training_folder
 from napari_aln.workflows.training.find_tumour import attention_on_tumour
 from napari_aln.workflows.training.measure_model import checked_on
 from napari_aln.workflows.training.measure_training import measured, scored_patients
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
 SCORES_NAME = "scores.csv"
 RECORD_NAME = "training.json"
 _PACKAGES = ("lightning-fabric",)  # beside those of every record
+_MAY_DIFFER = ("restart", "threads", "workers", "device", "gpus", "name", "remarks", "licence")
+_AGAIN = "Name another --out, or replace it with --restart."
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,43 @@ class Order:
         _ = self._table  # read now: hours later it may be another one
         refuse_foreign_bundle(self.out_bundle)
         check_writable(self.out_bundle.parent)
+        self._refuse_another_model()
         return table
+
+    def _refuse_another_model(self) -> None:
+        """Refuse to replace a finished model by one of other settings: its training may have taken days."""
+        if self.recipe.restart or not self.out_bundle.exists() or can_go_on(self.out_bundle):
+            return  # whether an unfinished one is of this training its checkpoint says
+        try:
+            record = parse_json((self.folder / RECORD_NAME).read_bytes())
+            was = {"trainer": record["trainer"], "mode": record["mode"], **record["recipe"]}
+            was["cohort"] = record["cohort"]["sha256"][:10]
+        except (OSError, ValueError, KeyError, TypeError):
+            fact = f"{self.out_bundle} is a model already, and not of this training."
+            raise StoreError(fact, _AGAIN) from None
+        now_is = {"trainer": self._trainer, "mode": self.mode, **self._recipe_record()}
+        now_is["cohort"] = self._table.sha256[:10]
+        differing = [
+            f"{name.replace('_', ' ')} is {now_is[name]} and was {was.get(name, 'not set')}"
+            for name in now_is
+            if name not in _MAY_DIFFER and now_is[name] != was.get(name, "not set")
+        ]
+        if differing:
+            raise StoreError(
+                f"{self.out_bundle} is the model of another training: {'; '.join(differing[:3])}.", _AGAIN
+            )
+
+    @property
+    def _trainer(self) -> str | None:
+        return self.recipe.model_config.get("title")
+
+    def _recipe_record(self) -> dict[str, Any]:
+        """Return the recipe as it is written down: the folders above a file may be called after anybody."""
+        recipe = self.recipe.model_dump(mode="json")
+        for name in WEIGHT_FILES:
+            path = getattr(self.recipe, name)
+            recipe[name] = None if path is None else HIDDEN if self.private else shown_name(path)
+        return recipe
 
     @cached_property
     def _table(self) -> _Table:
@@ -292,16 +331,12 @@ class Order:
         patients: Sequence[TrainingPatient],
     ) -> None:
         """Write down what repeats the training; it names no patient and no slide, these by their hashes."""
-        recipe = self.recipe.model_dump(mode="json")
-        for name in WEIGHT_FILES:  # the folders above may be called after anybody
-            path = getattr(self.recipe, name)
-            recipe[name] = None if path is None else HIDDEN if self.private else shown_name(path)
         slides = [slide.made_of for patient in patients for slide in patient.slides]
         record = {
             "notice": RESEARCH_NOTICE,
-            "trainer": self.recipe.model_config.get("title"),
+            "trainer": self._trainer,
             "mode": self.mode,
-            "recipe": recipe,
+            "recipe": self._recipe_record(),
             "cohort": {
                 "name": None if self.private else self.cohort_csv.name,
                 "sha256": self._table.sha256,
