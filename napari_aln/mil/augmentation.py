@@ -34,7 +34,7 @@ def augmentation(name: Augmentation, side_px: int) -> Transform | None:
     Parameters
     ----------
     name
-        See `settings.Augmentation`.
+        See `settings.training.Augmentation`.
     side_px
         S, which the transform keeps.
     """

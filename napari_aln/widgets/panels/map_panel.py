@@ -177,7 +177,7 @@ class MapPanel(QWidget):
     def set_runs(
         self, runs: Sequence[tuple[str, str]], maps: Sequence[str], *, withheld: bool = False
     ) -> None:
-        """Offer runs as (key, shown label) and maps by their keys in ``workflows.pictures.MAP_STYLES``.
+        """Offer runs as (key, shown label) and maps by their keys in `maps.MAP_STYLES`.
 
         The current choice is kept where it still exists; `withheld`: maps are there, and kept back. Does not
         emit `map_changed`.
