@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import shapely
 
+from napari_aln.annotations import without_names
 from napari_aln.settings.prediction import PredictSettings
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.changes import changes, why_stale
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CANCELLED = "Cancelled. What was extracted so far is kept: the same run goes on from there."
 
+CHECK_OUTLINE = "Look at the outline on the slide; Ctrl+Z takes it back."
+
 
 class Wiring:
     """The connections of a dock's panels with its review. The dock keeps it: psygnal holds methods weakly.
@@ -43,6 +46,7 @@ class Wiring:
         self.review = dock.review
         self.state = dock.review.state
         self._roi_file: RoiFile | None = None  # the one imported last
+        self._about_import = ""  # what the banner said of it
         dock.map.set_opacity(self.review.scene.map.opacity)
         self._comparing = Later(self._show_comparison, dock)  # answers, map and regions ask for it
         self._area_of: tuple[tuple[Region, ...], float] | None = None  # regions, in level-0 pixels
@@ -134,6 +138,7 @@ class Wiring:
         dock.clinical_values.source_changed.connect(dock.clinical.set_source)
         dock.clinical_values.choice_wanted.connect(dock.ask_for_patient)
         review.imported.connect(self._on_imported)
+        review.importing.failed.connect(self._on_not_imported)  # after the review, which fills the banner
         review.session_asked.connect(dock.keeping.open)
         dock.keeping.offered.connect(self._on_unfinished)
         dock.keeping.slide_moved.connect(self._on_slide_moved)
@@ -200,6 +205,8 @@ class Wiring:
     def _show_regions(self, regions: tuple[Region, ...] | None = None) -> None:
         """Say how large the ROI is; `regions`: as it would be if what is being drawn ended here."""
         shown = self.state.regions if regions is None else regions
+        if self.state.hide_names:  # a region may be called after the patient
+            shown = tuple(without_names(shown))
         roi = self.state.roi if regions is None else in_use(regions)
         area_mm2, mpp = None, self.state.slide.info.mpp if self.state.slide else None
         areas_mm2: list[float | None] = [None] * len(shown)
@@ -216,6 +223,13 @@ class Wiring:
     def _on_imported(self, read: RoiFile) -> None:
         self._roi_file = read
         self.dock.roi.offer_origin(read.about_origin, read.other or "")
+        self._on_mended(self._about_import)
+        if read.warnings:  # an outline that is not as it was drawn is seen, not only logged
+            self._about_import = self.review.without_paths(" ".join(read.warnings))
+            self.dock.banner.show_warning(self._about_import, CHECK_OUTLINE)
+
+    def _on_not_imported(self, _error: Exception) -> None:
+        self._about_import = self.dock.banner.fact.shown_text()
 
     def _on_origin(self, _origin: str) -> None:
         read = self._roi_file

@@ -164,7 +164,11 @@ def regions_that_cannot_be_used_leave_the_window_usable(ready, roi_file, tmp_pat
     ready.drop(bow_tie)  # can be mended: that is said, and it is no error
     ready.until(lambda: len(ready.state.regions) == 1)
     assert [line for line in ready.warnings() if "crosses itself and was mended" in line]
-    ready.import_roi(roi_file)
+    assert "crosses itself" in ready.banner()
+    assert "gone.geojson" not in ready.banner(), "what went wrong before is done with"
+    assert "Ctrl+Z" in ready.banner()
+    ready.drop(roi_file)
+    ready.until(lambda: not ready.banner())  # nothing to say of this one
     ready.run("roi")
 
 

@@ -16,7 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_aln.widgets.panels.labels import ERROR_COLOUR, INFO_COLOUR, StripedFrame, TextLabel
+from napari_aln.widgets.panels.labels import (
+    ERROR_COLOUR,
+    INFO_COLOUR,
+    WARNING_COLOUR,
+    StripedFrame,
+    TextLabel,
+)
 
 Kind = Literal["info", "warning", "error"]
 
@@ -95,6 +101,10 @@ class Banner(StripedFrame):
     def show_error(self, fact: str, next_step: str) -> None:
         """Show what is wrong and what can be done."""
         self._show(ERROR_COLOUR, fact, next_step)
+
+    def show_warning(self, fact: str, next_step: str) -> None:
+        """Show what was done otherwise than asked, and what can be done about it."""
+        self._show(WARNING_COLOUR, fact, next_step)
 
     def show_info(self, text: str) -> None:
         """Show what is worth knowing."""
