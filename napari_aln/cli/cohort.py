@@ -113,8 +113,10 @@ def split(
 
     divided = split_cohort(table, out, settings, _aliases(table) if private else None)
     for path, counts in zip(divided.tables, divided.counts, strict=True):
-        output.remark(_patients_table("", counts))
+        output.remark(_patients_table(counts))
         output.wrote(path, f"Wrote {path}.")
+    if divided.left_out:
+        output.remark(f"Columns that are not taken over: {', '.join(divided.left_out)}")
     if ids := divided.without_class:
         lacks = "bag of that task" if settings.task else settings.stratify_by
         output.warn(
@@ -162,7 +164,11 @@ def _aliases(table: Path) -> dict[str, str]:
 
 
 def _show(table: Path, checked: Checked) -> None:
-    output.show(_patients_table(str(table), checked.patients))
+    output.show(str(table))
+    if checked.patients:
+        output.show(_patients_table(checked.patients))
+    if checked.unused_columns:
+        output.show(f"Columns that are not known, and not used: {', '.join(checked.unused_columns)}")
     if checked.sites:
         sites = ", ".join(f"{site} {number}" for site, number in sorted(checked.sites.items()))
         output.show(f"Patients by site: {sites}")
@@ -185,14 +191,15 @@ def _document(checked: Checked) -> dict[str, object]:
     return asdict(checked) | {"patients": patients, "n_errors": checked.n_errors}
 
 
-def _patients_table(title: str, counts: Mapping[tuple[str, str], int]) -> Table:
+def _patients_table(counts: Mapping[tuple[str, str], int]) -> Table:
     """Return patients by split and class."""
     order = ["train", "val", "test", ""]
     splits = sorted({split for split, _ in counts}, key=order.index)
-    table = Table(title=escape(title) or None, title_justify="left")
+    table = Table()
     for name in ("patients", *(split or "no split" for split in splits)):
         table.add_column(name, justify="left" if name == "patients" else "right")
-    for label in sorted({label for _, label in counts}):
+    classes = ("N0", "N(+)", "N+(1-2)", "N+(>2)", "")
+    for label in sorted({label for _, label in counts}, key=classes.index):
         cells = (str(counts.get((split, label), 0)) for split in splits)
         table.add_row(escape(label or "no label"), *cells)
     return table

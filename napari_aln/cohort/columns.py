@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_aln.errors import CohortError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 MM_PER_CM = 10.0
 
 _FIELD_OF = {
     "patientid": "patient_id",
+    "caseid": "patient_id",
     "slide": "slide",
     "roi": "roi",
     "mpp": "mpp",
@@ -59,6 +60,24 @@ _HER2_SCORE = {"0": "-", "1+": "-", "2+": "unknown", "3+": "+"}
 
 _LABEL = {"N+": "N(+)", "N+(1~2)": "N+(1-2)", "N+(＞2)": "N+(>2)"}
 """Other spellings of the classes, the data set's own among them."""
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "t": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "v": "val",
+    "test": "test",
+    "testing": "test",
+    "i-t": "test",
+    "independent test": "test",
+}
+"""Spellings of the splits, the papers' own among them, in small letters."""
+
+_NOT_KNOWN = ("unknown", "na", "n/a")
+"""What is written for a number that nobody knows. NaN is not among it: a computation may have failed."""
 
 _DECIMAL_COMMA = re.compile(r"\d{1,3},\d{1,2}")
 
@@ -103,6 +122,12 @@ def recognise(path: Path, columns: Sequence[str]) -> dict[str, Column]:
     return found
 
 
+def not_recognised(columns: Sequence[str], known: Mapping[str, Column]) -> tuple[str, ...]:
+    """Return the named columns that no field takes its values from."""
+    places = {column.place for column in known.values()}
+    return tuple(name for place, name in enumerate(columns) if name.strip() and place not in places)
+
+
 def _is_score(column: Column) -> bool:
     return column.name.strip().casefold() == "her2"
 
@@ -131,7 +156,11 @@ def cell_of(column: Column, text: str) -> str:
     if column.field in ("label", "aln_class"):
         return _LABEL.get(text.replace(" ", ""), text)
     if column.field in ("age_years", "tumor_size_cm", "tumor_size_mm", "mpp"):
+        if text.casefold() in _NOT_KNOWN:
+            return ""
         return _number(column, text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
+    if column.field == "split":
+        return SPLITS.get(text.casefold(), text)
     return text
 
 

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from napari_aln.cohort.columns import cell_of, recognise
+from napari_aln.cohort.columns import cell_of, not_recognised, recognise
 from napari_aln.cohort.spreadsheet import read_tables
 from napari_aln.cohort.writing import write_table
 from napari_aln.errors import ClinicalError, CohortError
@@ -34,6 +34,9 @@ Split = Literal["train", "val", "test"]
 Label = Literal["N0", "N(+)"]
 AlnClass = Literal["N0", "N+(1-2)", "N+(>2)"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+_NUMBERED: dict[str, Label] = {"0": "N0", "1": "N(+)"}
+"""Labels as other programs write two classes; `evaluate` takes them so, too."""
 
 _POSITIVE: dict[str, bool | None] = {"+": True, "-": False, "unknown": None}
 _RECEPTOR: dict[bool | None, Receptor] = {True: "+", False: "-", None: "unknown"}
@@ -210,6 +213,12 @@ def read_lines(path: Path) -> tuple[list[Line], dict[int, CohortError]]:
     return lines, unusable
 
 
+def unused_columns(path: Path) -> tuple[str, ...]:
+    """Return the named columns of a cohort table that the program does not know and leaves out."""
+    table, columns = _patients_of(path)
+    return not_recognised(table.columns, columns)
+
+
 def differences(first: CohortRow, other: CohortRow) -> tuple[str, ...]:
     """Return the fields in which two rows of one patient differ, but must not."""
     of_slide = {"slide", "roi", "mpp"}
@@ -240,14 +249,17 @@ def _patients_of(path: Path) -> tuple[Table, dict[str, Column]]:
 
 def _row(path: Path, line: int, cells: Sequence[str], columns: Mapping[str, Column]) -> CohortRow:
     record = {field: cell_of(column, cells[column.place]) for field, column in columns.items()}
+    if record.get("label") in _NUMBERED:
+        record["label"] = _NUMBERED[record["label"]]
     try:
         row = CohortRow.model_validate(record)
     except ValidationError as error:
         column = columns[str(error.errors()[0]["loc"][0])]
+        cell, told = cells[column.place], error.errors()[0]["msg"]
+        why = "no number" if cell.strip().casefold() == "nan" else told[:1].lower() + told[1:]
         raise CohortError(
-            f"{path}, line {line}, column {column.name}: {cells[column.place]!r} is not usable "
-            f"({error.errors()[0]['msg'].lower()}).",
-            "Correct that cell.",
+            f"{path}, line {line}, column {column.name}: {cell!r} is not usable ({why}).",
+            "Correct that cell, or empty it where the value is not known.",
         ) from error
     _refuse_contradictions(f"{path}, line {line}", row)
     folder = path.parent

@@ -54,6 +54,18 @@ def test_kfold_writes_a_table_a_fold(call, download, tmp_path):
     assert out.count("c-fold") == 3
 
 
+def test_columns_that_are_not_known_are_named(call, tmp_path):
+    (tmp_path / "c.csv").write_text(
+        "patient_id,label,Grade\n" + "".join(f"{n},{n % 2},2\n" for n in range(12))
+    )
+    _, out, _ = call("check", tmp_path / "c.csv")
+    assert "Columns that are not known, and not used: Grade" in out
+    code, out, _ = call("split", tmp_path / "c.csv", tmp_path / "s.csv")
+    assert code == 0
+    assert "Columns that are not taken over: Grade" in out
+    assert out.index("N0") < out.index("N(+)")
+
+
 def test_an_error_ends_with_code_2_and_json_says_the_same(call, download, tmp_path):
     table = tmp_path / "cohort.csv"
     call("import-bcnb", download, table, "--mpp", "0.5")

@@ -108,6 +108,31 @@ def test_a_her2_score_alone_says_what_it_can(tmp_path, score, her2):
     assert read_cohort(tmp_path / "a.csv")[0].clinical.her2 is her2
 
 
+def test_what_other_programs_write_is_understood(tmp_path):
+    text = "case_id,label,split,age_years,tumor_size_cm\na,0,Training,NA,2.1\nb,1,validation,unknown,n/a\n"
+    (tmp_path / "a.csv").write_text(text)
+    first, second = read_cohort(tmp_path / "a.csv")
+    assert (first.patient_id, first.label, first.split) == ("a", "N0", "train")
+    assert (second.label, second.aln_class, second.split) == ("N(+)", None, "val")
+    assert (first.age_years, first.tumor_size_cm) == (None, 2.1)
+    assert (second.age_years, second.tumor_size_cm) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("2,,", "column label: '2' is not usable (input should be 'N0' or 'N(+)')"),
+        ("N0,later,", "column split: 'later' is not usable (input should be 'train', 'val' or 'test')"),
+        ("N0,,NaN", "column age_years: 'NaN' is not usable (no number)"),
+    ],
+)
+def test_a_cell_that_is_not_understood_is_told_what_it_may_be(tmp_path, cells, told):
+    (tmp_path / "a.csv").write_text(f"patient_id,label,split,age_years\na,{cells}\n")
+    with pytest.raises(CohortError) as caught:
+        read_cohort(tmp_path / "a.csv")
+    assert told in caught.value.fact
+
+
 @pytest.mark.parametrize(
     ("column", "cell"),
     [("HER2", "1"), ("ER", "1"), ("ER", "0"), ("Age(years)", "61 y"), ("Tumour size (mm)", "large")],

@@ -46,6 +46,7 @@ def test_a_good_cohort_has_no_finding_and_is_counted(table):
     assert checked.findings == ()
     assert checked.n_errors == 0
     assert (checked.n_patients, checked.n_slides, checked.n_lines) == (6, 6, 6)
+    assert checked.unused_columns == ()
     assert checked.patients == Counter(
         {
             ("train", "N0"): 1,

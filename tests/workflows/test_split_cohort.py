@@ -52,6 +52,16 @@ def test_a_table_may_be_divided_in_place_and_comes_out_the_same_again(table):
     assert table.read_bytes() == once
 
 
+def test_columns_of_ones_own_are_named_and_never_lost(table):
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
+    own = [f"{line},{'grade' if number == 0 else number % 3}" for number, line in enumerate(lines)]
+    table.write_text("\n".join(own), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"would lose columns that are not the program's own: grade\."):
+        split_cohort(table, table, SplitSettings())
+    assert "grade" in table.read_text(encoding="utf-8")
+    assert split_cohort(table, table.with_name("s.csv"), SplitSettings()).left_out == ("grade",)
+
+
 def test_a_task_has_the_split_of_its_bag_lists(tmp_path):
     table = tmp_path / "c.csv"
     drain(import_bcnb(write_download(tmp_path / "bcnb"), table, 0.5))

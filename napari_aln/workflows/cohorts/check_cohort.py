@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.cohort.bags import bags_beside, read_bags
 from napari_aln.cohort.checks import Finding, check_bags, check_lines, named
-from napari_aln.cohort.table import read_lines
+from napari_aln.cohort.table import read_lines, unused_columns
 from napari_aln.errors import AlnError
 from napari_aln.records import Progress
 from napari_aln.slides.first_open import open_untried
@@ -32,6 +32,7 @@ class Checked:
     patients: Counter[tuple[str, str]]  # by split and class; "" where unknown
     sites: Counter[str]
     findings: tuple[Finding, ...]
+    unused_columns: tuple[str, ...] = ()
 
     @property
     def n_errors(self) -> int:
@@ -78,6 +79,7 @@ def check_cohort(table: Path) -> Generator[Progress, None, Checked]:
         patients=Counter((row.split or "", row.aln_class or row.label or "") for row in first.values()),
         sites=Counter(row.site for row in first.values() if row.site),
         findings=tuple(sorted(findings, key=lambda finding: finding.severity)),  # "error" < "warning"
+        unused_columns=unused_columns(table),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.cohort.bags import read_bags
 from napari_aln.cohort.splits import split_patients
-from napari_aln.cohort.table import placed_beside, read_cohort, write_cohort
+from napari_aln.cohort.table import placed_beside, read_cohort, unused_columns, write_cohort
 from napari_aln.cohort.writing import table_suffix
 from napari_aln.errors import CohortError, UsageError
 from napari_aln.store.atomic import atomic_file
@@ -29,6 +29,7 @@ class Divided:
     tables: tuple[Path, ...]  # one, or one a fold
     counts: tuple[Counter[tuple[str, str]], ...]  # of each table: patients by split and class
     without_class: tuple[str, ...]  # patients that belong to no split
+    left_out: tuple[str, ...]  # columns that only the table which was read has
 
 
 def split_cohort(
@@ -52,7 +53,8 @@ def split_cohort(
     Raises
     ------
     UsageError
-        The name of `out` says no format; or a task is given with another method than official.
+        The name of `out` says no format; the table would be replaced by one that lacks its further columns;
+        or a task is given with another method than official.
     CohortError
         The table cannot be used or divided so.
     StoreError
@@ -72,6 +74,12 @@ def split_cohort(
     folds = range(1, len(divided) + 1)
     several = settings.method == "kfold"
     tables = tuple(out.with_name(f"{out.stem}-fold{n}{out.suffix}") if several else out for n in folds)
+    left_out = unused_columns(table)
+    if left_out and table.absolute() in [place.absolute() for place in tables]:
+        raise UsageError(
+            f"{table} would lose columns that are not the program's own: {', '.join(left_out)}.",
+            "Name another table to write.",
+        )
     made_by = made_of_table(table, settings.model_dump(mode="json"), private=aliases is not None)
     counts: list[Counter[tuple[str, str]]] = []
     for place, splits in zip(tables, divided, strict=True):
@@ -86,7 +94,7 @@ def split_cohort(
         classes = {row.patient_id: getattr(row, settings.stratify_by) for row in rows}
         counts.append(Counter((split, classes[patient_id] or "") for patient_id, split in splits.items()))
     without = dict.fromkeys(row.patient_id for row in rows if row.patient_id not in divided[0])
-    return Divided(tables, tuple(counts), tuple(without))
+    return Divided(tables, tuple(counts), tuple(without), left_out)
 
 
 def _unnamed(rows: Sequence[CohortRow], aliases: Mapping[str, str]) -> list[CohortRow]:

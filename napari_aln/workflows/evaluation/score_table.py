@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_aln.cohort.columns import Column, cell_of, recognise
+from napari_aln.cohort.columns import SPLITS, Column, cell_of, recognise
 from napari_aln.cohort.spreadsheet import read_tables
 from napari_aln.errors import CohortError
 from napari_aln.evaluation.cases import WHOLE, Scored
@@ -27,19 +27,6 @@ _CLASS_SCORE = re.compile(r"(?:score|probability|prob|p)[_ ]?(?:\((.+)\)|[_ ](.+
 _LABEL = Column(0, "label", "label")
 _CLASS_ORDER = ("N0", "N(+)", "N+(1-2)", "N+(>2)")
 _SPELLINGS = {"N+(≥3)": "N+(>2)", "N+(>=3)": "N+(>2)", "N+(3+)": "N+(>2)"}
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "t": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "v": "val",
-    "test": "test",
-    "testing": "test",
-    "i-t": "test",
-    "independent test": "test",
-}
 _CHECKED = {"age_years": "an age in years", "tumor_size_cm": "a size in cm"}
 _RECEPTOR_CELLS = ("+", "-")
 
@@ -254,11 +241,11 @@ def _split(path: Path, line: int, cells: Sequence[str], place: int | None) -> st
     if place is None:
         return WHOLE
     text = cells[place].strip()
-    if text.casefold() not in _SPLITS:
+    if text.casefold() not in SPLITS:
         raise CohortError(
             f"{path}, line {line}: the split {text or '(empty)'} is not known.", "Write train, val or test."
         )
-    return _SPLITS[text.casefold()]
+    return SPLITS[text.casefold()]
 
 
 def _further(path: Path, table: Table, columns: _Columns) -> dict[str, tuple[str, ...]]:
