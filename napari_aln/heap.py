@@ -1,33 +1,54 @@
-"""How the process keeps its memory: what was let go goes back to the system."""
+"""How the process keeps its memory: few heaps, and what was let go goes back to the system."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from typing import TYPE_CHECKING
 
-LARGE_BYTES = 2**20
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MOST_ARENAS = 2
 
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h of glibc
+_M_ARENA_MAX = -8  # malloc.h of glibc
 
 
-def keep_heap_small() -> bool:
-    """Have memory that was freed returned to the system; for the whole process.
+def keep_heaps_few() -> bool:
+    """Have threads share two heaps; for the whole process.
 
-    glibc returns large arrays at once, but each that is freed raises the size from which it does, up to
-    32 MiB; and it gives threads heaps of their own, up to eight for each core. Tiles and patches come to lie
-    among small things that stay, in many places, and the holes they leave are never given back: a window
-    that runs models for hours grows by hundreds of MiB. From here on arrays of 1 MiB and more are returned,
-    and threads share two heaps; heaps that are there already stay in use, so ask before threads are started.
-    New pages for each large array cost time, so this is for windows, which live long, not for commands.
+    glibc gives threads heaps of their own, up to eight for each core, and each keeps its own holes. Heaps
+    that are there already stay in use, so ask before threads are started.
 
     Returns
     -------
     Whether this C library can be asked; others are left as they are.
     """
+    mallopt = _of_glibc("mallopt")
+    return mallopt is not None and bool(mallopt(_M_ARENA_MAX, MOST_ARENAS))
+
+
+def return_freed() -> bool:
+    """Give the system back what lies free in all heaps.
+
+    Tiles and patches come to lie among small things that stay, in many places, and glibc keeps the holes they
+    leave: a window that runs models for hours would hold a hundred MiB and more that nobody uses. Takes tens
+    of milliseconds, in which other threads may have to wait for memory.
+
+    Returns
+    -------
+    Whether this C library can be asked; others see to it themselves.
+    """
+    malloc_trim = _of_glibc("malloc_trim")
+    if malloc_trim is None:
+        return False
+    malloc_trim(0)
+    return True
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """Return one of its own functions; None elsewhere (musl has neither)."""
     if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is None:
-        return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)) and bool(mallopt(_M_ARENA_MAX, MOST_ARENAS))
+        return None
+    function: Callable[..., int] | None = getattr(ctypes.CDLL(None), name, None)
+    return function

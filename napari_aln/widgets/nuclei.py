@@ -85,6 +85,7 @@ class Nuclei(QWidget):
         self.finding = review.new_job("nuclei", self._on_found)
         self.finding.progressed.connect(self._on_progress)
         self.finding.state_changed.connect(self._on_state)
+        review.memory.follow(self.finding)
         self.opening = review.new_job("open nuclei", self._on_opened)
         self.saving = review.new_job("save nuclei", self._on_saved)
         self.by_attention = ByAttention(review, self)

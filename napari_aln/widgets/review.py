@@ -21,6 +21,7 @@ from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
 from napari_aln.widgets.hotspots import Hotspots
 from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.live import Live
+from napari_aln.widgets.memory import Memory
 from napari_aln.widgets.models import Models
 from napari_aln.widgets.roi_editing import RoiEditing
 from napari_aln.widgets.scene import Scene
@@ -103,6 +104,9 @@ class Review(QObject):
         self.running = self.new_job("run", self._on_result)
         self.saving = self.new_job("save", self.saved.emit)
         self._warming = Warming(self.new_job)
+        self.memory = Memory(self)
+        for job in (self.opening, self.running):
+            self.memory.follow(job)
         self._asked: tuple[Request, Overview | None] | None = None  # by the run that is under way
         self.work_list: Path | None = None  # that is open beside the review
         self._slide_path: Path | None = None  # asked for last, and so of what messages name
@@ -271,6 +275,7 @@ class Review(QObject):
         """Stop all work, let go of the slide and of the viewer."""
         for job in self.jobs:
             job.close()
+        self.memory.close()
         self.live.close()
         self.roi.close()
         self.scene.close()

@@ -67,6 +67,7 @@ class Training(QWidget):
         self.job = review.new_job("train", self._on_end)
         self.job.progressed.connect(self._on_progress)
         self.job.state_changed.connect(self._on_state)
+        review.memory.follow(self.job)
         review.running.state_changed.connect(self._on_run_state)
         self._plan: TrainingPlan | None = None  # of the training that is under way, or was last
         self._waiting: TrainingPlan | None = None  # for a run to end
