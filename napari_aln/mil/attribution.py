@@ -84,16 +84,13 @@ def effects(scorer: PatchScorer, clinical: Float64 | None = None) -> Effects:
         A slide of one patch is compared with an empty bag, whose pooled vector is zero.
     """
     n, head, shift = len(scorer), scorer.head, scorer.shift(clinical)
-    attention = softmax(scorer.e)  # (n,)
-    pooled = scorer.pool(attention)  # (hidden_c,)
+    pooled, log_mass = scorer.pool()
     odds_of_all = log_odds(scorer.logits(pooled, clinical))
-    top = int(np.argmax(attention))
-    leads = bool(attention[top] > 0.5)
     without, alone = np.empty(n), np.empty(n)
     room = np.empty((2, min(n, 2 * ROWS_AT_ONCE), len(shift)))  # for the largest block
     with np.errstate(divide="ignore", invalid="ignore"):  # of a leading patch, put in below
         for rows in blocks(n):
-            share = attention[rows, None]
+            share = np.exp(scorer.e[rows, None] - log_mass)
             hidden, hidden_without = room[:, : len(share)]
             np.add(scorer.rows(rows), shift, out=hidden)
             np.multiply(hidden, share, out=hidden_without)
@@ -101,7 +98,7 @@ def effects(scorer: PatchScorer, clinical: Float64 | None = None) -> Effects:
             for found, values, divisor in ((without, hidden_without, 1.0 - share), (alone, hidden, 1.0)):
                 np.maximum(values, 0.0, out=values)
                 found[rows] = log_odds(values @ head.output.T / divisor + head.output_bias)
-    if leads:
-        others = np.insert(softmax(np.delete(scorer.e, top)), top, 0.0) if n > 1 else np.zeros(1)
-        without[top] = log_odds(scorer.logits(scorer.pool(others), clinical))
-    return Effects(odds_of_all - without, expit(alone))
+    top = int(np.argmax(scorer.e))
+    if scorer.e[top] - log_mass > np.log(0.5):
+        without[top] = log_odds(scorer.logits(scorer.pool(leave_out=top)[0], clinical))
+    return Effects(np.subtract(odds_of_all, without, out=without), expit(alone, out=alone))

@@ -6,6 +6,7 @@ weighted mean of 64 values a patch instead of 256, and a clinical value only mov
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +175,7 @@ class PatchScorer:
         self._held = len(h) <= HELD_PATCHES if hold is None else hold
         self._source: NDArray[Any] = _project(h, head.image) if self._held else h
         self._at: NDArray[Any] | None = None  # where the patches stand in the source; None: all, in order
-        self._last_pooled: tuple[csr_array, list[Float64]] | None = None
+        self._last_pooled: tuple[tuple[NDArray[Any], ...], list[Float64]] | None = None
 
     def __len__(self) -> int:
         return len(self.e)
@@ -234,15 +235,27 @@ class PatchScorer:
         result: Float64 = hidden @ self.head.output.T + self.head.output_bias
         return result
 
-    def pool(self, weights: Float64) -> Float64:
-        """Return the (hidden_c,) sum of all projections, each times its (n,) weight.
+    def pool(self, leave_out: int | None = None) -> tuple[Float64, float]:
+        """Pool all patches as one bag, or all but one.
 
-        On this thread; see `ROWS_AT_ONCE` for why.
+        Returns
+        -------
+        pooled
+            (hidden_c,): the projections' mean, weighted by softmax of e; zero where no patch is left.
+        log_mass
+            Log of the sum of ``exp(e)``: a patch's share of the attention is ``exp(e - log_mass)``.
         """
-        total = np.zeros(len(self.head.bias))
+        weights = self.e if leave_out is None else np.delete(self.e, leave_out)
+        highest = float(weights.max(initial=-np.inf))
+        total, mass = np.zeros(len(self.head.bias)), 0.0
         for rows in blocks(len(self)):
-            total += np.einsum("n,nc->c", weights[rows], self.rows(rows))
-        return total
+            weights = np.exp(self.e[rows] - highest)
+            if leave_out is not None and rows.start <= leave_out < rows.stop:
+                weights[leave_out - rows.start] = 0.0
+            # On this thread, as a matrix product of this size might not be; see `ROWS_AT_ONCE`.
+            total += np.einsum("n,nc->c", weights, self.rows(rows))
+            mass += float(weights.sum())
+        return (total / mass, highest + math.log(mass)) if mass else (total, -math.inf)
 
     def score_bags(self, bags: Sequence[NDArray[Any]], clinical: Float64 | None = None) -> Float64:
         """Return each bag's class probabilities.
@@ -258,37 +271,31 @@ class PatchScorer:
         -------
         float64 (n_bags, classes), rows sum to 1.
         """
-        return self.score_attention(bag_attention(self.e, bags), clinical)
-
-    def score_attention(self, attention: csr_array, clinical: Float64 | None = None) -> Float64:
-        """Return what `score_bags` does, from the bags' attention; see `bag_attention`.
-
-        Asked again with the same matrix, nothing but the clinical vector is worked in anew, unless the
-        patches are too many to be held.
-        """
-        logits = [self.logits(pooled, clinical) for pooled in self._pooled(attention)]
+        logits = [self.logits(pooled, clinical) for pooled in self._pooled(bags)]
         return _checked(softmax(np.concatenate(logits), axis=-1))
 
     def score_all(self, clinical: Float64 | None = None) -> Float64:
         """Return (classes,) probabilities of all patches pooled as one bag."""
-        return _checked(softmax(self.logits(self.pool(softmax(self.e)), clinical)))
+        return _checked(softmax(self.logits(self.pool()[0], clinical)))
 
-    def _pooled(self, attention: csr_array) -> Iterable[Float64]:
-        """Return the bags' pooled projections, in blocks of bags; held, they are kept for the next time."""
-        if self._last_pooled is not None and self._last_pooled[0] is attention:
+    def _pooled(self, bags: Sequence[NDArray[Any]]) -> Iterable[Float64]:
+        """Return the bags' pooled projections, in blocks of bags.
+
+        If the patches are held, so are these, 512 bytes a bag, for the next time the same tuple is asked for.
+        """
+        if self._last_pooled is not None and self._last_pooled[0] is bags:
             return self._last_pooled[1]
-        pooled = (self._pool_bags(attention, bags) for bags in blocks(attention.shape[0]))
-        if not self._held:
+        pooled = (self._pool_bags(bags[block]) for block in blocks(len(bags)))
+        if not (self._held and isinstance(bags, tuple)):
             return pooled
-        self._last_pooled = attention, list(pooled)
+        self._last_pooled = bags, list(pooled)
         return self._last_pooled[1]
 
-    def _pool_bags(self, attention: csr_array, bags: slice) -> Float64:
-        ends = attention.indptr[bags.start : bags.stop + 1]
-        here = slice(ends[0], ends[-1])
-        members = attention.indices[here]
-        weights = (attention.data[here], np.arange(len(members)), ends - ends[0])
-        pooled: Float64 = csr_array(weights, (len(ends) - 1, len(members))) @ self.rows(members)
+    def _pool_bags(self, bags: Sequence[NDArray[Any]]) -> Float64:
+        attention = bag_attention(self.e, bags)
+        n = attention.nnz
+        within = csr_array((attention.data, np.arange(n), attention.indptr), (len(bags), n))
+        pooled: Float64 = within @ self.rows(attention.indices)
         return pooled
 
 

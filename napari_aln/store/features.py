@@ -95,13 +95,14 @@ class CachedFeatures:
         scored = np.concatenate([p.scored for p in parts])
         order = np.lexsort((~scored, cell))
         first = order[np.unique(cell[order], return_index=True)[1]]
-        return cls(
-            cell[first],
-            np.concatenate([p.entropy for p in parts])[first],
-            scored[first],
-            np.concatenate([p.h for p in parts])[first],
-            np.concatenate([p.e for p in parts])[first],
-        )
+        h = np.empty((len(first), parts[0].h.shape[1]), np.float32)  # filled by parts: one copy, not two
+        start = 0
+        for p in parts:
+            here = (first >= start) & (first < start + len(p))
+            h[here] = p.h[first[here] - start]
+            start += len(p)
+        entropy = np.concatenate([p.entropy for p in parts])[first]
+        return cls(cell[first], entropy, scored[first], h, np.concatenate([p.e for p in parts])[first])
 
     def rows_of(self, cell: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return where each of these cells stands, and whether it is here at all."""

@@ -10,7 +10,6 @@ from napari_aln.mil.scoring import (
     ROWS_AT_ONCE,
     HeadWeights,
     PatchScorer,
-    bag_attention,
     bag_spread,
     blocks,
     predicted_class,
@@ -162,11 +161,11 @@ def test_other_values_and_other_bags_after_the_first_are_scored_as_if_they_were_
     head = HeadWeights(*(rng.normal(size=shape) for shape in shapes))
     h, e = rng.random((40, 6)), rng.normal(size=40)
     scorer = PatchScorer(head, h, e)
-    attentions = [bag_attention(e, list(rng.permutation(40).reshape(8, 5))) for _ in range(2)]
+    drawn = [tuple(rng.permutation(40).reshape(8, 5)) for _ in range(2)]
     for clinical in rng.normal(size=(2, 5)):
-        for attention in (*attentions, attentions[0]):
-            expected = PatchScorer(head, h, e).score_attention(attention, clinical)
-            np.testing.assert_array_equal(scorer.score_attention(attention, clinical), expected)
+        for bags in (*drawn, drawn[0]):
+            expected = PatchScorer(head, h, e).score_bags(bags, clinical)
+            np.testing.assert_array_equal(scorer.score_bags(bags, clinical), expected)
 
 
 @pytest.mark.parametrize("n", [0, 1, 511, 512, 513, 1023, 1024, 12289])

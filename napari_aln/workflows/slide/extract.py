@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_PARTS = 5.0
 PATCHES_BETWEEN_YIELDS = 4
 """On a processor; the slowest encoder does five in a second, and a cancelled run must end within one."""
+
+ROWS_MOVED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -151,47 +153,59 @@ def _union(tables: list[PatchTable]) -> PatchTable:
 
 
 class _Harvest:
-    """One model's features while they come in: what the cache held, what was scored since, what waits."""
+    """One model's features while they come in: a row for each patch of its table, known, waiting or scored.
+
+    The rows are laid out once, and what was asked for is cut out of them in place: in all one `h` a patch.
+    """
 
     def __init__(self, want: Want, batch: int) -> None:
+        n = len(want.table)
         self._want = want
         self._batch = batch
-        self._known = want.entry.load(want.width) if want.entry else CachedFeatures.empty(want.width)
-        self._wanted = np.sort(want.table.cell)
+        self._cell = want.table.cell
+        in_order = (np.diff(self._cell) > 0).all()  # as on every grid
+        self._order = None if in_order else np.argsort(self._cell)
+        self._read = np.zeros(n, bool)
+        self._scored = np.zeros(n, bool)
+        self._entropy = np.full(n, np.nan, np.float32)
+        self._h = np.zeros((n, want.width), np.float32)  # takes memory only where a row is filled
+        self._e = np.zeros(n, np.float32)
         self._network: CompiledNetwork | None = None
         self._waiting: list[tuple[NDArray[np.int64], NDArray[np.float32], Pixels]] = []
-        self._fresh: list[CachedFeatures] = []
+        self._fresh: list[NDArray[np.int64]] = []  # rows that came in since the last time they were kept
         self._stored_at = time.monotonic()
         self._entry = want.entry
         self.trouble: str | None = None  # why features are no longer kept
+        if want.entry:
+            self._fill(want.entry.load(want.width))
 
     def missing(self) -> PatchTable:
         """Return the wanted patches that must still be read."""
-        table = self._want.table
-        at, held = self._known.rows_of(table.cell)
-        if len(self._known):
-            held &= self._known.scored[at] | self._too_plain(self._known.entropy[at])
-        return table.take(~held)
+        plain = self._read & self._too_plain(self._entropy)
+        return self._want.table.take(~(self._scored | plain))
 
     def take(self, cell: NDArray[np.int64], chunk: Chunk) -> None:
         """Note the entropy of patches that were read; those that are rich enough wait to be scored."""
-        keep = self._is_wanted(cell) & ~self._is_scored(cell)
+        if not len(self._cell):
+            return
+        row, keep = self._rows_of(cell)
+        keep &= ~self._scored[row]
         if chunk.entropy is not None:
             plain = keep & self._too_plain(chunk.entropy)
-            self._note_plain(cell[plain], chunk.entropy[plain])
+            self._note(row[plain], chunk.entropy[plain])
             keep &= ~plain
         entropy = np.full(len(cell), np.nan, np.float32) if chunk.entropy is None else chunk.entropy
         if keep.any():
-            self._waiting.append((cell[keep], entropy[keep], chunk.pixels[keep]))
+            self._waiting.append((row[keep], entropy[keep], chunk.pixels[keep]))
 
     def score(self, *, only_full_batches: bool = False) -> Iterator[None]:
         """Send the patches that wait through the network; yield in between, where the work can be ended."""
-        n_waiting = sum(len(cells) for cells, _, _ in self._waiting)
+        n_waiting = sum(len(rows) for rows, _, _ in self._waiting)
         if n_waiting < (self._batch if only_full_batches else 1):
             return
-        cells, entropies, parts = zip(*self._waiting, strict=True)
+        rows, entropies, parts = zip(*self._waiting, strict=True)
         self._waiting = []
-        cell, entropy, pixels = np.concatenate(cells), np.concatenate(entropies), join_pixels(list(parts))
+        row, entropy, pixels = np.concatenate(rows), np.concatenate(entropies), join_pixels(list(parts))
         if self._network is None:
             self._network = self._want.network()
         step = PATCHES_BETWEEN_YIELDS if self._network.device == "cpu" else n_waiting
@@ -200,50 +214,66 @@ class _Harvest:
                 yield
             now = slice(start, start + step)
             h, e, *from_device = self._network(pixels[now])
-            rich = from_device[0] if from_device else entropy[now]
-            self._fresh.append(CachedFeatures(cell[now], rich, np.ones(len(h), bool), h, e))
+            self._h[row[now]], self._e[row[now]], self._scored[row[now]] = h, e, True
+            self._note(row[now], from_device[0] if from_device else entropy[now])
         if time.monotonic() - self._stored_at > SECONDS_BETWEEN_PARTS:
             self.store()
 
     def store(self) -> None:
         """Keep what came in since the last time."""
-        if not self._fresh:
-            return
-        fresh = CachedFeatures.join(self._fresh)
-        self._fresh = []
-        self._known = CachedFeatures.join([self._known, fresh])
+        fresh, self._fresh = self._fresh, []
         self._stored_at = time.monotonic()
-        if self._entry:
-            try:
-                self._entry.append(fresh)
-            except StoreError as error:
-                self._entry = None
-                self.trouble = f"Features are not kept for the next run. {error}"
+        if not (fresh and self._entry):
+            return
+        row = np.concatenate(fresh)
+        part = CachedFeatures(
+            self._cell[row], self._entropy[row], self._scored[row], self._h[row], self._e[row]
+        )
+        try:
+            self._entry.append(part)
+        except StoreError as error:
+            self._entry = None
+            self.trouble = f"Features are not kept for the next run. {error}"
 
     def features(self) -> Features:
-        """Return the wanted patches that are rich enough, in the table's order."""
-        table = self._want.table
-        at, _ = self._known.rows_of(table.cell)
-        rich = ~self._too_plain(self._known.entropy[at]) if len(table) else np.zeros(0, bool)
-        at = at[rich]
-        return Features(table.take(rich), self._known.entropy[at], self._known.h[at], self._known.e[at])
+        """Return the wanted patches that are rich enough, in the table's order; the last thing to ask."""
+        rich = ~self._too_plain(self._entropy)
+        row = np.flatnonzero(rich)
+        if len(row) < len(rich):
+            _move(self._h, row, self._h, np.arange(len(row)))  # forward: what is overwritten has moved on
+            self._h.resize((len(row), self._want.width), refcheck=False)
+        return Features(self._want.table.take(rich), self._entropy[row], self._h, self._e[row])
+
+    def _fill(self, known: CachedFeatures) -> None:
+        """Take in what was kept of the wanted patches."""
+        at, held = known.rows_of(self._cell)
+        at = at[held]
+        self._read[held], self._scored[held], self._entropy[held] = True, known.scored[at], known.entropy[at]
+        scored = np.flatnonzero(self._scored)
+        at = at[known.scored[at]]
+        self._e[scored] = known.e[at]
+        _move(known.h, at, self._h, scored)
+
+    def _rows_of(self, cell: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the row of each of these cells, and whether it is wanted at all."""
+        at = np.searchsorted(self._cell, cell, sorter=self._order).clip(max=len(self._cell) - 1)
+        row = at if self._order is None else self._order[at]
+        return row, self._cell[row] == cell
+
+    def _note(self, row: NDArray[np.int64], entropy: NDArray[np.float32]) -> None:
+        if len(row):
+            self._entropy[row], self._read[row] = entropy, True
+            self._fresh.append(row)
 
     def _too_plain(self, entropy: NDArray[np.float32]) -> NDArray[np.bool_]:
         limit = self._want.min_entropy_bits
         return np.zeros(len(entropy), bool) if limit is None else entropy < limit
 
-    def _is_wanted(self, cell: NDArray[np.int64]) -> NDArray[np.bool_]:
-        # Not np.isin: it would sort all wanted cells anew for each chunk.
-        at = np.searchsorted(self._wanted, cell).clip(max=len(self._wanted) - 1)
-        wanted: NDArray[np.bool_] = self._wanted[at] == cell
-        return wanted
 
-    def _is_scored(self, cell: NDArray[np.int64]) -> NDArray[np.bool_]:
-        at, held = self._known.rows_of(cell)
-        return held & self._known.scored[at] if len(self._known) else held
-
-    def _note_plain(self, cell: NDArray[np.int64], entropy: NDArray[np.float32]) -> None:
-        if len(cell):
-            n, width = len(cell), self._want.width
-            h, e = np.zeros((n, width), np.float32), np.zeros(n, np.float32)
-            self._fresh.append(CachedFeatures(cell, entropy, np.zeros(n, bool), h, e))
+def _move(
+    source: NDArray[np.float32], row: NDArray[np.int64], to: NDArray[np.float32], at: NDArray[Any]
+) -> None:
+    """Copy some rows of an array to places in another, in blocks, so that no third array of h is made."""
+    for start in range(0, len(row), ROWS_MOVED_AT_ONCE):
+        now = slice(start, start + ROWS_MOVED_AT_ONCE)
+        to[at[now]] = source[row[now]]

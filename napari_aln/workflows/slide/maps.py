@@ -44,13 +44,16 @@ def colour_limits(style: MapStyle, values: Sequence[NDArray[np.floating]]) -> tu
     """Return one colour scale for all runs that are shown together; signed maps are centred on zero."""
     if style.limits:
         return style.limits
-    joined = np.concatenate([v[np.isfinite(v)] for v in values])
+    finite = [v[np.isfinite(v)] for v in values]
+    joined = finite[0] if len(finite) == 1 else np.concatenate(finite)  # in either case a copy
     if not len(joined):
         return 0.0, 1.0
     if style.signed:
-        reach = float(np.quantile(np.abs(joined), 1 - SATURATED_SHARE)) or 1.0
+        np.abs(joined, out=joined)
+    high = float(np.quantile(joined, 1 - SATURATED_SHARE, overwrite_input=True))
+    if style.signed:
+        reach = high or 1.0
         return -reach, reach
-    high = float(np.quantile(joined, 1 - SATURATED_SHARE))
     low = 0.0 if style.unit == "x uniform" else float(joined.min())
     return low, high if high > low else low + 1.0
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.card import ModelCard
@@ -66,7 +65,6 @@ class Drawn:
 
     partitions: int
     bags: tuple[NDArray[np.int64], ...]  # indices into the run's patches
-    attention: csr_array  # (n_bags, n) within each bag
     attention_slide: NDArray[np.float64]  # (n,)
     attention_bag: NDArray[np.float64]  # (n,)
 
@@ -75,8 +73,7 @@ class Drawn:
         """Draw the bags, and weigh each patch within its bags and over the slide."""
         e = patches.scorer.e
         partitions, bags = draw(card, patches.table, settings)
-        attention = bag_attention(e, bags)
-        return cls(partitions, bags, attention, attention_slide(e), attention_bag(attention))
+        return cls(partitions, bags, attention_slide(e), attention_bag(bag_attention(e, bags)))
 
 
 @dataclass(frozen=True)
@@ -151,20 +148,20 @@ def score_projected(
     settings
         Seed, partitions, reduction.
     """
-    scorer = patches.scorer
+    scorer, table = patches.scorer, patches.table
     vector, _ = clinical_vector(bundle.card, case.clinical, settings)
-    probabilities = scorer.score_attention(drawn.attention, vector)
-    prediction = BagPrediction(drawn.bags, drawn.partitions, probabilities)
-    of_patch = effects(scorer, vector)
+    prediction = BagPrediction(drawn.bags, drawn.partitions, scorer.score_bags(drawn.bags, vector))
+    in_roi = belongs(table, case.regions, settings.patches.min_roi_share)
+    contribution, probability = effects(scorer, vector)
     scores = PatchScores(
-        table=patches.table,
-        in_roi=belongs(patches.table, case.regions, settings.patches.min_roi_share),
+        table=table,
+        in_roi=in_roi,
         entropy=patches.entropy,
         attention_logit=scorer.e,
         attention_slide=drawn.attention_slide,
         attention_bag=drawn.attention_bag,
-        contribution=of_patch.contribution,
-        probability=of_patch.probability,
+        contribution=contribution,
+        probability=probability,
     )
     return Run(record(bundle, scores, prediction, case, execution, settings), scores, prediction)
 
@@ -201,7 +198,7 @@ def record(
         n_patches=len(scores.table),
         n_bags=len(prediction.bags),
         n_partitions=prediction.partitions,
-        bag_probabilities=tuple(map(tuple, prediction.probabilities.tolist())),
+        bag_probabilities=tuple(zip(*prediction.probabilities.T.tolist(), strict=True)),
         seed=settings.bags.seed,
         mpp_used=card.mpp,
         patch_px=card.patch_px,
