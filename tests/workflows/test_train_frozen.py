@@ -76,6 +76,11 @@ def test_the_card_is_whole_and_scores_lie_beside(trained, table):
     assert float(lines[2].split(",")[2]) == epochs[1].validation_auc
     scored = read_scores(result.folder / "scores.csv", "ours")
     assert (len(scored), scored.cohorts) == (4, ("val", "test"))
+    rows = {row.patient_id: row for row in read_cohort(table)}
+    assert scored.columns["er"] == tuple(rows[patient].er for patient in scored.patients)
+    assert [float(cell) for cell in scored.columns["tumor_size_cm"]] == [
+        rows[patient].tumor_size_cm for patient in scored.patients
+    ]
     assert not (result.folder / "checkpoint.pt").exists()
 
 
@@ -190,13 +195,19 @@ def test_three_classes(table, store, recipe, tmp_path, monkeypatch):
     assert "The AUC on test is not defined: of 1 patients none is N+(1-2) or N+(>2)." in result.remarks
 
 
-def test_a_test_split_of_one_class_gets_no_auc_and_says_so(table, store, recipe, tmp_path, monkeypatch):
+def test_a_test_split_of_one_class_or_of_trained_slides_is_told(table, store, recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_aln.workflows.training.bundle.checked_on", _unchecked)
     rows = [row for row in read_cohort(table) if row.split != "test" or not row.is_positive]
+    tested = next(row for row in rows if row.split == "test")
+    trained_on = next(row for row in rows if row.split == "train" and not row.is_positive)
+    same = shutil.copy(trained_on.slide, tmp_path / "same.tif")  # another name, the same patient's tissue
+    rows[rows.index(tested)] = tested.model_copy(update={"slide": same})
     write_cohort(tmp_path / "cohort.csv", rows)
     result = drain(train_frozen(tmp_path / "cohort.csv", "dlcnbc-ws", tmp_path / "m.alnmodel", recipe, store))
     assert ("AUC", "test") not in {(m.name, m.cohort) for m in result.bundle.card.metrics}
     assert "The AUC on test is not defined: of 1 patients none is N(+)." in result.remarks
+    both = f"Patients {trained_on.patient_id} (train) and {tested.patient_id} (test) have a slide of the same"
+    assert [remark for remark in result.remarks if remark.startswith(both)]
 
 
 def test_a_slide_that_fails_is_named_and_counted(table, store, recipe, tmp_path, monkeypatch):

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_aln.cohort.table import SPLITS, read_cohort
-from napari_aln.cohort.writing import write_table
 from napari_aln.errors import StoreError, UsageError
 from napari_aln.mil.bundle import save_bundle
 from napari_aln.mil.bundle_file import refuse_foreign_bundle
@@ -40,7 +39,9 @@ from napari_aln.workflows.training.patients import (
     cohort_digest,
     labelled_rows,
     require_classes,
+    shared_slides,
 )
+from napari_aln.workflows.training.score_file import write_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     import torch
 
     from napari_aln.cohort.table import CohortRow
-    from napari_aln.evaluation.cases import Scored
     from napari_aln.mil.bundle import Bundle
     from napari_aln.mil.network import PatchNetwork
     from napari_aln.records import Mode, Progress
@@ -313,10 +313,11 @@ class Order:
         if self.private:
             alias = {p.patient_id: patient_alias(p.slide_hashes) for p in [*of["val"], *of["test"]]}
             scored = replace(scored, patients=tuple(alias[one] for one in scored.patients))
-        _write_scores(self.folder / SCORES_NAME, scored)
+        write_scores(self.folder / SCORES_NAME, scored)
         if self._table.without_split:
             lacking = f"{self._table.without_split} patients of {self.cohort_csv}"
             remarks += (f"{lacking} have no split and took no part.",)
+        remarks += shared_slides(of)
         with storing(self.out_bundle):
             bundle = save_bundle(card, network.state_dict(), self.out_bundle)
         self._write_record(bundle, fitted, left_out, [p for own in of.values() for p in own])
@@ -366,19 +367,3 @@ class Order:
             stain=None if stain is None else StainStatistics(od_mean=stain.od_mean, od_sd=stain.od_sd),
             remarks=f"{len(left_out)} slides of the whole cohort could not be used." if left_out else "",
         )
-
-
-def _write_scores(path: Path, scored: Scored) -> None:
-    """Write the scores as `evaluate` reads them."""
-    names = ["score"] if scored.is_binary else [f"score_{name}" for name in scored.classes]
-    columns: dict[str, type] = {"patient": str, "split": str, "label": str} | dict.fromkeys(names, float)
-    given = scored.positive_scores[:, None] if scored.is_binary else scored.scores
-    lines = [
-        {"patient": patient, "split": split, "label": scored.classes[label]}
-        | dict(zip(names, map(float, row), strict=True))
-        for patient, split, label, row in zip(
-            scored.patients, scored.cohort, scored.labels, given, strict=True
-        )
-    ]
-    with atomic_file(path) as temporary:
-        write_table(temporary, columns, lines, ".csv")

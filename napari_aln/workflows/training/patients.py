@@ -21,7 +21,7 @@ from napari_aln.workflows.slide.extract import Extraction, Want, extract
 from napari_aln.workflows.slide.prepare import patches_for, require_mpp, survey, usable_roi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -333,6 +333,22 @@ def stored_features(
 
 def _arguments(card: ModelCard) -> str:
     return "" if card.timm is None else f" {card.timm.arguments.model_dump_json(exclude_none=True)}"
+
+
+def shared_slides(of: Mapping[str, Sequence[TrainingPatient]]) -> tuple[str, ...]:
+    """Say whose slides stand under another name in another split: there the figures are too good."""
+    seen: dict[str, TrainingPatient] = {}
+    told = []
+    for patient in (one for own in of.values() for one in own):
+        for slide_hash in patient.slide_hashes:
+            first = seen.setdefault(slide_hash, patient)
+            if first.rows[0].split != patient.rows[0].split:
+                told.append(
+                    f"Patients {first.patient_id} ({first.rows[0].split}) and {patient.patient_id} "
+                    f"({patient.rows[0].split}) have a slide of the same content: what was trained or chosen "
+                    "on is judged on, and the figures are too good. See `napari-aln cohort check`."
+                )
+    return tuple(told)
 
 
 def cohort_digest(patients: Sequence[TrainingPatient]) -> str:
