@@ -34,7 +34,7 @@ SECONDS_BETWEEN_PARTS = 5.0
 PATCHES_BETWEEN_YIELDS = 4
 """On a processor; the slowest encoder does five in a second, and a cancelled run must end within one."""
 
-ROWS_MOVED_AT_ONCE = 4096
+ROWS_MOVED_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
