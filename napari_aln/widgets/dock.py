@@ -28,6 +28,7 @@ from napari_aln.widgets.drops import CanvasDrops, paths_of
 from napari_aln.widgets.file_questions import FileQuestions
 from napari_aln.widgets.keeping import Keeping
 from napari_aln.widgets.keys import Keys, help_groups
+from napari_aln.widgets.left_off import LeftOff
 from napari_aln.widgets.measuring import Measuring
 from napari_aln.widgets.panels.associated_dialog import AssociatedDialog
 from napari_aln.widgets.panels.clinical_form import ClinicalForm
@@ -112,6 +113,7 @@ class ReviewDock(QWidget):
         self._build()
         self.window_look = WindowLook(self)
         self.keeping = Keeping(self.review, self.window_look)
+        self.left_off = LeftOff(self.review, self.keeping, self.left_off_bar)
         self.files = FileQuestions(self, self.review, self.keeping, self.banner)
         self.clinical_values = ClinicalValues(self.review)
         self._drops = CanvasDrops(self.review.open_files)
@@ -132,6 +134,7 @@ class ReviewDock(QWidget):
         self.banner = Banner()
         self.recovery = OfferBar("recovery")
         self.moved = OfferBar("moved_slide")
+        self.left_off_bar = OfferBar("left_off")
         self.navigation = Navigation()
         self.slide_card = SlideCard()
         self.models = ModelList()
@@ -182,6 +185,7 @@ class ReviewDock(QWidget):
         layout.addWidget(self.banner)
         layout.addWidget(self.recovery)
         layout.addWidget(self.moved)
+        layout.addWidget(self.left_off_bar)
         layout.addWidget(self.scroll_area, 1)
         layout.addWidget(run_frame)
         layout.addWidget(notice)

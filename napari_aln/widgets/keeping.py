@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.records import Region
+    from napari_aln.slides import Slide
     from napari_aln.store.autosave import Autosave
     from napari_aln.widgets.review import Review
     from napari_aln.widgets.window_look import WindowLook
@@ -42,15 +43,21 @@ AGAIN_MS = 2000  # after a write that failed
 class _Note:
     """A state of the review that is to be written."""
 
-    review: ReviewRecord
+    review: ReviewRecord | None  # None: it has ended, and what was written last is how the slide was left
     path: Path | None = None  # the user's session file; None: the autosave
     then_drop: Path | None = None  # what it was recovered from
 
     def is_passed_by(self, later: Iterable[_Note]) -> bool:
         """Whether a newer state of the same slide takes this one's place."""
+        if self.review is None or self.path is not None or self.then_drop is not None:
+            return False
         own = self.review.slide.quick_hash
-        newer = any(note.path is None and note.review.slide.quick_hash == own for note in later)
-        return newer and self.path is None and self.then_drop is None
+        for note in later:
+            if note.review is None:
+                return False
+            if note.path is None and note.review.slide.quick_hash == own:
+                return True
+        return False
 
 
 class Keeping(QObject):
@@ -100,6 +107,7 @@ class Keeping(QObject):
         review.scene.map.look_changed.connect(self._on_look)
         review.scene.view_changed.connect(self._on_view)
         review.slide_asked.connect(self._on_slide_asked)
+        review.opening.done.connect(self._on_opened)  # after the review, which shows it
         review.roi.previewed.connect(self._on_drawing)
         look.changed.connect(self._on_change)
         QTimer.singleShot(LOOK_AFTER_MS, self.look_for_unfinished)
@@ -223,6 +231,13 @@ class Keeping(QObject):
 
     def _on_slide_asked(self, _path: Path) -> None:
         self.keep_now()  # before it gives way to the next
+        self._notes.append(_Note(None))
+        self._write_next()
+
+    def _on_opened(self, _slide: Slide) -> None:
+        """Let what was kept of this slide be, until something is done on it anew."""
+        self._pause.stop()
+        self._unsaved, self._worth_keeping = False, None
 
     def _is_worth_keeping(self) -> bool:
         """Whether anything was done on this slide that would be lost; once so, every change is kept."""
@@ -259,15 +274,18 @@ class Keeping(QObject):
 
     def _write(self, note: _Note) -> None:
         from napari_aln.store.autosave import Autosave
-        from napari_aln.store.session import write_session
-        from napari_aln.workflows.review.resume import nameless
+        from napari_aln.workflows.review.resume import write_to_hand_on
         from napari_aln.workflows.review.session import SessionMaker
 
-        self._maker = self._maker or SessionMaker()
-        saved = self._maker.make(note.review)
-        if note.path is not None:
-            write_session(nameless(saved), note.path)
+        if note.review is None:
+            if self._autosave is not None:
+                self._autosave.finish()
             return
+        self._maker = self._maker or SessionMaker()
+        if note.path is not None:
+            write_to_hand_on(self._maker, note.review, note.path)
+            return
+        saved = self._maker.make(note.review)
         self._autosave = self._autosave or Autosave(interval_s=0.0)  # the pause is the timer's
         self._autosave.changed(note.review.slide.quick_hash, lambda: saved)
         if note.then_drop is not None:

@@ -59,6 +59,7 @@ def test_the_open_demonstration_step_by_step(opened, qtbot, tissue_slide):
     keys_work_with_every_layer_chosen_and_from_the_panels(opened, qtbot)
     a_number_with_a_comma_is_typed_not_taken_for_a_key(opened, qtbot)
     how_the_last_run_ended_is_not_said_of_another_slide(opened, qtbot, tissue_slide)
+    a_slide_that_was_reviewed_before_can_be_gone_on_with(opened, qtbot, tissue_slide)
 
 
 def test_the_window_without_a_slide_step_by_step(review, qtbot, tmp_path):
@@ -241,3 +242,28 @@ def how_the_last_run_ended_is_not_said_of_another_slide(answered, qtbot, tissue_
     answered.review.open_files([tissue_slide])
     qtbot.waitUntil(lambda: idle(answered), timeout=30_000)
     assert not status.isVisible()
+
+
+def a_slide_that_was_reviewed_before_can_be_gone_on_with(dock, qtbot, other):
+    bar, state = dock.left_off_bar, dock.review.state
+
+    def open_again(path):
+        dock.review.open_files([path])
+        qtbot.waitUntil(lambda: idle(dock) and state.slide.info.path == path, timeout=30_000)
+        qtbot.waitUntil(lambda: not dock.keeping.writing.is_running and idle(dock), timeout=30_000)
+
+    assert not bar.isVisible()  # nothing was done on this one
+    open_again(sample_path(SLIDE))
+    assert (state.regions, state.answers) == ((), {})
+    qtbot.waitUntil(bar.isVisible)
+    assert "You reviewed this slide before" in bar.text.shown_text()
+    open_again(sample_path(SLIDE))  # opened without doing anything: that is no review to be kept
+    qtbot.waitUntil(bar.isVisible)
+    qtbot.mouseClick(bar.button("restore"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(state.answers) and not dock.keeping.opening.is_running, timeout=30_000)
+    assert list(state.answers) == ["dlcnbc"]
+    assert len(state.regions) == 2
+    assert state.clinical.tumor_size_cm == 2.5  # as it was typed last
+    assert not bar.isVisible()
+    open_again(other)
+    assert not bar.isVisible()

@@ -196,3 +196,12 @@ def test_a_killed_window_is_offered_again_with_what_was_just_drawn(windows, plac
     hands.click(bar.button("discard"))
     assert not bar.isVisible()
     assert recoverable(autosave_folder()) == ()
+
+    # Closed without a session file, and still not lost: the slide's next opening offers it.
+    hands.open(place / "Doe 1950.tif")
+    again = hands.dock.left_off_bar
+    hands.until(again.isVisible)
+    assert hands.state.regions == ()
+    hands.click(again.button("restore"))
+    hands.until(lambda: len(hands.state.regions) == 3)
+    assert hands.state.clinical.age_years == 61

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from napari_aln.annotations import without_names
 from napari_aln.errors import SlideError, StoreError, UsageError
 from napari_aln.mil.bundle_names import BUNDLE_SUFFIX
 from napari_aln.nuclei.table import NUCLEI_PARQUET
 from napari_aln.records import Progress
-from napari_aln.store.autosave import recoverable
+from napari_aln.store.autosave import kept_path, recoverable
 from napari_aln.store.result import NUCLEI_JSON, alias_of_hash
 from napari_aln.store.session import NUCLEI, Unplaced, parse_session, read_session, write_session
-from napari_aln.workflows.review.session import reopen
+from napari_aln.workflows.review.session import Answered, SessionMaker, reopen
 from napari_aln.workflows.sources import find_bundle, find_slide
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
     from napari_aln.store.features import FeatureCache
     from napari_aln.store.session import SavedBundle, SavedReview
-    from napari_aln.workflows.review.session import Reopened, Review, SessionMaker
+    from napari_aln.workflows.review.session import Reopened, Review
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A review whose window was killed."""
+    """A review whose window was killed, or was closed without a session file."""
 
     path: Path
     slide_path: Path
@@ -52,6 +53,19 @@ def unfinished(folder: Path) -> Generator[Progress, None, tuple[tuple[Unfinished
             slide = session.slide
             found.append(Unfinished(path, slide.path, slide.quick_hash, session.saved_at, session.hide_names))
     return tuple(found), unreadable
+
+
+def last_state(folder: Path, slide_hash: str) -> Generator[Progress, None, Unfinished | None]:
+    """Yield once, return how a slide was left when its review ended; None where that is not known."""
+    yield Progress("look for the last review", 0, 1)
+    path = kept_path(folder, slide_hash)
+    try:
+        session = parse_session(path.read_bytes(), path)
+    except (OSError, StoreError):  # most slides were never reviewed; what cannot be read cannot be offered
+        return None
+    return Unfinished(
+        path, session.slide.path, session.slide.quick_hash, session.saved_at, session.hide_names
+    )
 
 
 def open_session(
@@ -182,14 +196,41 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) and any(of(value).is_absolute() for of in (PurePosixPath, PureWindowsPath))
 
 
+def _without_region_names(review: Review) -> Review:
+    """Return a review whose regions, those of its answers too, say nothing of whose they are."""
+
+    def unnamed(answer: Answered) -> Answered:
+        request, result = answer.request, answer.result
+        if isinstance(request.regions, tuple | list):
+            request = replace(request, regions=tuple(without_names(request.regions)))
+        return replace(
+            answer, request=request, result=replace(result, regions=tuple(without_names(result.regions)))
+        )
+
+    return replace(
+        review,
+        regions=tuple(without_names(review.regions)),
+        answers=tuple(unnamed(answer) for answer in review.answers),
+    )
+
+
 def save_session(maker: SessionMaker, review: Review, path: Path) -> Generator[Progress, None, Path]:
-    """Write a session file with everything in it, yield once, return where; see `nameless`.
+    """Write a session file, yield once, return where; see `write_to_hand_on`."""
+    write_to_hand_on(maker, review, path)
+    yield Progress("write", 1, 1)
+    return path
+
+
+def write_to_hand_on(maker: SessionMaker, review: Review, path: Path) -> None:
+    """Write a session file with everything in it.
+
+    Where names are hidden, it says none of slide and models, see `nameless`, and none of regions.
 
     Raises
     ------
     StoreError
         It could not be written.
     """
+    if review.hide_names:  # what the given maker has packed stays as it is
+        maker, review = SessionMaker(), _without_region_names(review)
     write_session(nameless(maker.make(review)), path)
-    yield Progress("write", 1, 1)
-    return path
