@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
@@ -112,8 +113,12 @@ def chosen(model: type[Model], given: dict[str, Any], names: dict[str, str] | No
         return model(**own)
     except ValidationError as error:
         first = error.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else ""
-        flag = (names or {}).get(field) or f"--{field.replace('_', '-')}"
-        raise UsageError(
-            f"{flag} {first.get('input')}: {first['msg']}.", "See --help for what it may be."
-        ) from error
+        flags = {
+            name: (names or {}).get(name) or f"--{name.replace('_', '-')}" for name in model.model_fields
+        }
+        if first["loc"]:
+            fact = f"{flags.get(str(first['loc'][0]), first['loc'][0])} {first.get('input')}: {first['msg']}"
+        else:  # of several flags together
+            fact = first["msg"].removeprefix("Value error, ").removesuffix(".")
+            fact = re.sub(r"\w+", lambda word: flags.get(word[0], word[0]), fact)
+        raise UsageError(f"{fact}.", "See --help for what it may be.") from error

@@ -2,10 +2,10 @@
 
 import pytest
 import typer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typer.testing import CliRunner
 
-from napari_aln.cli.flags import takes
+from napari_aln.cli.flags import chosen, takes
 from napari_aln.errors import UsageError
 
 
@@ -38,6 +38,22 @@ def test_each_plain_field_is_a_flag_with_help_unit_and_default(app):
     assert "How loud. In dB. Default: 3." in text
     assert "--wet" in text
     assert "--inner" not in text
+
+
+def test_values_that_do_not_go_together_are_told_by_their_flags():
+    class Range(BaseModel):
+        low_um: float = 1.0
+        high_um: float = 2.0
+
+        @model_validator(mode="after")
+        def _ordered(self):
+            if self.low_um > self.high_um:
+                raise ValueError("low_um is above high_um.")
+            return self
+
+    with pytest.raises(UsageError) as caught:
+        chosen(Range, {"low_um": 3.0}, {"high_um": "--most-um"})
+    assert caught.value.fact == "--low-um is above --most-um."
 
 
 def test_a_flag_of_two_models_has_the_default_of_each():

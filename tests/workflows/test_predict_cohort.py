@@ -20,6 +20,7 @@ from napari_aln.mil.bundle import open_bundle
 from napari_aln.settings.prediction import CohortRunSettings
 from napari_aln.slides import open_slide
 from napari_aln.store.cohort_run import CUT_OFF, CohortFolder
+from napari_aln.workflows.cohorts.local_crew import interrupts_held_back
 from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
 from napari_aln.workflows.cohorts.slide_tasks import Predictor, request_sha256
 from napari_aln.workflows.cohorts.tasks import TaskMaker, check_names, list_slides
@@ -120,6 +121,16 @@ def test_a_killed_run_is_gone_on_with_and_nothing_is_done_twice(slides, ws_bundl
 def test_a_worker_in_the_midst_of_a_slide_ends_with_its_run(ws_bundle, bad_decoders, tmp_path):
     (tmp_path / "stuck.tif").write_bytes(b"II*\0")
     end_with_run(kill_run(tmp_path, tmp_path / "stuck.tif", ws_bundle, tmp_path / "out", n_done=0))
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
+def test_a_process_that_starts_does_not_hear_ctrl_c():
+    asked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with interrupts_held_back():
+        said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "True"
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_what_fails_is_tried_again_and_named_first(

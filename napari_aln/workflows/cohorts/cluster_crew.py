@@ -132,12 +132,14 @@ class ClusterCrew:
 def _joined(address: str) -> Client:
     try:
         from distributed import Client
+        from distributed.comm.addressing import parse_address, parse_host_port
     except ImportError as error:
         raise UsageError(
             "A cluster needs Dask's distributed, which is not installed.",
             "Run `pip install 'napari-aln[cluster]'` here and on the workers.",
         ) from error
     try:
+        parse_host_port(parse_address(address)[1])  # a client that learns it hangs for a minute when it goes
         return Client(address, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise DeviceError(

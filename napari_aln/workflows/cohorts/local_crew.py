@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from napari_aln.workflows.cohorts.crews import Ended, Said
 from napari_aln.workflows.cohorts.slide_tasks import Failure, answer, worker_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
 
     from napari_aln.records import Progress
@@ -97,7 +98,8 @@ class _Worker:
         self.process = context.Process(
             target=_predict_slides, args=(told, said, asked, models, place, workers)
         )
-        self.process.start()
+        with interrupts_held_back():
+            self.process.start()
         self.name = worker_name(self.process.pid)
         said.close()  # so that the end of the process is the end of what it says
         told.close()
@@ -195,6 +197,23 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
     os._exit(1)
+
+
+@contextlib.contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Let processes that are started here not hear Ctrl-C; what comes meanwhile reaches this one afterwards.
+
+    One that is still importing would answer with a traceback, and the first process ends it anyway.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # when it starts, it lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _take_share(asked: Asked, place: int, workers: int) -> None:

@@ -71,7 +71,9 @@ def joined_folds(folds: Sequence[Scored], model: str | None = None) -> Scored:
 
 def folds_table(folds: Sequence[Scored]) -> PaperTable:
     """Return the AUC of each fold on its own test patients, their mean and their standard deviation."""
-    rows, numbers, areas = [], [], []
+    rows: list[tuple[str, str, str]] = []
+    numbers: list[dict[str, float | str | None]] = []
+    areas: list[float] = []
     for number, fold in enumerate(folds, start=1):
         here = fold if fold.cohorts == (WHOLE,) else fold.of("test")
         defined = len(np.unique(here.labels)) == len(here.classes)
@@ -81,7 +83,7 @@ def folds_table(folds: Sequence[Scored]) -> PaperTable:
         numbers.append({"fold": number, "n": len(here), "auc": finite(area)})
     if len(areas) > 1:
         mean, sd = float(np.mean(areas)), float(np.std(areas, ddof=1))
-        rows.append(("mean ± sd", str(sum(row["n"] for row in numbers)), f"{mean:.3f} ± {sd:.3f}"))
+        rows.append(("mean ± sd", str(sum(int(n) for _, n, _ in rows)), f"{mean:.3f} ± {sd:.3f}"))
         numbers.append({"fold": "mean", "n_folds": len(areas), "auc": mean, "auc_sd": sd})
     notes = (
         "Each fold's own model on the patients it never saw; the other tables judge all of them together. "
