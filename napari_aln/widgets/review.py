@@ -365,15 +365,16 @@ class Review(QObject):
             self.failed.emit(f"Something went wrong: {type(error).__name__}: {error}.", REPORT)
 
     def without_paths(self, text: str) -> str:
-        """Name files without their folders, and slides and ROI not at all where names are hidden."""
+        """Name files without their folders, and not at all where names are hidden."""
         for path in self.models.asked_paths:
-            text = text.replace(str(path), shown_name(path))
+            name = "this model's file" if self.state.hide_names else shown_name(path)
+            text = text.replace(str(path), name)
         for own in (self._slide_path, self._regions_path, self.nuclei_path, self.nucleus_model_path):
             if own is not None:
                 name = "this file" if self.state.hide_names else shown_name(own)
                 text = text.replace(str(own), name)
                 text = text.replace(own.name, name) if self.state.hide_names else text
-        return text[:1].upper() + text[1:] if text.startswith("this file") else text
+        return text[:1].upper() + text[1:] if text.startswith("this ") else text
 
     # What is kept
 

@@ -21,7 +21,7 @@ from tests_shared import drain, draw_tissue
 from written import leaks
 
 from napari_aln import open_slide
-from napari_aln.annotations import write_asap, write_geojson, write_imagescope
+from napari_aln.annotations import without_names, write_asap, write_geojson, write_imagescope
 from napari_aln.errors import SlideMovedError
 from napari_aln.geometry import Mpp
 from napari_aln.mil.bundle import open_bundle
@@ -131,7 +131,8 @@ def test_what_the_window_writes_names_nobody(marked, models, tmp_path):
     """Result, patches, annotations, session and reader study, of a review whose names are hidden."""
     bundle, out = open_bundle(models[0]), tmp_path / "out"
     settings = PredictSettings(bags=BagSettings(partitions=2))
-    request = Request([bundle], clinical=PATIENT, settings=settings)
+    roi = (Region(shapely.box(700, 500, 2100, 1500), f"{MARK} left"),)
+    request = Request([bundle], regions=roi, clinical=PATIENT, settings=settings)
     with open_slide(marked / f"{MARK} 4711.svs") as slide:
         info, seen = slide.info, survey(slide)
         result = drain(predict_slide(slide, request, seen))
@@ -143,7 +144,7 @@ def test_what_the_window_writes_names_nobody(marked, models, tmp_path):
     )
     drain(save_patches(info, best, ranking, out))
     for write, name in ((write_geojson, "a.geojson"), (write_asap, "b.xml"), (write_imagescope, "c.xml")):
-        write(result.regions, out / name, mpp=info.mpp, slide_hash=info.quick_hash)
+        write(without_names(result.regions), out / name, mpp=info.mpp, slide_hash=info.quick_hash)
 
     answers = (Answered(request, seen, result),)
     kept = tmp_path / MARK / "nuclei"
@@ -153,6 +154,7 @@ def test_what_the_window_writes_names_nobody(marked, models, tmp_path):
     window = {"nuclei": str(kept / "nuclei.parquet"), "tab": "maps"}
     window |= {"folder": str(tmp_path / MARK)}
     given = {"bundles": (bundle,), "chosen": (bundle,), "answers": answers, "window": window}
+    given["regions"] = (Region(shapely.box(700, 500, 2100, 1500), f"{MARK} left", f"{MARK} normal"),)
     review = Review(info, seen, **given, hide_names=True, work_list=tmp_path / f"{MARK}.alnlist")
     saved = drain(save_session(SessionMaker(), review, out / "review.alnsession"))
 
