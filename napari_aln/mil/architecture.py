@@ -9,6 +9,7 @@ import torch
 from napari_aln.errors import BundleError
 from napari_aln.mil.card import COUNTER
 from napari_aln.mil.encoders import build_encoder, encoder_skeleton, feature_count
+from napari_aln.mil.meta_device import on_meta_device
 from napari_aln.mil.misfits import describe_misfits
 from napari_aln.mil.network import AttentionHead, PatchNetwork
 from napari_aln.mil.timm_encoders import build_timm, timm_skeleton
@@ -71,7 +72,7 @@ def load_network(
         encoder = encoder_skeleton(card.encoder, card.pool)
     else:
         encoder = timm_skeleton(card, sum(array.size for array in tensors.values()))
-    with torch.device("meta"):
+    with on_meta_device():
         head = _head(card)
     network = PatchNetwork(encoder, head, card.mean, card.std).eval()
     wanted = network.state_dict()

@@ -9,6 +9,7 @@ from torch import nn
 
 from napari_aln.errors import BundleError
 from napari_aln.mil.card import COUNTER
+from napari_aln.mil.meta_device import on_meta_device
 from napari_aln.runtimes.torchvision_import import models
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def encoder_skeleton(name: str, pool: EncoderPool | None = None) -> nn.Module:
         Unknown name or pool.
     """
     pool = resolve_pool(name, pool)
-    with torch.device("meta"):  # no time and memory for classifiers that are thrown away
+    with on_meta_device():  # no time and memory for classifiers that are thrown away
         return _without_classifier(name, pool).eval()
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from napari_aln.errors import BundleError
 from napari_aln.mil.card import COUNTER, TIMM_PREFIX, TimmNetwork
+from napari_aln.mil.meta_device import on_meta_device
 from napari_aln.mil.misfits import describe_misfits
 from napari_aln.runtimes.timm_import import import_timm
 
@@ -118,7 +119,7 @@ def timm_skeleton(card: ModelCard, weight_count: int | None = None) -> nn.Module
 
 
 def _refuse_larger(name: str, arguments: TimmArguments, weight_count: int) -> None:
-    with torch.device("meta"):
+    with on_meta_device():
         net = _created(name, arguments)
     needed = sum(value.numel() for value in net.parameters())
     if needed > 2 * weight_count + _FEW_WEIGHTS:  # a tensor that is missing is named later
@@ -178,7 +179,7 @@ def build_timm(name: str, arguments: TimmArguments, weights: Mapping[str, torch.
 
 def _on_meta_or_cpu(name: str, arguments: TimmArguments) -> tuple[nn.Module, Any]:
     """Return the network with its ending, and the one of timm inside; weights are not drawn to be used."""
-    with torch.device("meta"):
+    with on_meta_device():
         net = _created(name, arguments)
     if _has_tensors_of_its_own(net):
         with torch.random.fork_rng(devices=[]):  # what is drawn here is thrown away

@@ -226,11 +226,12 @@ def _network(card: NucleusCard, tensors: Mapping[str, NDArray[Any]], path: Path)
     import torch
 
     from napari_aln.mil.card import COUNTER
+    from napari_aln.mil.meta_device import on_meta_device
     from napari_aln.nuclei.network import MAX_PARAMETERS, NucleusNet, parameter_count
 
     if min(card.widths) < 1 or max(card.widths) > 1024:
         raise BundleError(f"{path} asks for widths {card.widths}.", "Choose a model of usual size.")
-    with torch.device("meta"):
+    with on_meta_device():
         network = NucleusNet(card.widths)
     if parameter_count(network) > MAX_PARAMETERS:
         raise BundleError(f"{path} has more than {MAX_PARAMETERS} parameters.", "Choose a smaller one.")

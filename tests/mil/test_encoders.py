@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -47,6 +50,24 @@ def test_grid_encoders_can_end_in_global_pooling(name, channels):
     features = encoder_skeleton(name, "gap")(torch.zeros(2, 3, 96, 96, device="meta"))
     assert features.shape == (2, channels)
     assert feature_count(name, "gap") == channels
+
+
+def test_a_network_is_built_and_filled_without_torchs_compiler():
+    code = (
+        "import sys\n"
+        "from napari_aln.mil.bundle import open_bundle\n"
+        "from napari_aln.mil.encoders import encoder_skeleton\n"
+        "from napari_aln.nuclei.bundle import open_nucleus_bundle\n"
+        "from napari_aln.shipped import sample_path\n"
+        "assert open_bundle(sample_path('dlcnbc-ws-demo.alnmodel')).network()\n"
+        "assert open_nucleus_bundle(sample_path('nuclei.alnmodel')).network()\n"
+        "for name in ('vgg13_bn', 'resnet18', 'densenet121', 'efficientnet_b0', 'googlenet'):\n"
+        "    weights = encoder_skeleton(name).state_dict().values()\n"
+        "    assert {value.device.type for value in weights} == {'meta'}\n"
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_global_pooling_is_the_mean_of_the_grid():
