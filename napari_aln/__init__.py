@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["open_slide", "predict"]
 
 _HOMES = {"open_slide": "napari_aln.slides", "predict": "napari_aln.workflows.predict"}
-_ROOMS = ("evaluation",)
+_ROOMS = ("evaluation", "nuclei")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562: whatever stands there)
@@ -24,3 +24,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562: whatever stands th
     if name not in _HOMES:
         raise AttributeError(f"module 'napari_aln' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

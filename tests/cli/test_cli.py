@@ -345,6 +345,14 @@ def test_help_and_import_load_nothing_heavy(statement):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_the_library_shows_what_it_offers():
+    import napari_aln
+
+    assert {"open_slide", "predict", "nuclei", "evaluation"} <= set(dir(napari_aln))
+    assert napari_aln.nuclei.segment.__doc__
+    assert napari_aln.evaluation.auc_interval.__doc__
+
+
 def test_a_shell_completes_commands_flags_and_choices_and_leaves_files_to_itself():
     lines = {
         "model sh": ["show"],

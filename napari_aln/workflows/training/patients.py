@@ -234,7 +234,8 @@ def require_classes(labels: Sequence[tuple[str | None, int]], classes: Sequence[
             raise CohortError(
                 f"The {split} split of {source} has no patient who is {' or '.join(missing)} "
                 f"({len(here)} in all): the AUC is not defined there, and {why}.",
-                f"Put patients of every class into the {split} split.",
+                f"Put patients of every class into the {split} split: `napari-aln cohort split"
+                f"{' --stratify-by aln_class' if len(classes) == 3 else ''}` does.",
             )
 
 
