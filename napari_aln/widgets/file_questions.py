@@ -61,6 +61,9 @@ class FileQuestions:
 
     def ask_where_to_save(self) -> None:
         """Let the user pick the folder that the result folder is written into."""
+        if not self._review.state.answers:
+            self._banner.show_error("There is no result to save.", "Run a model first.")
+            return
         ask_for_folder(self._parent, "Save the result into this folder", self._review.save_results)
 
     def ask_where_to_save_session(self) -> None:

@@ -8,6 +8,7 @@ import napari
 from napari.viewer import Viewer
 
 from napari_aln.store.session import SESSION_SUFFIX
+from napari_aln.widgets.desktop import PROGRAM, Desktop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from napari_aln.widgets.dock import ReviewDock
 
-TITLE = "napari-aln"
 PLUGIN, WIDGET = "napari-aln", "Review a slide"  # as in napari.yaml
 
 
@@ -36,11 +36,12 @@ def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
     demo
         Open the demonstration instead, and run both modes.
     """
-    viewer = Viewer(title=TITLE, show_welcome_screen=False)
+    viewer = Viewer(title=PROGRAM, show_welcome_screen=False)
     dock = dock_of(viewer)
     dock.welcome()
     dock.take_all_drops()
     dock.take_room()
+    Desktop(dock)
     if demo:
         dock.review.open_demo(and_run=True)
     else:

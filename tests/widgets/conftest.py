@@ -31,6 +31,7 @@ def make_dock(_manifests_read_once, make_napari_viewer, qtbot):
 
     Afterwards no thread, handle or widget may be left, and napari must have had nothing to complain about.
     """
+    from napari_aln.widgets.desktop import Desktop
     from napari_aln.widgets.window import dock_of
 
     gc.collect()
@@ -44,6 +45,7 @@ def make_dock(_manifests_read_once, make_napari_viewer, qtbot):
         dock = dock_of(viewer)
         if as_program:
             dock.take_all_drops()
+            Desktop(dock)
         qtbot.waitUntil(lambda: dock.slide_card.open_button.isVisible(), timeout=LONG_MS)
         return dock
 

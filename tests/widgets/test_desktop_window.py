@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QAbstractButton, QDockWidget, QLabel
+from qtpy.QtWidgets import QAbstractButton, QDockWidget, QFileDialog, QLabel
 
 from napari_aln.store.remembered import Remembered
 from napari_aln.widgets.dock import NAPARI_DOCKS
@@ -64,6 +64,7 @@ def test_the_open_demonstration_step_by_step(opened, qtbot, tissue_slide):
 
 def test_the_window_without_a_slide_step_by_step(review, qtbot, tmp_path):
     napari_s_layer_docks_make_room_and_come_back(review, qtbot)
+    the_usual_keys_are_the_review_s_not_napari_s(review, qtbot)
     messages_name_no_folder(review, qtbot, tmp_path)
     the_demonstration_models_are_one_click_away(review, qtbot)
     hidden_names_are_hidden_everywhere_and_stay_so(review, qtbot, tmp_path)
@@ -192,14 +193,41 @@ def hidden_names_are_hidden_everywhere_and_stay_so(review, qtbot, tmp_path):
     review.review.open_files([slide])
     qtbot.waitUntil(lambda: idle(review) and review.review.state.slide is not None, timeout=30_000)
     assert review.slide_card.title.shown_text() == "Jane Doe 1950.tif"
+    assert review.window().windowTitle() == "Jane Doe 1950.tif – napari-aln"
     qtbot.mouseClick(review.slide_card.hide_names_box, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     menu = [action.text() for action in review.slide_card.recent_button.menu().actions()]
-    assert "Jane" not in review.slide_card.title.shown_text() + "".join(menu)
+    title = review.window().windowTitle()
+    assert "Jane" not in review.slide_card.title.shown_text() + title + "".join(menu)
+    assert title.startswith("slide-")
     missing = tmp_path / "Jane Doe 1951.tif"
     review.review.open_files([missing])
     qtbot.waitUntil(lambda: idle(review) and review.banner.isVisible(), timeout=30_000)
     assert "Jane" not in review.banner.fact.shown_text() + review.log.text.toPlainText()
     assert Remembered().hide_names
+
+
+def the_usual_keys_are_the_review_s_not_napari_s(review, qtbot):
+    def dialogs():
+        return [(d.windowTitle(), d) for d in review.findChildren(QFileDialog) if d.isVisible()]
+
+    window, ctrl = review.window(), Qt.KeyboardModifier.ControlModifier
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    for key, modifiers, title in (
+        (Qt.Key.Key_O, ctrl, "Open a slide"),
+        (Qt.Key.Key_O, ctrl | SHIFT, "Open a session"),
+    ):
+        qtbot.keyClick(canvas(review), key, modifiers)
+        qtbot.waitUntil(lambda: bool(dialogs()))
+        ((shown, dialog),) = dialogs()
+        assert shown == title
+        dialog.reject()
+    qtbot.keyClick(canvas(review), Qt.Key.Key_S, ctrl)
+    assert "no review to save" in review.banner.fact.shown_text()
+    qtbot.keyClick(canvas(review), Qt.Key.Key_S, ctrl | SHIFT)
+    assert "no result to save" in review.banner.fact.shown_text()
+    assert window.menuBar().actions()[0].text() == "Review"
+    review.banner.hide()
 
 
 def messages_name_no_folder(review, qtbot, tmp_path):
