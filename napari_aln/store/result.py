@@ -130,6 +130,13 @@ def patient_alias(quick_hashes: Iterable[str]) -> str:
     return f"patient-{hashlib.sha256(joined.encode()).hexdigest()[:10]}"
 
 
+def without_patient(text: str, patient_id: str, stand_in: str = HIDDEN) -> str:
+    """Return a message in which a patient's id stands nowhere; one that is a number, not as a patient's."""
+    # 7 may stand for anything but behind that word.
+    before = r"(?<=[Pp]atient )" if patient_id.isdecimal() else r"(?<!\w)"
+    return re.sub(rf"{before}{re.escape(patient_id)}(?!\w)", stand_in, text) if patient_id else text
+
+
 def shown_name(path: Path) -> str:
     """Return a file's name as text that can be printed and stored, whatever bytes it is made of."""
     return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -30,6 +30,7 @@ from napari_aln.settings.prediction import BagSettings, PredictSettings
 from napari_aln.store.result import alias_of
 from napari_aln.store.worklist import WorkList
 from napari_aln.store.worklist_records import NewSlide, Patient, RunSummary
+from napari_aln.workflows.cohorts.slide_tasks import SlideTask
 from napari_aln.workflows.evaluation.reader_study import export_reader_study
 from napari_aln.workflows.nuclei.view import open_nuclei, save_nuclei
 from napari_aln.workflows.predict import Request, predict_slide
@@ -205,6 +206,17 @@ def test_saved_layers_name_their_regions_only_where_names_are_shown(hidden, tmp_
     monkeypatch.setattr(writers, "_is_roi", lambda _layer: True)
     writers.write_regions(str(tmp_path / "a.geojson"), [(None, {}, "shapes")])
     assert (leaks(tmp_path) == []) == hidden
+
+
+def test_causes_of_failures_name_neither_files_nor_patients(tmp_path):
+    slide, roi = tmp_path / f"{MARK} 1", tmp_path / f"{MARK} rois" / f"{MARK}.geojson"
+    slide.mkdir()
+    (slide / f"{MARK}.1.2.dcm").touch()
+    task = SlideTask(slide, roi=roi, patient_id=f"{MARK} Jane")
+    said = f"{slide} of patient {MARK} Jane: {MARK}.1.2.dcm is cut off; {roi.name} in {roi.parent} not read."
+    assert MARK not in task.without_names(said)
+    numbered = SlideTask(tmp_path / "a.svs", patient_id="8")
+    assert numbered.without_names("Patient 8 has 8 patches.") == "Patient (hidden) has 8 patches."
 
 
 def test_the_search_finds_what_is_hidden(tmp_path):

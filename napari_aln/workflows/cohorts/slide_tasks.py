@@ -16,7 +16,7 @@ from napari_aln.errors import AlnError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.slides import open_slide
 from napari_aln.store.features import FeatureCache
-from napari_aln.store.result import HIDDEN, alias_of, answers
+from napari_aln.store.result import alias_of, answers, without_patient
 from napari_aln.workflows.predict import Request, needs_whole_bags, predict_to_folder
 from napari_aln.workflows.results.deliver import place_for
 from napari_aln.workflows.slide.networks import ReadyNetworks
@@ -62,11 +62,7 @@ class SlideTask:
             names = (str(path), path.as_posix(), str(path.parent), path.name, path.stem, *_within(path))
             for name in (name for name in names if len(name) > 1):
                 text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, text)
-        if self.patient_id:
-            # A number may stand for anything but behind that word.
-            who = r"(?<=patient )" if self.patient_id.isdecimal() else r"(?<!\w)"
-            text = re.sub(rf"{who}{re.escape(self.patient_id)}(?!\w)", HIDDEN, text)
-        return text
+        return without_patient(text, self.patient_id)
 
 
 def _within(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from napari_aln.errors import AlnError
-from napari_aln.store.result import HIDDEN
+from napari_aln.store.result import HIDDEN, without_patient
 from napari_aln.workflows.training.curves import can_go_on
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _unchanged(text: str, _plan: TrainingPlan) -> str:
 
 
 def _names_hidden(text: str, plan: TrainingPlan) -> str:
-    """Return a text without paths, and without the names of the cohort's slides."""
+    """Return a text without paths, and without the names of the cohort's slides and patients."""
     from napari_aln.cohort.table import read_cohort
 
     try:
@@ -129,4 +129,7 @@ def _names_hidden(text: str, plan: TrainingPlan) -> str:
     names = {name for path in paths for name in (str(path), path.name)}
     for name in sorted(names, key=len, reverse=True):  # whole paths first: their folders may have spaces
         text = text.replace(name, HIDDEN)
+    places = {row.patient_id: place for place, row in reversed(list(enumerate(rows, start=1)))}
+    for patient_id in sorted(places, key=len, reverse=True):
+        text = without_patient(text, patient_id, f"no. {places[patient_id]}")
     return _A_PATH.sub(HIDDEN, text)
