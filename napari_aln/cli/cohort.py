@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import BAD_INPUT
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_aln.workflows.cohorts.check_cohort import Checked
+
+_SHOWN_ALIKE = 8
+"""Findings of one kind that a terminal shows: a drive that is gone is one finding a slide."""
 
 app = typer.Typer(help="Cohort tables.", no_args_is_help=True)
 
@@ -173,11 +177,21 @@ def _show(table: Path, checked: Checked) -> None:
         sites = ", ".join(f"{site} {number}" for site, number in sorted(checked.sites.items()))
         output.show(f"Patients by site: {sites}")
     if checked.findings:
-        found = Table("", "where", "what", "what to do", show_lines=True)
+        names = ("", "where", "what", "what to do")
+        found = Table(*(Column(name, overflow="fold") for name in names), show_lines=True)  # paths are long
+        alike = Counter((finding.severity, finding.next_step) for finding in checked.findings)
+        shown: Counter[tuple[str, str]] = Counter()
         for finding in checked.findings:
+            kind = (finding.severity, finding.next_step)
+            shown[kind] += 1
+            if shown[kind] > _SHOWN_ALIKE:
+                continue
             color = "red" if finding.severity == "error" else "yellow"
             cells = (finding.where, finding.fact, finding.next_step)
             found.add_row(f"[{color}]{finding.severity}[/]", *map(escape, cells))
+            if shown[kind] == _SHOWN_ALIKE < alike[kind]:
+                more = f"{alike[kind] - _SHOWN_ALIKE} more of this kind; --json lists all."
+                found.add_row(f"[{color}]{finding.severity}[/]", "", more, escape(finding.next_step))
         output.show(found)
     errors = checked.n_errors
     output.show(

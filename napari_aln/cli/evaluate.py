@@ -57,14 +57,17 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Judge scores as the papers do: AUC, accuracy and the rest with intervals, tests, curves, subgroups."""
+    from napari_aln.evaluation.performance import COHORT_NOTE
     from napari_aln.workflows.evaluation.evaluate import evaluate as evaluate_workflow
 
     first, *folds = scores
     work = evaluate_workflow(first, out, settings, compare or (), validation, folds=folds, private=private)
     found = progress.run(work, "evaluate")
-    for table in () if as_json else found.tables:
-        if table.name in _ON_TERMINAL:
-            output.remark_table(_judged(table), _ONLY_IN_FILES)
+    shown = [] if as_json else [table for table in found.tables if table.name in _ON_TERMINAL]
+    for table in shown:
+        output.remark_table(_judged(table), _ONLY_IN_FILES)
+    if any(COHORT_NOTE in table.notes for table in shown):
+        output.remark(COHORT_NOTE)
     say_what_was_found(found, out, as_json=as_json)
 
 

@@ -173,4 +173,7 @@ def _show(card: ModelCard, out: Path) -> None:
     for metric in card.metrics:
         interval = "" if metric.low is None else f" ({metric.low:.3f}-{metric.high:.3f})"
         output.remark(f"{metric.name} on {metric.cohort}: {metric.value:.3f}{interval} (n = {metric.n})")
+    if card.thresholds:
+        point = card.thresholds[0]
+        output.remark(f"N(+) from {point.value:.3f}: {point.operating_point}, chosen on {point.chosen_on}.")
     output.wrote(out, f"Wrote {out}. {card.notice}")

@@ -66,6 +66,18 @@ def test_columns_that_are_not_known_are_named(call, tmp_path):
     assert out.index("N0") < out.index("N(+)")
 
 
+def test_a_drive_that_is_gone_is_told_in_a_few_lines(call, tmp_path):
+    lines = ["patient_id,label,slide", *(f"p{n},{n % 2},gone/{n}.svs" for n in range(40))]
+    (tmp_path / "c.csv").write_text("\n".join(lines))
+    code, out, _ = call("check", tmp_path / "c.csv")
+    assert code == 2
+    assert "32 more of this kind" in out
+    assert "line 9" in out
+    assert "line 10" not in out
+    assert "40 errors" in out
+    assert len(json.loads(call("check", tmp_path / "c.csv", "--json")[1])["findings"]) >= 40
+
+
 def test_an_error_ends_with_code_2_and_json_says_the_same(call, download, tmp_path):
     table = tmp_path / "cohort.csv"
     call("import-bcnb", download, table, "--mpp", "0.5")
