@@ -48,8 +48,8 @@ def attention_bag(attention: csr_array) -> Float64:
 
 def log_odds(logits: Float64) -> Float64:
     """Return the log-odds of N(+) of (..., classes) logits: logsumexp of the N+ classes minus N0."""
-    n0, *positive = np.moveaxis(logits, -1, 0)
-    odds: Float64 = functools.reduce(np.logaddexp, positive) - n0
+    positive = (logits[..., k] for k in range(1, logits.shape[-1]))
+    odds: Float64 = functools.reduce(np.logaddexp, positive) - logits[..., 0]
     return odds
 
 
@@ -85,7 +85,7 @@ def effects(scorer: PatchScorer, clinical: Float64 | None = None) -> Effects:
     """
     n, head, shift = len(scorer), scorer.head, scorer.shift(clinical)
     pooled, log_mass = scorer.pool()
-    odds_of_all = log_odds(scorer.logits(pooled, clinical))
+    odds_of_all, hidden_of_all = log_odds(scorer.logits(pooled, clinical)), pooled + shift
     without, alone = np.empty(n), np.empty(n)
     room = np.empty((2, min(n, 2 * ROWS_AT_ONCE), len(shift)))  # for the largest block
     with np.errstate(divide="ignore", invalid="ignore"):  # of a leading patch, put in below
@@ -94,7 +94,7 @@ def effects(scorer: PatchScorer, clinical: Float64 | None = None) -> Effects:
             hidden, hidden_without = room[:, : len(share)]
             np.add(scorer.rows(rows), shift, out=hidden)
             np.multiply(hidden, share, out=hidden_without)
-            np.subtract(pooled + shift, hidden_without, out=hidden_without)
+            np.subtract(hidden_of_all, hidden_without, out=hidden_without)
             for found, values, divisor in ((without, hidden_without, 1.0 - share), (alone, hidden, 1.0)):
                 np.maximum(values, 0.0, out=values)
                 found[rows] = log_odds(values @ head.output.T / divisor + head.output_bias)

@@ -135,7 +135,7 @@ def bag_attention(e: NDArray[Any], bags: Sequence[NDArray[Any]]) -> csr_array:
     ValueError
         There is no bag, or an empty one.
     """
-    sizes = np.array([len(bag) for bag in bags])
+    sizes = np.fromiter(map(len, bags), np.int64, len(bags))
     if not len(sizes) or not sizes.all():
         raise ValueError("a bag needs at least one patch")
     members = np.concatenate(bags)

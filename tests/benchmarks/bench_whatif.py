@@ -115,7 +115,7 @@ def parts(what_if: WhatIf, rois: list[list[Region]], rounds: int) -> None:
         "regions mended": lambda: usable_roi(what_if._slide, next(moved)),
         "cells inside": lambda: inside(table.grid, next(moved), 0.7),
         f"{partitions} partitions drawn": lambda: draw_bags(table.cell, card.bag_size, partitions, 0),
-        "bags scored": lambda: scorer.score_bags(bags, vector),
+        "bags scored": lambda: scorer.score_bags(list(bags), vector),
         "attention": lambda: attention_bag(bag_attention(scorer.e, bags)),
         "contribution and probability": lambda: effects(scorer, vector),
     }
