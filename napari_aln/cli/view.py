@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,20 @@ def view(
     show(files or [])
 
 
-def without_command(context: typer.Context, *, quiet: Quiet = False) -> None:
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"napari-aln {version('napari-aln')}")
+        raise typer.Exit
+
+
+def without_command(
+    context: typer.Context,
+    *,
+    quiet: Quiet = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Say the version and end.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
     """Open the window where no command was named."""
     output.start(quiet=quiet)
     if context.invoked_subcommand is None:

@@ -209,8 +209,14 @@ class ReviewDock(QWidget):
         welcome.open_requested.connect(self.files.ask_for_slide)
         welcome.demo_requested.connect(self.review.open_demo)
         self._welcome = welcome
+        self.review.opening.state_changed.connect(self._on_opening)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
+
+    def _on_opening(self, _state: object) -> None:
+        if self._welcome is not None:
+            opening = self.review.opening.is_running
+            self._welcome.set_opening(self.slide_card.title.shown_text() if opening else "")
 
     def _on_layers(self, _event: object) -> None:
         if self._welcome is not None:

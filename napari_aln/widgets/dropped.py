@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
 from napari_aln.slides.formats import SLIDE_SUFFIXES
+from napari_aln.store.result import RESULT_JSON
 from napari_aln.store.session import SESSION_SUFFIX
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Files:
     sessions: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     nuclei: list[Path] = field(default_factory=list)
+    results: list[Path] = field(default_factory=list)  # of this program, which the window does not open
 
 
 def sort_files(paths: Sequence[Path]) -> Files:
@@ -50,6 +52,8 @@ def sort_files(paths: Sequence[Path]) -> Files:
             files.nuclei.append(path)
         elif path.suffix.lower() in READABLE_SUFFIXES and not path.is_dir():
             files.tables.append(path)
+        elif (path / RESULT_JSON).is_file() or (path.name == RESULT_JSON and path.is_file()):
+            files.results.append(path.parent if path.name == RESULT_JSON else path)
         elif path.suffix.lower() in REGION_SUFFIXES and not path.is_dir():
             files.regions.append(path)
         else:

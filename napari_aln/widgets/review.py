@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from napari_aln.workflows.slide.prepare import Overview
     from napari_aln.workflows.slide.roi_file import RoiFile
 
+OPEN_RESULT = "Open its report.html in a browser; a session, or its slide, goes on with the review."
 REPORT = "If it happens again, please report it with the log."
 
 
@@ -143,6 +144,9 @@ class Review(QObject):
             self.session_asked.emit(files.sessions[0])
         if len(files.slides) > 1:
             self.told.emit("warning", f"{len(files.slides)} slides were given: the first one is opened.")
+        if files.results:
+            name = "This" if self.state.hide_names else shown_name(files.results[0])
+            self.failed.emit(f"{name} is a result of this program, no slide.", OPEN_RESULT)
         if files.slides:
             self.open_slide(files.slides[0])
         for path in files.regions[:1]:

@@ -362,7 +362,7 @@ class Wiring:
 
     def _on_saved(self, place: Path) -> None:
         text = f"Saved as {place.name}, with report.html."
-        self.dock.results.set_saving(False, text)
+        self.dock.results.set_saving(False, text, place / "report.html")
         self.dock.log.add("info", text)
 
     def _on_unfinished(self, offered: Unfinished | None) -> None:

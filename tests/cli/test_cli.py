@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -300,6 +301,10 @@ def test_cache_commands(call, tissue_slide, ws_bundle, tmp_path):
     assert "Freed 0.0 MB" in call("cache", "clear", *where)[1]
     assert "Freed 3.0 MB" in call("cache", "clear", "--training", *where)[1]
     assert not kept.exists()
+
+
+def test_the_version_is_said_and_no_window_opens(call):
+    assert call("--version")[:2] == (0, f"napari-aln {version('napari-aln')}\n")
 
 
 def test_doctor_names_what_is_here(call, monkeypatch):

@@ -251,10 +251,13 @@ def test_an_empty_window_offers_a_slide_and_the_demonstration(review, qtbot):
     assert welcome.isVisible()
     assert welcome.size() == canvas(review).size()
     qtbot.mouseClick(welcome.demo_button, Qt.MouseButton.LeftButton)
+    assert welcome.title.shown_text().startswith(f"Opening {SLIDE}")
+    assert not welcome.open_button.isEnabled()
     qtbot.waitUntil(lambda: idle(review) and len(review.review.state.bundles) == 2, timeout=30_000)
     assert not welcome.isVisible()
     review.viewer.layers.remove("slide")
     assert welcome.isVisible()
+    assert welcome.title.shown_text() == "Drop a slide here"
 
 
 def the_demonstration_models_are_one_click_away(review, qtbot):

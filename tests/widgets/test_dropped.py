@@ -36,3 +36,10 @@ def test_folders_are_slides_or_unpacked_bundles_whatever_their_names(tmp_path):
     (bundle / "card.json").touch()
     found = sort_files([slide, bundle])
     assert (found.slides, found.bundles) == ([slide], [bundle])
+
+
+def test_a_result_is_told_from_a_slide_as_a_folder_and_by_its_file(tmp_path):
+    (tmp_path / "result.json").touch()
+    assert sort_files([tmp_path]).results == [tmp_path]
+    found = sort_files([tmp_path / "result.json"])
+    assert (found.results, found.regions) == ([tmp_path], [])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QUrl, Signal
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_aln.widgets.panels.labels import TextLabel, WarningNote
@@ -12,6 +13,7 @@ from napari_aln.widgets.panels.result_card import ResultCard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from napari_aln.records import RunRecord
 
@@ -45,6 +47,13 @@ class Results(QWidget):
         self.saved_note = TextLabel()
         self.saved_note.setObjectName("results_saved")
         layout.addWidget(self.saved_note)
+        self.report_button = QPushButton("Open report")
+        self.report_button.setObjectName("results_open_report")
+        self.report_button.setToolTip("Show the saved report.html in the browser")
+        self.report_button.clicked.connect(self._on_report)
+        self.report_button.hide()
+        layout.addWidget(self.report_button)
+        self._report: Path | None = None
         self.cards: dict[str, ResultCard] = {}
         self._records: dict[str, RunRecord] = {}
 
@@ -61,7 +70,7 @@ class Results(QWidget):
                 self._layout.insertWidget(self._layout.indexOf(self.save_button), card)
                 self.cards[run] = card
         if self._records != dict(records):
-            self.saved_note.set_text("")  # it spoke of other runs
+            self.set_saving(busy=False)  # what was said spoke of other runs
         self._records = dict(records)
         self.empty.setVisible(not records)
         self.save_button.setVisible(bool(records))
@@ -72,10 +81,18 @@ class Results(QWidget):
         self.withheld_note.set_text(f"{done if n_kept_back else ''}{reason}" if reason else "")
         self.empty.setVisible(not self._records and not reason)
 
-    def set_saving(self, busy: bool, note: str = "") -> None:
-        """Say that the result is being saved, or where it was."""
+    def set_saving(self, busy: bool, note: str = "", report: Path | None = None) -> None:
+        """Say that the result is being saved, or where it was, and offer its report."""
         self.save_button.setEnabled(not busy)
         self.saved_note.set_text(note)
+        self._report = report
+        self.report_button.setVisible(report is not None)
+
+    def _on_report(self) -> None:
+        report = self._report
+        if report is not None and not QDesktopServices.openUrl(QUrl.fromLocalFile(str(report))):
+            place = f"{report.name} of {report.parent.name}"
+            self.saved_note.set_text(f"No program here shows it: open {place} in a browser.")
 
     def set_stale(self, reasons: Mapping[str, str | None]) -> None:
         """Say of each run what changed since, if anything."""

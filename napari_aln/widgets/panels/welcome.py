@@ -29,8 +29,9 @@ class Welcome(QWidget):
         super().__init__(canvas)
         self.setObjectName("welcome")
         self.setAutoFillBackground(True)
-        title = TextLabel(TITLE)
-        title.setStyleSheet(TITLE_STYLE)
+        self.title = TextLabel(TITLE)
+        self.title.setObjectName("welcome_title")
+        self.title.setStyleSheet(TITLE_STYLE)
         self.open_button = QPushButton("Open slide…")
         self.open_button.setObjectName("welcome_open")
         self.open_button.clicked.connect(self.open_requested)
@@ -47,7 +48,7 @@ class Welcome(QWidget):
         layout.setContentsMargins(32, 32, 32, 32)
         layout.setSpacing(14)
         layout.addStretch(1)
-        for text in (title, TextLabel(MORE)):
+        for text in (self.title, TextLabel(MORE)):
             text.setAlignment(Qt.AlignmentFlag.AlignCenter)
             layout.addWidget(text)
         layout.addLayout(buttons)
@@ -58,6 +59,12 @@ class Welcome(QWidget):
         canvas.installEventFilter(self)
         self.setGeometry(canvas.rect())
         self.show()
+
+    def set_opening(self, what: str) -> None:
+        """Say that something is being opened; no text: nothing is."""
+        self.title.set_text(what or TITLE)
+        for button in (self.open_button, self.demo_button):
+            button.setEnabled(not what)
 
     def eventFilter(self, canvas: QObject, event: QEvent) -> bool:
         """Keep to the canvas' size."""
