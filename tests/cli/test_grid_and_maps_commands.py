@@ -68,7 +68,7 @@ def test_train_without_mode_or_grid_says_what_to_give(call, tmp_path):
 def test_maps_are_shown_and_slides_that_failed_are_named(call, tmp_path, ws_bundle, monkeypatch):
     asked = []
 
-    def workflow(cohort, bundles, out, settings, predicting, cache):
+    def workflow(cohort, bundles, out, settings, predicting, cache, *, private):
         asked.append((settings, predicting, cache))
         yield Progress("maps", 0, 1)
         table = PaperTable("maps", "How faithful", ("Map", "n"), (("contribution", "3"),))
