@@ -92,7 +92,7 @@ def predict(
     ] = None,
     cache_dir: Annotated[Path | None, typer.Option(help="Another cache folder than the user's own.")] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="Name the slide's file nowhere in the results.")
+        bool, typer.Option("--private", help="Name neither slides nor patients in the results.")
     ] = False,
     *,
     predict_settings: PredictSettings,

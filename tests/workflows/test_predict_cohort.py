@@ -248,6 +248,20 @@ def test_private_runs_name_no_file(ws_bundle, tmp_path):
     assert rows_in(out)[0]["slide"] == "slide 1"
 
 
+@pytest.mark.slow
+def test_in_private_mode_a_copy_of_a_slide_is_told_as_such(slides, ws_bundle, tmp_path):
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).write_bytes((slides / "slide 0.tif").read_bytes())
+    out = tmp_path / "out"
+    listed = listed_in([tmp_path / "a.tif", tmp_path / "b.tif"], out)
+    asked = asked_of(ws_bundle, out, private=True)
+    found = drain(predict_cohort(listed, asked, CohortRunSettings(retries=0)))
+    ((path, why),) = found.failed
+    assert path.name == "b.tif"
+    assert "the same content as slide 1" in why
+    assert [row["state"] for row in rows_in(out)] == ["failed", "done", ""]
+
+
 def test_a_second_run_on_the_same_folder_is_told_of_the_first(ws_bundle, tmp_path):
     path = tmp_path / "one.tif"
     path.write_text("never looked at")

@@ -245,6 +245,13 @@ class _Stand:
                 "Let all machines see the output folder under the same path.",
                 outcome.worker,
             )
+        twin = next((one.line for one in self._slides.values() if one.line.folder == outcome.folder), None)
+        if twin is not None:  # content names folders in private mode
+            return Failure(
+                f"It has the same content as slide {twin.number}, whose result lay in the same folder.",
+                "Take one of the two out and run again, or run without --private.",
+                outcome.worker,
+            )
         last = slide.attempts[-1].model_copy(update={"ended_at": now(), "worker": outcome.worker})
         slide.attempts = (*slide.attempts[:-1], last)
         self.n_kept += outcome.kept
