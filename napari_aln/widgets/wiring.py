@@ -225,7 +225,8 @@ class Wiring:
         self.dock.roi.offer_origin(read.about_origin, read.other or "")
         self._on_mended(self._about_import)
         if read.warnings:  # an outline that is not as it was drawn is seen, not only logged
-            self._about_import = self.review.without_paths(" ".join(read.warnings))
+            more = [f"And {len(read.warnings) - 3} more: see the log."] if len(read.warnings) > 3 else []
+            self._about_import = self.review.without_paths(" ".join([*read.warnings[:3], *more]))
             self.dock.banner.show_warning(self._about_import, CHECK_OUTLINE)
 
     def _on_not_imported(self, _error: Exception) -> None:

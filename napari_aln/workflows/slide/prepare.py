@@ -188,7 +188,7 @@ def usable_roi(
         read.regions, info.size_px, path.name, read_from=read_from, bounds=info.bounds
     )
     if read.statement.slide_hash not in ("", info.quick_hash):
-        warnings += ("The ROI file says that it was drawn on another slide.",)
+        warnings = ("The ROI file says that it was drawn on another slide.", *warnings)
     offered = any(warning.startswith("origin: ") for warning in warnings)
     if origin is None and read_from and bounds_xy != (0, 0) and not offered:
         warnings += (
