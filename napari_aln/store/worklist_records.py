@@ -15,7 +15,7 @@ from napari_aln.records import Clinical, Mode
 from napari_aln.store.json_document import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari_aln.records import RunRecord
 
@@ -64,6 +64,12 @@ class WorkItem:
     next_step: str | None
     opened_at: datetime | None
     read_at: datetime | None
+
+
+def patients_by_number(items: Iterable[WorkItem]) -> dict[str, str]:
+    """Return patient id -> what patients of a list are called where names are hidden: by their order."""
+    ids = dict.fromkeys(item.patient_id for item in items if item.patient_id)
+    return {patient_id: f"Patient {number}" for number, patient_id in enumerate(ids, start=1)}
 
 
 @dataclass(frozen=True)

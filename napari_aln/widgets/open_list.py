@@ -15,7 +15,7 @@ from napari_aln.errors import AlnError, SlideError, TissueError, WorkListError
 from napari_aln.records import Clinical, Progress
 from napari_aln.store.result import alias_of_hash, read_document, shown_name
 from napari_aln.store.worklist import WorkList
-from napari_aln.store.worklist_records import RunSummary
+from napari_aln.store.worklist_records import RunSummary, patients_by_number
 from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.list_gate import ListGate
 from napari_aln.workflows.slide.maps import limits_of_maps
@@ -152,7 +152,7 @@ class OpenList(QObject):
 
         with self.telling():
             work_list = self._opened()
-            table, cases = export_reader_study(work_list, path)
+            table, cases = export_reader_study(work_list, path, private=self._state.hide_names)
             judged = performances(reader_cases(work_list))
             empty = " No patient has both a call and a reference standard: it holds no measures."
             self.told.emit(f"Exported {table.name} and {cases.name}.{'' if judged else empty}")
@@ -169,8 +169,7 @@ class OpenList(QObject):
         """Return what a slide's patient is called on the screen."""
         if item.patient_id is None or not self._state.hide_names:
             return item.patient_id or ""
-        ids = list(dict.fromkeys(each.patient_id for each in self.items if each.patient_id))
-        return f"Patient {ids.index(item.patient_id) + 1}"
+        return patients_by_number(self.items)[item.patient_id]
 
     def calls(self, item_id: int) -> tuple[Call, ...]:
         """Return the reader's own calls on a slide."""

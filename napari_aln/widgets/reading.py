@@ -146,7 +146,9 @@ class Reading(QWidget):
 
     def _ask_where_to_export(self) -> None:
         work_list = self.list.work_list
-        suggested = f"{work_list.path.stem}-reader-study.csv" if work_list is not None else "reader-study.csv"
+        suggested = "reader-study.csv"
+        if work_list is not None and not self.review.state.hide_names:
+            suggested = f"{work_list.path.stem}-{suggested}"
         ask_where_to_write(self, "Write the reader study to", "Tables", suggested, self.list.export_study)
 
     def take(self, paths: Sequence[Path]) -> None:

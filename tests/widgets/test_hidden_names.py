@@ -94,12 +94,18 @@ def write_everything(hands, out):
 
 
 def make_a_list(hands, slide, path, study):
+    """A list from a cohort table that names the patient; one call; the reader study."""
+    table = slide.with_name(f"{MARK} cohort.csv")
+    table.write_text(f"patient_id,slide,label\n{MARK} Jane,{slide.name},N0\n", encoding="utf-8")
     own = ListHands(hands)
     own.make(path, blinded=False)
     own.name_reader("r1")
     own.press("list_add_files")
-    hands.answer_file_dialog(slide)
+    hands.answer_file_dialog(table)
     hands.until(lambda: len(own.rows()) == 1)
+    assert own.rows()[0][2] == "Patient 1"
+    own.open_row(0, slide)
+    own.call(1)
     own.press("list_export")
     hands.answer_file_dialog(study)
     hands.until(study.exists)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_aln.cohort.writing import harmless
@@ -24,6 +24,7 @@ from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.atomic import atomic_file
 from napari_aln.store.cohort_run import now
 from napari_aln.store.result import read_document, runs_made_by, write_made_by
+from napari_aln.store.worklist_records import patients_by_number
 from napari_aln.versions import package_versions
 from napari_aln.workflows.review.worklist import PATIENT_RULE, patient_runs
 
@@ -175,7 +176,7 @@ def _row(reader: str, rater: str, pairs: Sequence[tuple[str, str]]) -> Performan
 
 
 def export_reader_study(
-    work_list: WorkList, path: Path, readers: Sequence[str] | None = None
+    work_list: WorkList, path: Path, readers: Sequence[str] | None = None, *, private: bool = False
 ) -> tuple[Path, Path]:
     """Write the table of performances, and beside it the table of cases.
 
@@ -190,6 +191,8 @@ def export_reader_study(
         an apostrophe in front. Beside each table, ``<its name>.json`` holds what made it.
     readers
         Whose reads; left out: all.
+    private
+        Number the patients instead of giving their ids. What readers wrote stays as it is.
 
     Returns
     -------
@@ -204,6 +207,9 @@ def export_reader_study(
         The list cannot be read.
     """
     cases = reader_cases(work_list, readers)
+    if private:
+        known = patients_by_number(work_list.items())
+        cases = tuple(replace(case, case=known.get(case.case, case.case)) for case in cases)
     cases_path = path.with_name(f"{path.stem}-cases.csv")
     _write(path, [_performance_cells(row) for row in performances(cases)], _performance_header())
     _write(cases_path, [_case_cells(case) for case in cases])
