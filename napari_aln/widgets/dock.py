@@ -250,7 +250,9 @@ class ReviewDock(QWidget):
     def show_help(self) -> None:
         """List all keys."""
         if self._help is None:
-            self._help = HelpPanel(help_groups(), version("napari-aln"), self)
+            self._help = HelpPanel(
+                help_groups(in_program=self._drops.everything), version("napari-aln"), self
+            )
         self._help.show()
         self._help.raise_()
 

@@ -72,6 +72,9 @@ KEYS = (
 BESIDE = ("Shift-G", "Shift-W", "Shift-U", "Alt-PageDown", "Alt-PageUp", "Shift-K", "Shift-T", "Shift-I")
 """Names of keys of what opens beside the slide: the help lists them apart."""
 
+WINDOW_KEYS = (("Ctrl+O", "Open a slide"), ("Ctrl+S", "Save the session"))
+"""Of the menu that the program's own window has; inside another napari these are napari's."""
+
 PANEL_KEYS = (
     ("Tab, Shift+Tab", "Next control, the one before"),
     ("Alt+letter", "The control with this letter underlined"),
@@ -134,10 +137,11 @@ def _pressed(key: Key, dock: ReviewDock) -> Callable[[Any], None]:
     return press
 
 
-def help_groups() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return what the help lists: title, and rows of key and effect."""
+def help_groups(*, in_program: bool) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return what the help lists: title, and rows of key and effect; `in_program`: in its own window."""
+    on_the_slide = [(key.shown, key.effect) for key in KEYS if key.name not in BESIDE]
     return [
-        ("On the slide", [(key.shown, key.effect) for key in KEYS if key.name not in BESIDE]),
+        ("On the slide", [*on_the_slide, *(WINDOW_KEYS if in_program else ())]),
         ("Beside the slide", [(key.shown, key.effect) for key in KEYS if key.name in BESIDE]),
         ("In the panels", list(PANEL_KEYS)),
         ("napari's own", list(NAPARI_KEYS)),

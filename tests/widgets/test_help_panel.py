@@ -2,6 +2,7 @@ from qtpy.QtCore import Qt
 from widget_records import all_texts
 
 from napari_aln.records import RESEARCH_NOTICE
+from napari_aln.widgets.keys import help_groups
 from napari_aln.widgets.panels.help_panel import HelpPanel
 
 GROUPS = [
@@ -19,3 +20,11 @@ def test_all_keys_are_listed_with_notice_and_version(qtbot):
         assert part in texts, part
     qtbot.keyClick(panel, Qt.Key.Key_Escape)
     assert not panel.isVisible()
+
+
+def test_keys_of_the_program_s_menu_are_listed_in_its_own_window_alone():
+    own, plugin = ([row for _, rows in help_groups(in_program=own) for row in rows] for own in (True, False))
+    assert [row for row in own if row not in plugin] == [
+        ("Ctrl+O", "Open a slide"),
+        ("Ctrl+S", "Save the session"),
+    ]
