@@ -38,7 +38,7 @@ class StandIn(QObject):
 
     def __init__(self):
         super().__init__()
-        self.state, self.models = ReviewState(), self
+        self.state, self.models, self.memory = ReviewState(), self, self
         self.jobs, self.errors, self.loaded = [], [], []
         self.running = self.new_job("run", lambda _: None)
 
@@ -48,6 +48,9 @@ class StandIn(QObject):
         job.failed.connect(self.on_error)
         self.jobs.append(job)
         return job
+
+    def follow(self, job):
+        """Memory is tidied up by the review."""
 
     def on_error(self, error):
         self.errors.append(error)
