@@ -19,7 +19,7 @@ MM_PER_CM = 10.0
 
 _FIELD_OF = {
     "patientid": "patient_id",
-    "caseid": "patient_id",
+    "caseid": "case_id",
     "slide": "slide",
     "roi": "roi",
     "mpp": "mpp",
@@ -116,6 +116,8 @@ def recognise(path: Path, columns: Sequence[str]) -> dict[str, Column]:
             )
         else:
             found[target] = column
+    if "case_id" in found:  # as other programs call the patient
+        found.setdefault("patient_id", found["case_id"])
     if "patient_id" in found:  # a sheet of something else may name its columns as it likes
         for name in unknown:
             _refuse_without_unit(path, name)

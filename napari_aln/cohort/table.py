@@ -52,6 +52,7 @@ class CohortRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     patient_id: str = Field(min_length=1)
+    case_id: str | None = None  # says nothing of who it is: names results in private mode
     slide: Path | None = None
     roi: Path | None = None
     mpp: float | None = Field(
@@ -81,6 +82,7 @@ class CohortRow(BaseModel):
         return cells
 
     @field_validator(
+        "case_id",
         "slide",
         "roi",
         "mpp",
@@ -322,6 +324,8 @@ def write_cohort(path: Path, rows: Sequence[CohortRow], suffix: str | None = Non
         "n_positive_nodes": int,
     }
     columns = {name: numbers.get(name, str) for name in CohortRow.model_fields}
+    if all(row.case_id is None for row in rows):
+        del columns["case_id"]  # seldom there
     write_table(path, columns, [row.model_dump() for row in rows], suffix)
 
 

@@ -111,9 +111,9 @@ class ResultDocument(_Frozen):
     warnings: tuple[str, ...]
 
 
-def alias_of(info: SlideInfo) -> str:
-    """Return the name of a slide that shows nothing of its file or patient: a short hash of its content."""
-    return alias_of_hash(info.quick_hash)
+def alias_of(info: SlideInfo, case_id: str | None = None) -> str:
+    """Return the name of a slide that shows nothing of its file: the case id, else a short hash."""
+    return folder_safe(case_id) if case_id else alias_of_hash(info.quick_hash)
 
 
 def alias_of_hash(quick_hash: str) -> str:

@@ -122,13 +122,10 @@ class ReviewDock(QWidget):
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a dropped slide is no text
         self.setAcceptDrops(True)
-        self.destroyed.connect(self.keeping.close)  # first: it notes the last state
-        self.destroyed.connect(self.clinical_values.close)
-        self.destroyed.connect(self.side_docks.close)
-        self.destroyed.connect(self.measuring.close)
-        self.destroyed.connect(self.split.close)  # before the slide that it shows is closed
-        self.destroyed.connect(self.review.close)
-        self.destroyed.connect(self._keys.close)
+        # In this order: the last state is noted first, and the split view goes before the slide that it shows.
+        of_review = (self.keeping, self.clinical_values, self.side_docks, self.measuring, self.split)
+        for part in (*of_review, self.review, self._keys):
+            self.destroyed.connect(part.close)
 
     def _build(self) -> None:
         self.banner = Banner()

@@ -40,6 +40,8 @@ class LeftOff(QObject):
         review.slide_asked.connect(self._on_asked)
         review.opening.done.connect(self._on_opened)
         keeping.opening_changed.connect(self._on_session)
+        review.answered.connect(self._on_work)
+        review.roi.previewed.connect(self._on_work)
 
     def _on_asked(self, _path: Path) -> None:
         self.looking.reset()
@@ -51,6 +53,11 @@ class LeftOff(QObject):
 
     def _on_opened(self, _slide: Slide) -> None:
         self._look()
+
+    def _on_work(self, _done: object) -> None:
+        """Offer no more what would take the place of work that has begun anew."""
+        self.looking.reset()
+        self._bar.hide()
 
     def _look(self) -> None:
         from napari_aln.store.autosave import autosave_folder

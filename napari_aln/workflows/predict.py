@@ -49,6 +49,8 @@ class Request:
         What that file's coordinates start at, unless it says so itself.
     clinical
         The five clinical values.
+    case_id
+        Names the slide in private mode.
     settings
         Everything else the numbers depend on.
     cache
@@ -63,6 +65,7 @@ class Request:
     regions: Sequence[Region] | Path | str | None = None
     origin: Origin | None = None
     clinical: Clinical | None = None
+    case_id: str | None = None
     settings: PredictSettings = field(default_factory=PredictSettings)
     cache: FeatureCache | None = None
     networks: ReadyNetworks = field(default_factory=ReadyNetworks)
@@ -123,7 +126,7 @@ def predict_to_folder(
     slide: Slide, request: Request, out: Path, *, private: bool = False, keep: bool = False
 ) -> Generator[Progress, None, tuple[SlideResult, Path]]:
     """Yield progress, return the result and the folder it was written to; see `predict_slide`, `deliver`."""
-    place_for(slide, alias_of(slide.info), out, private=private)
+    place_for(slide, alias_of(slide.info, request.case_id), out, private=private)
     yield Progress("survey", 0, 1)
     result = yield from predict_slide(slide, request, survey(slide))
     yield Progress("write", 0, 1)
@@ -179,7 +182,7 @@ def predict_slide(slide: Slide, request: Request, seen: Overview) -> Generator[P
     ordered = [runs[bundle.card.mode] for bundle in bundles]
     return SlideResult(
         slide=slide.info,
-        alias=alias_of(slide.info),
+        alias=alias_of(slide.info, request.case_id),
         runs=tuple(run.record for run in ordered),
         scores={run.record.run: run.scores for run in ordered},
         bags={run.record.run: run.bags for run in ordered},

@@ -112,7 +112,7 @@ def test_what_other_programs_write_is_understood(tmp_path):
     text = "case_id,label,split,age_years,tumor_size_cm\na,0,Training,NA,2.1\nb,1,validation,unknown,n/a\n"
     (tmp_path / "a.csv").write_text(text)
     first, second = read_cohort(tmp_path / "a.csv")
-    assert (first.patient_id, first.label, first.split) == ("a", "N0", "train")
+    assert (first.patient_id, first.case_id, first.label, first.split) == ("a", "a", "N0", "train")
     assert (second.label, second.aln_class, second.split) == ("N(+)", None, "val")
     assert (first.age_years, first.tumor_size_cm) == (None, 2.1)
     assert (second.age_years, second.tumor_size_cm) == (None, None)

@@ -298,3 +298,8 @@ def a_slide_that_was_reviewed_before_can_be_gone_on_with(dock, qtbot, other):
     assert not bar.isVisible()
     open_again(other)
     assert not bar.isVisible()
+    open_again(sample_path(SLIDE))
+    qtbot.waitUntil(bar.isVisible)
+    dock.review.open_files([sample_path(ROI)])
+    answer(dock, qtbot)
+    assert not bar.isVisible()  # going on from there would take the place of what was done since

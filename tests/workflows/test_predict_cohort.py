@@ -23,7 +23,8 @@ from napari_aln.store.cohort_run import CUT_OFF, CohortFolder
 from napari_aln.workflows.cohorts.local_crew import interrupts_held_back
 from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
 from napari_aln.workflows.cohorts.slide_tasks import Predictor, request_sha256
-from napari_aln.workflows.cohorts.tasks import TaskMaker, check_names, list_slides
+from napari_aln.workflows.cohorts.tasks import TaskMaker, check_names, folder_of, list_slides
+from napari_aln.workflows.predict import Request, predict_to_folder
 
 N_SLIDES = 3
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
@@ -331,6 +332,37 @@ def test_a_table_lists_slides_with_what_it_says_of_them(slides, tmp_path):
         list_slides([table], TaskMaker(), tmp_path)
     with pytest.raises(UsageError, match="beside the cohort table"):
         list_slides([table], TaskMaker(clinical=PATIENT), tmp_path / "out")
+
+
+def test_a_case_id_names_results_in_private_mode_and_nothing_else_does(slides, ws_bundle, tmp_path):
+    table = tmp_path / "cohort.csv"
+    table.write_text(
+        "patient_id,case_id,slide\n"
+        f"Doe,A 1,{slides / 'slide 0.tif'}\nDoe,A 1,{slides / 'slide 1.tif'}\n"
+        f"Roe,,{slides / 'slide 2.tif'}\nPoe,A 3,\n",
+        encoding="utf-8",
+    )
+    listed, _ = list_slides([table], TaskMaker(), tmp_path / "out")
+    assert [one.case_id for one in listed] == ["A 1-1", "A 1-2", None, "A 3"]
+    assert [folder_of(one.task, private=True) for one in listed] == ["A_1-1", "A_1-2", None, None]
+    check_names(listed, private=True)
+    table.write_text(
+        f"patient_id,case_id,slide\nDoe,a,{slides / 'slide 0.tif'}\nRoe,A,{slides / 'slide 1.tif'}\n"
+    )
+    twins, _ = list_slides([table], TaskMaker(), tmp_path / "out")
+    check_names(twins, private=False)
+    with pytest.raises(UsageError, match="case_id of its own"):
+        check_names(twins, private=True)
+
+    out, asked = tmp_path / "out", asked_of(ws_bundle, tmp_path / "out", private=True)
+    with open_slide(slides / "slide 0.tif") as slide:
+        result, place = drain(
+            predict_to_folder(
+                slide, Request([open_bundle(ws_bundle)], clinical=PATIENT, case_id="A 1"), out, private=True
+            )
+        )
+    assert (result.alias, place.name) == ("A_1", "A_1")
+    assert request_sha256(listed[0].task, asked, ()) != request_sha256(listed[1].task, asked, ())
 
 
 def test_results_of_a_run_are_no_slides_and_names_must_differ(slides, tmp_path):

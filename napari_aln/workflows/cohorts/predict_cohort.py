@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from napari_aln.records import Progress
 from napari_aln.store.cohort_run import CUT_OFF, Attempt, CohortFolder, SlideState, now
-from napari_aln.store.result import public_name, shown_name
+from napari_aln.store.result import shown_name
 from napari_aln.workflows.cohorts.crews import Ended, Order, Said
 from napari_aln.workflows.cohorts.local_crew import LocalCrew
 from napari_aln.workflows.cohorts.slide_tasks import Failure, Predictor, SlideTask, request_sha256
@@ -27,7 +27,7 @@ from napari_aln.workflows.cohorts.summary import (
     runs_of,
     write_summary,
 )
-from napari_aln.workflows.cohorts.tasks import check_names
+from napari_aln.workflows.cohorts.tasks import check_names, folder_of
 from napari_aln.workflows.predict import check_modes
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class _Slide:
         self.order: Order | None = None
         self.tries = 0  # of this run
         self.attempts: tuple[Attempt, ...] = ()  # earlier runs' too
-        name = f"slide {number}" if asked.private else shown_name(listed.path)
+        name = (listed.case_id or f"slide {number}") if asked.private else shown_name(listed.path)
         self.line = SlideLine(number, name, "" if asked.private else who)
         self._private = asked.private
 
@@ -200,8 +200,7 @@ class _Stand:
                     one if one.ended_at else one.model_copy(update={"ended_at": now(), "cause": CUT_OFF})
                     for one in state.attempts
                 )
-            named = None if self._asked.private else public_name(slide.path)
-            known = named or (state.folder if state else None)
+            known = folder_of(slide.task, private=self._asked.private) or (state.folder if state else None)
             document = self._folder.result(known, slide.order.sha256) if known else None
             if document is None or known is None:
                 self.waiting.append(slide)

@@ -44,6 +44,8 @@ class SlideTask:
         Annotation file with the tumour ROI.
     clinical
         The five clinical values.
+    case_id
+        Names the slide in private mode.
     patient_id
         As the cohort table has it: an accession number, if not a name, so that private mode shows none.
     """
@@ -52,6 +54,7 @@ class SlideTask:
     mpp: float | None = None
     roi: Path | None = None
     clinical: Clinical | None = None
+    case_id: str | None = None
     patient_id: str = ""
 
     def without_names(self, text: str) -> str:
@@ -116,6 +119,7 @@ def request_sha256(task: SlideTask, asked: Asked, models: tuple[str, ...]) -> st
         "mpp": task.mpp,
         "roi": None if task.roi is None else _content_of(task.roi),
         "clinical": None if task.clinical is None else asdict(task.clinical),
+        "case_id": task.case_id,
         "origin": asked.origin,
         "private": asked.private,
         "settings": asked.settings.model_dump(
@@ -185,7 +189,8 @@ class Predictor:
             See `request_sha256`: an answer to the same request is kept.
         """
         with open_slide(task.path, mpp=task.mpp) as slide:
-            place = place_for(slide, alias_of(slide.info), self.asked.out, private=self.asked.private)
+            alias = alias_of(slide.info, task.case_id)
+            place = place_for(slide, alias, self.asked.out, private=self.asked.private)
             if answers(place, sha256) is not None:
                 return place, True
             request = self._request(task, sha256)
@@ -202,6 +207,7 @@ class Predictor:
             clinical=task.clinical,
             settings=self.asked.settings,
             cache=self.cache,
+            case_id=task.case_id,
             networks=self._networks,
             sha256=sha256,
         )

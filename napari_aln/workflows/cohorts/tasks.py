@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.cohort.table import find_patient, read_cohort
 from napari_aln.errors import AlnError, CohortError, RegionError, UsageError
-from napari_aln.store.result import public_name
+from napari_aln.store.result import folder_safe, public_name
 from napari_aln.workflows.cohorts.slide_tasks import SlideTask
 from napari_aln.workflows.cohorts.summary import CSV_NAME
 from napari_aln.workflows.folders import slides_below
@@ -32,6 +32,7 @@ class Listed:
     path: Path
     patient_id: str
     task: SlideTask | AlnError
+    case_id: str | None = None
 
 
 class TaskMaker:
@@ -94,8 +95,8 @@ class TaskMaker:
         """Whether flags give clinical values."""
         return self._rows is not None or self._clinical is not None
 
-    def of(self, path: Path, row: CohortRow | None = None) -> SlideTask:
-        """Return the task of a slide; `row`: that of a cohort that names the slide.
+    def of(self, path: Path, row: CohortRow | None = None, case_id: str | None = None) -> SlideTask:
+        """Return the task of a slide; `row` and `case_id`: as a cohort that names the slide has them.
 
         Raises
         ------
@@ -106,11 +107,13 @@ class TaskMaker:
         """
         if row is None and self._rows is not None:
             row = find_patient(self._by_name.get(path.stem, self._rows), path.stem)
+            case_id = row.case_id
         return SlideTask(
             path.absolute(),
             mpp=row.mpp if row and self._mpp is None else self._mpp,
             roi=_absolute(self._roi_of(path, row)),
             clinical=row.clinical if row else self._clinical,
+            case_id=case_id,
             patient_id=row.patient_id if row else "",
         )
 
@@ -189,14 +192,16 @@ def _slides_in(source: Path, out: Path) -> list[Path]:
     return [path for path in found if path != source and not path.absolute().is_relative_to(out)]
 
 
-def _listed(path: Path, maker: TaskMaker, row: CohortRow | None = None) -> Listed:
+def _listed(path: Path, maker: TaskMaker, row: CohortRow | None = None, case_id: str | None = None) -> Listed:
     task: SlideTask | AlnError
     try:
-        task = maker.of(path, row)
+        task = maker.of(path, row, case_id)
     except AlnError as error:
         task = error
-    patient_id = row.patient_id if row else task.patient_id if isinstance(task, SlideTask) else ""
-    return Listed(path, patient_id, task)
+    patient_id = row.patient_id if row else ""
+    if isinstance(task, SlideTask):
+        patient_id, case_id = task.patient_id, task.case_id
+    return Listed(path, patient_id, task, case_id)
 
 
 def _of_table(table: Path, maker: TaskMaker) -> Iterator[Listed]:
@@ -205,18 +210,23 @@ def _of_table(table: Path, maker: TaskMaker) -> Iterator[Listed]:
             f"Clinical values were given beside the cohort table {table}.", "Write them into the table."
         )
     rows = read_cohort(table, several_slides=True)
+    slides_of = Counter(row.case_id for row in rows)
+    place_of: Counter[str | None] = Counter()
     for row in rows:
         if row.slide is None:
             missing = CohortError(
                 f"{table} names no slide of patient {row.patient_id}.", "Fill its cell in the column slide."
             )
-            yield Listed(table, row.patient_id, missing)
+            yield Listed(table, row.patient_id, missing, row.case_id)
             continue
-        yield _listed(row.slide, maker, row)
+        place_of[row.case_id] += 1
+        several = row.case_id is not None and slides_of[row.case_id] > 1
+        case_id = f"{row.case_id}-{place_of[row.case_id]}" if several else row.case_id
+        yield _listed(row.slide, maker, row, case_id)
 
 
 def check_names(listed: Sequence[Listed], *, private: bool) -> None:
-    """Refuse slides whose result folders would overwrite each other: in private mode content names them.
+    """Refuse slides whose result folders would overwrite each other.
 
     Raises
     ------
@@ -225,13 +235,23 @@ def check_names(listed: Sequence[Listed], *, private: bool) -> None:
     """
     if not listed:
         raise UsageError("No slide was given.", "Name at least one slide before --model.")
-    if private:
-        return
-    names = [public_name(one.task.path) for one in listed if isinstance(one.task, SlideTask)]
-    counted = Counter(name.casefold() for name in names)  # some systems do not tell A from a
+    names = [folder_of(one.task, private=private) for one in listed if isinstance(one.task, SlideTask)]
+    counted = Counter(name.casefold() for name in names if name)  # some systems do not tell A from a
     twice = sorted(name for name, times in counted.items() if times > 1)
     if twice:
         raise UsageError(
             f"The results of several slides would be named {twice[0]} and overwrite each other.",
-            "Run them into different --out folders, or use --private, which names results by content.",
+            "Give each patient a case_id of its own."
+            if private
+            else "Run them into different --out folders, or use --private, which names results by case id or "
+            "content.",
         )
+
+
+def folder_of(task: SlideTask | AlnError, *, private: bool) -> str | None:
+    """Return the name of a slide's result folder; None where only its content says it."""
+    if not isinstance(task, SlideTask):
+        return None
+    if not private:
+        return public_name(task.path)
+    return folder_safe(task.case_id) if task.case_id else None
