@@ -122,7 +122,7 @@ class ReviewDock(QWidget):
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a dropped slide is no text
         self.setAcceptDrops(True)
-        # In this order: the last state is noted first, and the split view goes before the slide that it shows.
+        # In this order: the last state is noted first, and the split view goes before the slide it shows.
         of_review = (self.keeping, self.clinical_values, self.side_docks, self.measuring, self.split)
         for part in (*of_review, self.review, self._keys):
             self.destroyed.connect(part.close)
