@@ -10,22 +10,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_ARENAS = 2
+LARGE_BYTES = 2**25  # glibc allows no more
 
-_M_ARENA_MAX = -8  # malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of glibc
 
 
-def keep_heaps_few() -> bool:
-    """Have threads share two heaps; for the whole process.
+def prepare_heaps() -> bool:
+    """Have threads share two heaps, in which pictures find room again; for the whole process.
 
     glibc gives threads heaps of their own, up to eight for each core, and each keeps its own holes. Heaps
-    that are there already stay in use, so ask before threads are started.
+    that are there already stay in use, so ask before threads are started. Arrays below 32 MiB come from the
+    heaps, and 64 MiB may lie free at their ends: what a canvas shows is 10 MiB, made anew at every pan, and
+    fresh pages for it cost as much as filling it.
 
     Returns
     -------
     Whether this C library can be asked; others are left as they are.
     """
     mallopt = _of_glibc("mallopt")
-    return mallopt is not None and bool(mallopt(_M_ARENA_MAX, MOST_ARENAS))
+    if mallopt is None:
+        return False
+    asked = {
+        _M_ARENA_MAX: MOST_ARENAS,
+        _M_MMAP_THRESHOLD: LARGE_BYTES,
+        _M_TRIM_THRESHOLD: 2 * LARGE_BYTES,
+    }
+    return all(mallopt(what, value) for what, value in asked.items())
 
 
 def return_freed() -> bool:

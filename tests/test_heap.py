@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from napari_aln.heap import MOST_ARENAS, keep_heaps_few, return_freed
+from napari_aln.heap import MOST_ARENAS, prepare_heaps, return_freed
 
 HOLES = """
 import sys
@@ -25,13 +25,32 @@ if sys.argv[1] == "set":
     assert return_freed()
 print(round(before - held()))
 """
+ROOM = """
+import ctypes, sys
+import numpy as np
+from napari_aln.heap import LARGE_BYTES, prepare_heaps
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd",
+        "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+    )]
+
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Mallinfo
+if sys.argv[1] == "set":
+    assert prepare_heaps()
+before = mallinfo2().hblks
+picture, larger = np.empty(LARGE_BYTES // 3, np.uint8), np.empty(2 * LARGE_BYTES, np.uint8)
+print(mallinfo2().hblks - before)  # that lie outside the heaps
+"""
 HEAPS = """
 import sys, threading
 import numpy as np
-from napari_aln.heap import keep_heaps_few
+from napari_aln.heap import prepare_heaps
 
 if sys.argv[1] == "set":
-    assert keep_heaps_few()
+    assert prepare_heaps()
 barrier = threading.Barrier(6)
 
 def hold():
@@ -48,6 +67,14 @@ for thread in threads:
     thread.join()
 print(len(set(places)))
 """
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc")
+@pytest.mark.parametrize(("asked", "apart"), [("set", 1), ("left", 2)])
+def test_pictures_lie_in_the_heaps_once_asked(asked, apart):
+    if not hasattr(ctypes.CDLL(None), "mallinfo2"):
+        pytest.skip("this C library does not tell")
+    assert told(ROOM, asked) == apart
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc")
@@ -69,5 +96,5 @@ def told(program, asked):
 
 def test_another_system_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
-    assert not keep_heaps_few()
+    assert not prepare_heaps()
     assert not return_freed()

@@ -13,7 +13,7 @@ import typer
 from napari_aln.cli import output
 from napari_aln.cli.output import Quiet
 from napari_aln.errors import UsageError
-from napari_aln.heap import keep_heaps_few
+from napari_aln.heap import prepare_heaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +72,7 @@ def show(files: Sequence[Path], *, demo: bool = False) -> None:
         )
     from napari_aln.slides import first_open
 
-    keep_heaps_few()  # before there are threads
+    prepare_heaps()  # before there are threads
     if files or demo:
         first_open.warm_up()  # it starts while the window is built
     with _made_to_last():

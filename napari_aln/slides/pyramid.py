@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_aln.slides.protocol import Slide
     from napari_aln.slides.tile_workers import Key
 
-CACHE_BYTES = 256 * 2**20
+CACHE_BYTES = 192 * 2**20
 """Tiles kept: several times what a large screen shows."""
 
 PATIENCE_S = 0.05

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_aln.heap import keep_heaps_few
+from napari_aln.heap import prepare_heaps
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.clinical_values import ClinicalValues
@@ -86,7 +86,7 @@ class ReviewDock(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        keep_heaps_few()
+        prepare_heaps()
         # napari hands plugins a proxy whose layers are proxies too, never identical with the real ones.
         viewer = getattr(viewer, "__wrapped__", viewer)
         self.setObjectName("napari_aln_review")

@@ -149,9 +149,9 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, list
     import psutil
 
     if contender == "ours, idle":
-        from napari_aln.heap import keep_heaps_few
+        from napari_aln.heap import prepare_heaps
 
-        keep_heaps_few()  # before there are threads, as `napari-aln view` does
+        prepare_heaps()  # before there are threads, as `napari-aln view` does
     stage = Stage()
     before_mb = psutil.Process().memory_info().rss / 1e6
     add = {"napari-wsi": _add_wsi, "openslide": _add_openslide}.get(contender, _add_ours)

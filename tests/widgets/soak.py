@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_aln.heap import keep_heaps_few
+from napari_aln.heap import prepare_heaps
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
@@ -68,7 +68,7 @@ def main() -> None:
         os.environ["NAPARI_ALN_CONFIG"] = str(home / "config")
         os.environ["NAPARI_ALN_CACHE"] = str(home / "cache")
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks are small, and waiting threads spin
-        keep_heaps_few()  # before there are threads, as `napari-aln view` does
+        prepare_heaps()  # before there are threads, as `napari-aln view` does
         found = empty(given.empty) if given.empty else soak(home, given.actions, given.seed)
     text = json.dumps(found, indent=1)
     if given.out:

@@ -44,7 +44,7 @@ def test_a_window_that_cannot_be_built_leaves_the_search_on(monkeypatch):
 
 def test_heaps_are_limited_before_anything_starts_threads(monkeypatch, tissue_slide):
     begun = []
-    monkeypatch.setattr(view, "keep_heaps_few", lambda: begun.append("heaps"))
+    monkeypatch.setattr(view, "prepare_heaps", lambda: begun.append("heaps"))
     monkeypatch.setattr(first_open, "warm_up", lambda: begun.append("process"))
     monkeypatch.setattr(window, "open_window", lambda *_, **__: begun.append("window"))
     monkeypatch.setattr(window, "run", lambda: None)
