@@ -58,7 +58,8 @@ def test_closing_the_window_during_a_run_ends_the_program():
         encoding="utf-8",
     )
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.splitlines() == ["demo-slide.tif – napari-aln", "the run was closed", "the program ends"]
+    said = ["demo-slide.tif – napari-aln", "the run was closed", "the program ends"]
+    assert answer.stdout.splitlines() == said
     assert "Traceback" not in answer.stderr
 
 
