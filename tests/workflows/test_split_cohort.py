@@ -92,3 +92,13 @@ def test_what_cannot_be_done_is_refused(table, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="could not be written"):
         split_cohort(table, tmp_path / "file" / "t.csv", SplitSettings())
+
+
+def test_a_private_table_has_no_id_under_any_name(tmp_path):
+    lines = [f"Doe {number},{'N0' if number % 2 else 'N(+)'}" for number in range(12)]
+    table = tmp_path / "cohort.csv"
+    table.write_text("\n".join(["case_id,label", *lines]) + "\n", encoding="utf-8")
+    aliases = {f"Doe {number}": f"patient-{number}" for number in range(12)}
+    split_cohort(table, tmp_path / "out.csv", SplitSettings(), aliases)
+    assert "Doe" not in (tmp_path / "out.csv").read_text(encoding="utf-8")
+    assert {row.patient_id for row in read_cohort(tmp_path / "out.csv")} == set(aliases.values())

@@ -99,7 +99,7 @@ def split_cohort(
 
 def _unnamed(rows: Sequence[CohortRow], aliases: Mapping[str, str]) -> list[CohortRow]:
     """Return one row a patient, which says nothing of who it is."""
-    nothing = {"slide": None, "roi": None, "mpp": None, "site": None}
+    nothing = {"case_id": None, "slide": None, "roi": None, "mpp": None, "site": None}
     of = {row.patient_id: row.model_copy(update=nothing) for row in rows}
     return [row.model_copy(update={"patient_id": aliases[patient_id]}) for patient_id, row in of.items()]
 
