@@ -47,8 +47,8 @@ def read_slide(path: str | Sequence[str]) -> list[LayerData]:
 
     warm_up()  # it starts while the rest is loaded and built
     from napari_aln.slides.pyramid import Pyramid
+    from napari_aln.widgets.first_picture import build_first_picture
     from napari_aln.widgets.layers.placement import Frame
-    from napari_aln.widgets.layers.units import build_first_picture
 
     build_first_picture()
     slide = open_untried(Path(path if isinstance(path, str) else path[0]))

@@ -8,15 +8,13 @@ import numpy as np
 from psygnal import Signal
 
 from napari_aln.widgets.dropped import SLIDE_PATH
-from napari_aln.widgets.layers import (
-    Frame,
-    MapLayer,
-    MaskLayer,
-    PatchFrame,
-    RegionsLayer,
-    SlideLayer,
-    UnitsGuard,
-)
+from napari_aln.widgets.layers.guard import UnitsGuard
+from napari_aln.widgets.layers.map_layer import MapLayer
+from napari_aln.widgets.layers.mask_layer import MaskLayer
+from napari_aln.widgets.layers.patch_frame import PatchFrame
+from napari_aln.widgets.layers.placement import Frame
+from napari_aln.widgets.layers.regions_layer import RegionsLayer
+from napari_aln.widgets.layers.slide_layer import SlideLayer
 from napari_aln.widgets.shown import ShownMap, shown_map
 
 if TYPE_CHECKING:

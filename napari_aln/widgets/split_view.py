@@ -14,10 +14,12 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_aln.annotations.edit import edges
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.widgets.layers import MapLayer, PatchFrame, SlideLayer
 from napari_aln.widgets.layers.lines_layer import LinesLayer, Look
+from napari_aln.widgets.layers.map_layer import MapLayer
+from napari_aln.widgets.layers.patch_frame import PatchFrame
 from napari_aln.widgets.layers.regions_layer import EDGE_WIDTH_PX
 from napari_aln.widgets.layers.regions_layer import NAME as REGIONS
+from napari_aln.widgets.layers.slide_layer import SlideLayer
 from napari_aln.widgets.panels.result_card import MODE_PLACES
 from napari_aln.widgets.scene import MAP_RANK, PATCH_RANK, REGIONS_RANK, SLIDE_RANK, SURROUND
 from napari_aln.widgets.shown import ShownMap, map_of

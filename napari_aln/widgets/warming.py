@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_aln.records import Progress
-from napari_aln.widgets.layers.units import build_first_picture, build_units, use_units
+from napari_aln.widgets.first_picture import build_first_picture, build_units, use_units
 from napari_aln.workflows.review import steps
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ def _add_ours(stage: Stage, path: Path) -> None:
 
     warm_up()  # this and the next as the reader that napari finds of this plugin
     from napari_aln.slides.pyramid import Pyramid
-    from napari_aln.widgets.layers.units import build_first_picture
+    from napari_aln.widgets.first_picture import build_first_picture
 
     build_first_picture()
 
@@ -125,7 +125,7 @@ def _add_openslide(stage: Stage, path: Path) -> None:
 
 
 def _idle(stage: Stage) -> None:
-    from napari_aln.widgets.layers.units import use_units
+    from napari_aln.widgets.first_picture import use_units
     from napari_aln.widgets.warming import first_picture, load
 
     beat = Heartbeat()  # else `process` would wait for an event for ever
