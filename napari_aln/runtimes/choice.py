@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from napari_aln.settings.engine import EngineSettings
 
 
+_CPU_ONLY = {"openvino": "OpenVINO", "ncnn": "ncnn"}  # these runtimes, by their names in text
+
+
 class Choice(NamedTuple):
     """What a network will run on."""
 
-    runtime: str  # "openvino" or "torch"
+    runtime: str  # "openvino", "ncnn" or "torch"
     device: str  # "cpu", "cuda" or "mps"
     precision: str  # "fp32" or "bf16"
 
@@ -47,8 +50,8 @@ def choose(settings: EngineSettings, *, bf16_safe_on: Collection[tuple[str, str]
     use_bf16 = wants_bf16 and _has_bf16(runtime, device)
     if settings.precision == "bf16" and not use_bf16:
         raise DeviceError(
-            f"bf16 was asked for, but {runtime} has no bf16 on this {device}.",
-            "Choose precision fp32 or auto.",
+            f"bf16 was asked for, but {runtime} runs in fp32 alone on this {device}.",
+            "Choose precision fp32 or auto, or another runtime.",
         )
     return Choice(runtime, device, "bf16" if use_bf16 else "fp32")
 
@@ -63,10 +66,13 @@ def _device(settings: EngineSettings) -> str:
                 f"CUDA was asked for, but torch {torch.__version__} {built}.",
                 "Choose device cpu or auto, or install the CUDA build of torch and a driver.",
             )
-        if settings.runtime == "openvino":
-            raise DeviceError("OpenVINO does not run on CUDA.", "Choose runtime torch, or device cpu.")
+        if settings.runtime in _CPU_ONLY:
+            raise DeviceError(
+                f"{_CPU_ONLY[settings.runtime]} does not run on CUDA here.",
+                "Choose runtime torch, or device cpu.",
+            )
         return "cuda"
-    if settings.device == "auto" and settings.runtime != "openvino" and _accelerator_possible():
+    if settings.device == "auto" and settings.runtime not in _CPU_ONLY and _accelerator_possible():
         import torch
 
         if torch.cuda.is_available():
@@ -93,13 +99,22 @@ def has_nvidia_driver() -> bool:
 
 
 def _runtime(settings: EngineSettings, device: str) -> str:
-    installed = importlib.util.find_spec("openvino") is not None
-    if settings.runtime == "openvino" and not installed:
-        raise DeviceError("OpenVINO was asked for but is not installed.", "Try `pip install openvino`.")
+    if settings.runtime in _CPU_ONLY and not _is_installed(settings.runtime):
+        raise DeviceError(
+            f"{_CPU_ONLY[settings.runtime]} was asked for but is not installed.",
+            f"Try `pip install {settings.runtime}`.",
+        )
     if settings.runtime != "auto":
         return settings.runtime
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
-    return "openvino" if device == "cpu" and is_x86 and installed else "torch"
+    return "openvino" if device == "cpu" and _is_x86() and _is_installed("openvino") else "torch"
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 
 
 def _has_bf16(runtime: str, device: str) -> bool:
@@ -107,7 +122,7 @@ def _has_bf16(runtime: str, device: str) -> bool:
         import torch
 
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device == "mps":
+    if device == "mps" or runtime == "ncnn":  # ncnn's bf16 gains a tenth at most
         return False
     if runtime == "openvino":
         from napari_aln.runtimes.openvino_import import openvino

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Prepare = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 
-def _fused(module: torch.nn.Module) -> torch.nn.Module:
+def fused(module: torch.nn.Module) -> torch.nn.Module:
     """Return a copy in eval mode, BatchNorm folded into the convolutions where the graph can be traced."""
     module = copy.deepcopy(module).eval()
     try:
@@ -38,6 +38,18 @@ def _lay_channels_last(module: torch.nn.Module) -> None:
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[None]:
+    """Have torch compute with so many CPU threads for a while; None: with those it has."""
+    before = torch.get_num_threads()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -108,12 +120,12 @@ class TorchNetwork:
         self._prepare = prepare
         self._turn = threading.Lock()
         with torch_errors(f"moving the network to {self.device}"):
-            self._module = _fused(module).to(self.device)
+            self._module = fused(module).to(self.device)
             _lay_channels_last(self._module)
 
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`. Halves the batch when memory runs out."""
-        with self._turn, torch_errors("computing patches"), self._thread_count():
+        with self._turn, torch_errors("computing patches"), torch_threads(self._threads):
             while True:
                 try:
                     return self._run(batch)
@@ -128,16 +140,6 @@ class TorchNetwork:
                 self.batch = self.batch // 2  # outside the handler: the traceback would hold tensors
                 if self.device == "cuda":
                     torch.cuda.empty_cache()
-
-    @contextmanager
-    def _thread_count(self) -> Iterator[None]:
-        before = torch.get_num_threads()
-        try:
-            if self._threads is not None:
-                torch.set_num_threads(self._threads)
-            yield
-        finally:
-            torch.set_num_threads(before)
 
     @contextmanager
     def _numerics(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ class EngineSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "Precision", "auto: bf16 only where the card records it as safe."
     )
-    runtime: Literal["auto", "openvino", "torch"] = setting(
+    runtime: Literal["auto", "openvino", "ncnn", "torch"] = setting(
         "auto", "Runtime", "auto: OpenVINO on x86 processors, torch elsewhere and on CUDA."
     )
     batch: int = setting(

@@ -11,7 +11,7 @@ from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import ModelCard, TimmArguments, parse_card
 from napari_aln.mil.timm_encoders import build_timm, describe_timm
 from napari_aln.runtimes.base import compile_network
-from napari_aln.runtimes.torch_runtime import _fused
+from napari_aln.runtimes.torch_runtime import fused
 from napari_aln.settings.engine import EngineSettings
 from napari_aln.workflows.training.timm_files import published_config
 
@@ -118,7 +118,7 @@ def test_all_runtimes_give_the_same_features(name, tmp_path):
 def test_a_graph_with_constants_of_five_axes_runs_on_torch():
     name = "timm:swin_tiny_patch4_window7_224"
     network = build_network(card_of(name, TimmArguments(img_size=112, embed_dim=12)))
-    assert any(tensor.ndim == 5 for tensor in _fused(network).buffers())
+    assert any(tensor.ndim == 5 for tensor in fused(network).buffers())
     runs = compile_network(network, 112, EngineSettings(device="cpu", precision="fp32", runtime="torch"))
     pixels = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
     with torch.inference_mode():
