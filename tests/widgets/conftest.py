@@ -35,6 +35,7 @@ def make_dock(_manifests_read_once, make_napari_viewer, qtbot):
     from napari_aln.widgets.window import dock_of
 
     gc.collect()
+    gc.freeze()  # what is there before the window, modules above all: napari looks for unused cycles often
     slides_before, notes_before = _open_slides(), len(notification_manager.records)
     viewers = []
 
