@@ -22,8 +22,8 @@ from qtpy.QtWidgets import (
 
 from napari_aln.heap import prepare_heaps
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.store.result import shown_name
 from napari_aln.widgets.clinical_values import ClinicalValues
+from napari_aln.widgets.cut_off import CutOff
 from napari_aln.widgets.drops import CanvasDrops, paths_of
 from napari_aln.widgets.file_questions import FileQuestions
 from napari_aln.widgets.keeping import Keeping
@@ -50,6 +50,7 @@ from napari_aln.widgets.panels.slide_card import SlideCard, slide_facts
 from napari_aln.widgets.panels.welcome import Welcome
 from napari_aln.widgets.review import Review
 from napari_aln.widgets.side_docks import SideDock, SideDocks
+from napari_aln.widgets.slide_menu import SlideMenu
 from napari_aln.widgets.split_view import Split
 from napari_aln.widgets.window_look import WindowLook
 from napari_aln.widgets.wiring import Wiring
@@ -113,10 +114,12 @@ class ReviewDock(QWidget):
         self._build()
         self.window_look = WindowLook(self)
         self.keeping = Keeping(self.review, self.window_look)
+        self.cut_off = CutOff(self.keeping, self.recovery)
         self.left_off = LeftOff(self.review, self.keeping, self.left_off_bar)
         self.files = FileQuestions(self, self.review, self.keeping, self.banner)
         self.clinical_values = ClinicalValues(self.review)
         self._drops = CanvasDrops(self.review.open_files)
+        self.slide_menu = SlideMenu(self, self.review)
         self._keys = Keys(viewer, self)
         self._wiring = Wiring(self)
         for line in self.findChildren(QLineEdit):
@@ -268,8 +271,7 @@ class ReviewDock(QWidget):
             view = self.split.open(window)
             if view is not None:
                 Keys(view.model, self)
-                self._drops.watch(window)
-                self.measuring.watch(window)
+                self._watch(window)
         self.compare.set_split(self.split.view is not None)
 
     # Docks beside the slide, loaded when they are first asked for
@@ -370,14 +372,17 @@ class ReviewDock(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Take files dropped on the canvas too, once there is one."""
         super().showEvent(event)
-        self._drops.watch(self.window())
-        self.measuring.watch(self.window())
+        self._watch(self.window())
         docks = self._layer_docks()
         self.navigation.set_layers_shown(any(dock.isVisible() for dock in docks))
         for dock in docks:
             dock.visibilityChanged.connect(
                 self.navigation.set_layers_shown, Qt.ConnectionType.UniqueConnection
             )
+
+    def _watch(self, window: QWidget) -> None:
+        for part in (self._drops, self.measuring, self.slide_menu):
+            part.watch(window)
 
     def take_all_drops(self) -> None:
         """Take pictures and plain TIFFs dropped on the canvas as slides too: this window is for slides."""
@@ -392,9 +397,3 @@ class ReviewDock(QWidget):
         """Open what was dropped."""
         self.review.open_files(paths_of(event.mimeData()))
         event.acceptProposedAction()
-
-    def recent(self) -> list[tuple[str, Path]]:
-        """Return recent slides that are still there, as they are called on the screen."""
-        hide = self.review.state.hide_names
-        found = [path for path in self.review.remembered.recent if path.exists()]
-        return [(f"Slide {i}" if hide else shown_name(path), path) for i, path in enumerate(found, 1)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
 from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
 from napari_aln.slides.formats import SLIDE_SUFFIXES
+from napari_aln.store.result import shown_name
 from napari_aln.store.session import SESSION_SUFFIX
 from napari_aln.widgets.dropped import REGION_SUFFIXES
 from napari_aln.widgets.panels.file_dialogs import ask_for_files, ask_for_folder, ask_where_to_write, kinds
@@ -37,6 +38,12 @@ class FileQuestions:
 
     def __init__(self, parent: QWidget, review: Review, keeping: Keeping, banner: Banner) -> None:
         self._parent, self._review, self._keeping, self._banner = parent, review, keeping, banner
+
+    def recent(self) -> list[tuple[str, Path]]:
+        """Return recent slides that are still there, as they are called on the screen."""
+        hide = self._review.state.hide_names
+        found = [path for path in self._review.remembered.recent if path.exists()]
+        return [(f"Slide {i}" if hide else shown_name(path), path) for i, path in enumerate(found, 1)]
 
     def ask_for_slide(self) -> None:
         """Let the user pick a slide."""

@@ -81,6 +81,7 @@ PANEL_KEYS = (
     ("Arrow keys", "In the gallery: fly from patch to patch"),
     ("Ctrl, Shift+click", "In the gallery: choose several patches"),
     ("Enter", "In the work list: open the slide"),
+    ("Right click", "On the slide or a region's row: what can be done there"),
     ("Click on a nucleus", "Choose it in the table; a row flies there"),
 )
 NAPARI_KEYS = (

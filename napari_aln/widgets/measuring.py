@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.qt import QtViewer
-from qtpy import compat
 from qtpy.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_aln.geometry import length_um
+from napari_aln.widgets.canvases import canvases_of, is_alive, l0_xy_under, viewer_of
 from napari_aln.widgets.layers.lines_layer import LinesLayer, Look
 from napari_aln.widgets.panels.labels import length_text
 from napari_aln.widgets.scene import REGIONS_RANK
@@ -65,8 +64,7 @@ class Measuring(QObject):
 
     def watch(self, window: QWidget) -> None:
         """Look at the mouse on every canvas of a window; again does no harm."""
-        canvases = (view.canvas.native for view in window.findChildren(QtViewer))
-        self._canvases = [canvas for canvas in canvases if _is_alive(canvas)]  # a split view that is going
+        self._canvases = canvases_of(window)
         for canvas in self._canvases:
             canvas.installEventFilter(self)
 
@@ -74,7 +72,7 @@ class Measuring(QObject):
         """Take the tool in hand, or put it away; the line stays."""
         self.in_hand = on and self._state.slide is not None
         self._dragging = False
-        for canvas in filter(_is_alive, self._canvases):
+        for canvas in filter(is_alive, self._canvases):
             if self.in_hand:
                 canvas.setCursor(Qt.CursorShape.CrossCursor)
             else:
@@ -138,12 +136,12 @@ class Measuring(QObject):
         return True
 
     def _begin(self, canvas: QWidget, at: QPoint) -> None:
-        view = _viewer_over(canvas)
-        if view is None:
+        viewer = viewer_of(canvas)
+        if viewer is None:
             return
-        if view.viewer is not self._viewer:
+        if viewer is not self._viewer:
             self._leave()
-            self._enter(view.viewer, canvas)
+            self._enter(viewer, canvas)
         self._dragging = True
         here = self._l0_xy(at)
         self.l0_xy = np.array([here, here])
@@ -176,7 +174,7 @@ class Measuring(QObject):
         viewer, label = self._viewer, self._label
         if self.l0_xy is None or self._lines is None or viewer is None or label is None:
             return
-        if not _is_alive(label):  # it went with the second canvas
+        if not is_alive(label):  # it went with the second canvas
             return
         frame, zoom = self._scene.frame, viewer.scene.camera.zoom
         ends = frame.world_yx(self.l0_xy)
@@ -203,10 +201,9 @@ class Measuring(QObject):
         """Return the level-0 pixel that is drawn at a place of the canvas."""
         assert self._viewer is not None
         assert self._label is not None
-        camera, canvas = self._viewer.scene.camera, self._label.parentWidget()
+        canvas = self._label.parentWidget()
         assert canvas is not None
-        off_yx = (at.y() - canvas.height() / 2, at.x() - canvas.width() / 2)
-        return self._scene.frame.l0_xy(np.add(camera.center[-2:], np.divide(off_yx, camera.zoom)))
+        return l0_xy_under(canvas, at, self._viewer, self._scene.frame)
 
     def _leave(self) -> None:
         """Take line and length off the canvas that was measured on, which may itself be going."""
@@ -220,7 +217,7 @@ class Measuring(QObject):
         if lines is not None:
             lines.removed.disconnect(self.clear)
             lines.close()
-        if label is not None and _is_alive(label):
+        if label is not None and is_alive(label):
             label.hide()
             label.deleteLater()
 
@@ -232,13 +229,6 @@ class Measuring(QObject):
         self.clear()
 
 
-def _viewer_over(canvas: QWidget) -> QtViewer | None:
-    widget: QWidget | None = canvas
-    while widget is not None and not isinstance(widget, QtViewer):
-        widget = widget.parentWidget()
-    return widget
-
-
 def _label(canvas: QWidget) -> QLabel:
     label = QLabel(canvas)
     label.setObjectName("measured_label")
@@ -246,8 +236,3 @@ def _label(canvas: QWidget) -> QLabel:
     label.setStyleSheet(TITLE_STYLE)
     label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
     return label
-
-
-def _is_alive(widget: QWidget) -> bool:
-    alive: bool = compat.isalive(widget)  # type: ignore[no-untyped-call]
-    return alive

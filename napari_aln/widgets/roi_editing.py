@@ -121,6 +121,12 @@ class RoiEditing(QObject):
             regions[place] = replace(regions[place], in_use=in_use)
             self._set(tuple(regions))
 
+    def remove(self, place: int) -> None:
+        """Take a region off the slide; can be undone."""
+        regions = self._state.regions
+        if place < len(regions):
+            self._set(regions[:place] + regions[place + 1 :])
+
     def set_regions(self, regions: tuple[Region, ...]) -> None:
         """Replace all regions, as an import does; can be undone."""
         self._set(regions)

@@ -31,6 +31,7 @@ SLIDE_RANK, MASK_RANK, MAP_RANK, RASTER_RANK, NUCLEI_RANK, PATCHES_RANK, REGIONS
 PATCH_RANK = REGIONS_RANK + 2  # above the ROI's brush
 SURROUND = "#dcdcdc"  # light as glass is, neutral, and told apart from it: the eye need not adapt
 PATCH_SHARE = 0.5  # of the view's shorter side that a patch takes when it is flown to
+AREA_SHARE = 0.9  # of the view that an area takes when all of it is shown
 PATCH_SHARES = 0.06, 0.9  # between these a patch can be made out, and the magnification may stay
 UM_PER_PX_AT_1X = 10.0  # of the eye's picture: 10x shows 1 µm on a pixel, 40x 0.25 µm
 
@@ -123,6 +124,19 @@ class Scene:
         """Show the slide as an objective of this power would; needs µm/px."""
         if self.frame.mpp is not None:
             self._viewer.scene.camera.zoom = power / UM_PER_PX_AT_1X
+
+    def magnify_at(self, l0_xy: tuple[float, float], power: float) -> None:
+        """Show a place as an objective of this power would; needs µm/px."""
+        self._viewer.scene.camera.center = tuple(self.frame.world_yx(l0_xy))
+        self.magnify(power)
+
+    def show_area(self, l0_bounds: tuple[float, float, float, float]) -> None:
+        """Show all of an area, given as its lowest x and y and its highest, in level-0 pixels."""
+        low_yx, high_yx = self.frame.world_yx(np.reshape(l0_bounds, (2, 2)))
+        camera = self._viewer.scene.camera
+        span_yx = np.maximum(high_yx - low_yx, np.finfo(float).tiny)
+        camera.zoom = float((np.array(self._viewer.canvas.size) / span_yx).min()) * AREA_SHARE
+        camera.center = tuple((low_yx + high_yx) / 2)
 
     def power(self) -> float | None:
         """Return the objective's power that the view corresponds to, or None without a slide or µm/px."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import shapely
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from napari_aln.records import Progress, Region
     from napari_aln.widgets.dock import ReviewDock
-    from napari_aln.workflows.review.resume import Unfinished
     from napari_aln.workflows.slide.roi_file import RoiFile
 
 CANCELLED = "Cancelled. What was extracted so far is kept: the same run goes on from there."
@@ -76,8 +74,6 @@ class Wiring:
         dock.slide_card.forget_requested.connect(review.forget_recent)
         dock.slide_card.session_open_requested.connect(dock.files.ask_for_session)
         dock.slide_card.session_save_requested.connect(dock.files.ask_where_to_save_session)
-        dock.recovery.chosen.connect(self._on_recovery)
-        dock.recovery.dismissed.connect(dock.keeping.later)
         dock.moved.chosen.connect(lambda _: dock.files.ask_where_slide_is())
         dock.moved.dismissed.connect(dock.keeping.let_go)
         dock.models.add_requested.connect(dock.files.ask_for_models)
@@ -96,6 +92,7 @@ class Wiring:
         dock.roi.undo_requested.connect(review.roi.undo)
         dock.roi.redo_requested.connect(review.roi.redo)
         dock.roi.region_toggled.connect(review.roi.set_in_use)
+        dock.roi.regions.menu_requested.connect(dock.slide_menu.open_for)
         dock.roi.outlines_toggled.connect(review.roi.outlines.set_wanted)
         dock.roi.import_requested.connect(dock.files.ask_for_regions)
         dock.roi.origin.chosen.connect(self._on_origin)
@@ -140,7 +137,6 @@ class Wiring:
         review.imported.connect(self._on_imported)
         review.importing.failed.connect(self._on_not_imported)  # after the review, which fills the banner
         review.session_asked.connect(dock.keeping.open)
-        dock.keeping.offered.connect(self._on_unfinished)
         dock.keeping.slide_moved.connect(self._on_slide_moved)
         dock.keeping.told.connect(self._on_kept)
         dock.keeping.opening_changed.connect(self._on_session_opening)
@@ -167,7 +163,7 @@ class Wiring:
         info = slide.info if slide else None
         dock.slide_card.set_slide(info, self.state.name)
         dock.slide_card.set_hide_names(self.state.hide_names)
-        dock.slide_card.set_recent(dock.recent())
+        dock.slide_card.set_recent(dock.files.recent())
         dock.slide_card.set_icc_available(self.review.scene.slide.has_icc)
         dock.slide_card.set_icc(self.review.scene.slide.icc)
         dock.navigation.set_ready(slide_open=info is not None, scaled=bool(info and info.mpp))
@@ -365,23 +361,6 @@ class Wiring:
         text = f"Saved as {place.name}, with report.html."
         self.dock.results.set_saving(False, text, place / "report.html")
         self.dock.log.add("info", text)
-
-    def _on_unfinished(self, offered: Unfinished | None) -> None:
-        if offered is None:
-            self.dock.recovery.hide()
-            return
-        when = datetime.fromisoformat(offered.saved_at).astimezone()
-        name = self.dock.keeping.name_of(offered)
-        self.dock.recovery.offer(
-            f"The review of {name} from {when:%Y-%m-%d %H:%M} was cut off. Restore it?",
-            (
-                ("restore", "Restore", "Open it again as it stood"),
-                ("discard", "Discard", "Drop what was kept of it"),
-            ),
-        )
-
-    def _on_recovery(self, choice: str) -> None:
-        {"restore": self.dock.keeping.restore, "discard": self.dock.keeping.discard}[choice]()
 
     def _on_slide_moved(self, fact: str) -> None:
         self.dock.log.add("error", fact, "Say where the slide lies now.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QPoint, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from napari_aln.widgets.panels.labels import INFO_COLOUR, show_if
@@ -20,7 +20,7 @@ QListWidget::item {{ padding: 3px 1px; }}
 QListWidget::indicator {{ width: 12px; height: 12px; border: 2px solid #8a8a8a; border-radius: 2px; }}
 QListWidget::indicator:checked {{ background-color: {INFO_COLOUR}; }}
 """  # napari's themes leave the boxes of lists to the platform, which draws them dark on dark
-HELP = "Tick a region off to see the answers without it. It stays on the slide, grey."
+HELP = "Tick a region off to see the answers without it: it stays on the slide, grey. Right click: more."
 
 
 class RegionRow(NamedTuple):
@@ -35,6 +35,7 @@ class RegionList(QListWidget):
     """Shows itself from two regions on, or where one is set aside."""
 
     toggled = Signal(int, bool)  # place of the region, and whether it is in use now
+    menu_requested = Signal(int, QPoint)  # place of the region, and where on the screen
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,6 +49,8 @@ class RegionList(QListWidget):
         self.setStyleSheet(STYLE)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.itemChanged.connect(self._on_changed)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._on_menu)
 
     def set_rows(self, rows: Sequence[RegionRow]) -> None:
         """List regions in place of those before. Does not emit."""
@@ -68,10 +71,20 @@ class RegionList(QListWidget):
             self.setFixedHeight(height)
         show_if(self, len(rows) > 1 or any(not row.in_use for row in rows))
 
+    def _on_menu(self, at: QPoint) -> None:
+        item = self.itemAt(at)
+        if item is not None:
+            self.menu_requested.emit(self.row(item), self.viewport().mapToGlobal(at))
+
     def _on_changed(self, item: QListWidgetItem) -> None:
         self.toggled.emit(self.row(item), item.checkState() == Qt.CheckState.Checked)
 
 
+def region_title(place: int, name: str) -> str:
+    """Return what the region at a place of the list is called."""
+    return " ".join(name.split()) or f"Region {place + 1}"
+
+
 def _text(place: int, row: RegionRow) -> str:
-    name = " ".join(row.name.split()) or f"Region {place + 1}"
+    name = region_title(place, row.name)
     return name if row.area_mm2 is None else f"{name} · {row.area_mm2:.2f} mm²"
