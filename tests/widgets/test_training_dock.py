@@ -6,24 +6,12 @@ import threading
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QLabel, QPushButton, QSpinBox, QToolButton
-from tests_shared import drain
 
-from napari_aln.cohort.synthesize import synthesize
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings.cohorts import SynthesizeSettings
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.training import BUSY, CANCELLED
 from napari_aln.workflows.training import epochs as training_run
 from napari_aln.workflows.training.curves import can_go_on
-
-COHORT = SynthesizeSettings(
-    core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
-)
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return drain(synthesize(tmp_path_factory.mktemp("window") / "cohort", 8, 1, COHORT))
 
 
 class TrainingHands:
@@ -66,7 +54,7 @@ class TrainingHands:
 
 
 @pytest.mark.slow
-def test_a_training_from_its_key_to_the_loaded_model(hands, table, ws_bundle, tmp_path, monkeypatch):
+def test_a_training_from_its_key_to_the_loaded_model(hands, tiny_cohort, ws_bundle, tmp_path, monkeypatch):
     until, go, reached = hands.until, threading.Event(), threading.Event()
     real_save = training_run.save_checkpoint
 
@@ -99,7 +87,7 @@ def test_a_training_from_its_key_to_the_loaded_model(hands, table, ws_bundle, tm
     assert "odd.csv" in hands.banner()
 
     # Under way: progress, no run beside it, curves; cut off, it keeps what it learned.
-    at.choose("training_cohort", table)
+    at.choose("training_cohort", tiny_cohort)
     at.click("training_start")
     until(reached.is_set)
     until(lambda: at.panel.loss_plot.n_epochs == 1)

@@ -7,14 +7,12 @@ import pytest
 from tests_shared import collect, drain
 
 import napari_aln
-from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import read_cohort, write_cohort
 from napari_aln.errors import CohortError, StoreError, UsageError
 from napari_aln.evaluation.auc import roc_auc
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.faithfulness import importance_order
 from napari_aln.records import RESEARCH_NOTICE
-from napari_aln.settings.cohorts import SynthesizeSettings
 from napari_aln.settings.evaluation import MapSettings
 from napari_aln.settings.prediction import PredictSettings
 from napari_aln.store.features import FeatureCache
@@ -23,15 +21,16 @@ from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.slide.networks import Engine
 from napari_aln.workflows.slide.prepare import survey
 
-COHORT = SynthesizeSettings(core_width_um=(400, 450), core_length_um=(700, 800))
 SETTINGS = MapSettings(split="all", bootstraps=200, random_orders=5)
 PREDICTING = PredictSettings.model_validate({"engine": {"device": "cpu", "precision": "fp32"}})
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("maps") / "cohort"
-    return drain(synthesize(folder, 4, 5, COHORT))
+def table(tiny_cohort, tmp_path_factory):
+    """Return the table of four of the synthetic patients."""
+    path = tmp_path_factory.mktemp("maps") / "cohort.csv"
+    write_cohort(path, read_cohort(tiny_cohort)[:4])
+    return path
 
 
 @pytest.fixture(scope="module")

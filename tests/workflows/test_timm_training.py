@@ -13,14 +13,12 @@ from typer.testing import CliRunner
 
 import napari_aln
 from napari_aln.cli.app import app
-from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import read_cohort
 from napari_aln.errors import BundleError, DeviceError, UsageError
 from napari_aln.mil.bundle import open_bundle, save_bundle
 from napari_aln.mil.card import PrecisionCheck
 from napari_aln.runtimes import openvino_runtime
 from napari_aln.runtimes.timm_import import import_timm
-from napari_aln.settings.cohorts import SynthesizeSettings
 from napari_aln.settings.engine import EngineSettings
 from napari_aln.settings.training import FinetuneSettings, RecipeSettings
 from napari_aln.store.training_features import TrainingStore
@@ -43,11 +41,8 @@ def timm():
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    small = SynthesizeSettings(
-        core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
-    )
-    return drain(synthesize(tmp_path_factory.mktemp("timm") / "cohort", 8, 1, small))
+def table(tiny_cohort):
+    return tiny_cohort
 
 
 @pytest.fixture(scope="module")

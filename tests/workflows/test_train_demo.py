@@ -10,7 +10,6 @@ from safetensors import safe_open
 from tests_shared import collect, drain
 
 import napari_aln
-from napari_aln.cohort.synthesize import synthesize
 from napari_aln.cohort.table import find_patient, read_cohort, write_cohort
 from napari_aln.errors import CohortError, StoreError
 from napari_aln.evaluation.auc import roc_auc
@@ -118,8 +117,8 @@ def test_the_models_hold_the_encoder_that_was_pretrained(made):
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return drain(synthesize(tmp_path_factory.mktemp("pretrain") / "cohort", 4, 1, TINY))
+def table(tiny_cohort):
+    return tiny_cohort
 
 
 @pytest.mark.parametrize(

@@ -7,26 +7,20 @@ import os
 import pytest
 from tests_shared import collect, drain
 
-from napari_aln.cohort.synthesize import synthesize
 from napari_aln.errors import DeviceError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.records import RESEARCH_NOTICE, Progress
 from napari_aln.runtimes.gpus import visible_gpus
-from napari_aln.settings.cohorts import SynthesizeSettings
 from napari_aln.workflows.training.curves import training_folder
 from napari_aln.workflows.training.grid_plan import combinations, read_grid
 from napari_aln.workflows.training.train_grid import train_grid
 
-COHORT = SynthesizeSettings(
-    core_width_um=(400, 450), core_length_um=(700, 800), train_share=0.5, val_share=0.25
-)
 RECIPE = "[recipe]\nepochs = 2\nbags_per_epoch = 1\n"
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grid") / "cohort"
-    return drain(synthesize(folder, 8, 1, COHORT))
+def table(tiny_cohort):
+    return tiny_cohort
 
 
 @pytest.fixture(scope="module")
