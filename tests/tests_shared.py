@@ -42,15 +42,16 @@ def drain(work):
 def draw_tissue(rng: np.random.Generator) -> np.ndarray:
     """Return grey glass with one block of pink stroma full of purple nuclei, (H, W, 3) uint8."""
     width, height = SLIDE_SIZE_PX
-    rgb = np.full((height, width, 3), 215.0)
+    rgb = np.full((height, width, 3), 215, np.uint8)
     x0, y0, w, h = TISSUE_L0
-    rgb[y0 : y0 + h, x0 : x0 + w] = np.add((222, 160, 190), rng.normal(0, 14, (h, w, 1)))
+    tissue = np.add((222, 160, 190), rng.normal(0, 14, (h, w, 1)))
     yy, xx = np.mgrid[-7:8, -7:8]
     disc = xx**2 + yy**2 <= 45
     for _ in range(w * h // 900):
-        x, y = rng.integers(x0 + 8, x0 + w - 8), rng.integers(y0 + 8, y0 + h - 8)
-        rgb[y - 7 : y + 8, x - 7 : x + 8][disc] = np.array((95, 60, 140)) + rng.normal(0, 12)
-    return rgb.clip(0, 255).astype(np.uint8)
+        x, y = rng.integers(8, w - 8), rng.integers(8, h - 8)
+        tissue[y - 7 : y + 8, x - 7 : x + 8][disc] = np.array((95, 60, 140)) + rng.normal(0, 12)
+    rgb[y0 : y0 + h, x0 : x0 + w] = tissue.clip(0, 255)
+    return rgb
 
 
 @contextmanager

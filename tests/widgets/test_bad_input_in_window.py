@@ -260,7 +260,7 @@ def rng_slide(tmp_path, tissue_slide):
     import tifffile
 
     path = tmp_path / "biopsy.png"
-    Image.fromarray(tifffile.imread(tissue_slide)).save(path)
+    Image.fromarray(tifffile.imread(tissue_slide)).save(path, compress_level=1)
     return path
 
 

@@ -14,7 +14,7 @@ from napari_aln.widgets.panels.mpp_dialog import MppDialog
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "Jane Doe 1950.png"
-    Image.fromarray(draw_tissue(np.random.default_rng(3))).save(path)
+    Image.fromarray(draw_tissue(np.random.default_rng(3))).save(path, compress_level=1)
     return path
 
 
