@@ -6,11 +6,13 @@ import gc
 import threading
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication, QMessageBox
+from vispy.visuals.text.text import SDFRendererCPU
 from window_hands import LONG_MS, Hands
 
 OUR_THREADS = ("aln-", "napari-aln-tiles", "decode")
@@ -25,8 +27,25 @@ def _manifests_read_once():
         yield
 
 
+@pytest.fixture(scope="session")
+def _letters_drawn_once():
+    """Draw each letter that stands on a canvas once, not for every window."""
+    kept, draw = {}, SDFRendererCPU.render_to_texture
+
+    def draw_once(renderer, data, texture, offset, size):
+        (left, top), (width, height), key = offset, size, (data.shape, data.tobytes(), size)
+        if key not in kept:
+            kept[key] = np.empty((height, width, 3), np.uint8)
+            draw(renderer, data, kept[key], (0, 0), size)
+        texture[top : top + height, left : left + width, :] = kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SDFRendererCPU, "render_to_texture", draw_once)
+        yield
+
+
 @pytest.fixture
-def make_dock(_manifests_read_once, make_napari_viewer, qtbot):
+def make_dock(_manifests_read_once, _letters_drawn_once, make_napari_viewer, qtbot):
     """Return a maker of docks, each in a shown window of its own.
 
     Afterwards no thread, handle or widget may be left, and napari must have had nothing to complain about.
