@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import shapely
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -62,7 +61,7 @@ class RoiHands:
 
     def drag_to(self, start, end) -> None:
         first, last = self.hands.on_canvas(*start), self.hands.on_canvas(*end)
-        for share in np.linspace(0.2, 1, 5):
+        for share in (1 / 3, 2 / 3, 1):
             self.hands.move(first + (last - first) * share, held=True)
 
     def release(self, corner) -> None:
