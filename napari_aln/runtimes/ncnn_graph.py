@@ -11,6 +11,7 @@ from torch import fx, nn
 from torch.fx.passes.split_module import split_module
 
 from napari_aln.errors import DeviceError
+from napari_aln.runtimes.traced_layers import is_convolution, is_relu, module_of, takes_relu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +27,6 @@ TRUNK = "submod_trunk"
 _MAGIC = "7767517"  # begins every text of ncnn
 _RAW_FP32 = np.zeros(1, np.uint32)  # stands before weights that are plain float32
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
-_RELUS = (torch.relu, nn.functional.relu)
 
 
 class NcnnGraph(NamedTuple):
@@ -75,7 +75,7 @@ def _parts(traced: fx.GraphModule) -> tuple[set[fx.Node], set[fx.Node]]:
     """Return what comes before the trunk, and the trunk: all that layers of ncnn make of one value."""
     modules = dict(traced.named_modules())
     nodes = list(traced.graph.nodes)
-    convolutions = [node for node in nodes if _is_convolution(node, modules)]
+    convolutions = [node for node in nodes if is_convolution(node, modules)]
     if not convolutions:
         raise _refusal("it has no convolutions")
     start = nodes.index(convolutions[0])
@@ -93,21 +93,9 @@ def _parts(traced: fx.GraphModule) -> tuple[set[fx.Node], set[fx.Node]]:
     return set(nodes[:start]), trunk
 
 
-def _module(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:
-    return modules[str(node.target)] if node.op == "call_module" else None
-
-
 def _kind(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:
-    module = _module(node, modules)
+    module = module_of(node, modules)
     return type(module).__name__ if module else getattr(node.target, "__name__", str(node.target))
-
-
-def _is_convolution(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
-    return isinstance(_module(node, modules), nn.Conv2d)
-
-
-def _is_relu(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
-    return isinstance(_module(node, modules), nn.ReLU) or node.target in _RELUS
 
 
 def _is_addition(node: fx.Node) -> bool:
@@ -116,13 +104,13 @@ def _is_addition(node: fx.Node) -> bool:
 
 
 def _is_taken(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
-    module = _module(node, modules)
+    module = module_of(node, modules)
     if isinstance(module, nn.Conv2d):
         return module.padding_mode == "zeros" and not isinstance(module.padding, str)
     if isinstance(module, nn.MaxPool2d):
         # Rounding up and dilation are done in another way there, or not at all.
         return not module.ceil_mode and not module.return_indices and module.dilation in (1, (1, 1))
-    if not (_is_relu(node, modules) or _is_addition(node)):
+    if not (is_relu(node, modules) or _is_addition(node)):
         return False
     # Nothing is computed in place there: who reads the value later would see the old one.
     in_place = getattr(module, "inplace", False) or node.kwargs.get("inplace") or node.target is operator.iadd
@@ -155,23 +143,18 @@ class _Writer:
             self._layer("Noop", node, name=OUTPUT)
         elif _is_addition(node):
             self._layer("BinaryOp", node, {0: 0})
-        elif _is_relu(node, self._modules):
+        elif is_relu(node, self._modules):
             (before,) = node.all_input_nodes
-            if self._takes_relu(before):
+            if takes_relu(before, self._modules):
                 self._unread[node] = self._named(node, self._unread.pop(before)[0])
             else:
                 self._layer("ReLU", node)
         else:
-            module = _module(node, self._modules)
+            module = module_of(node, self._modules)
             if isinstance(module, nn.Conv2d):
                 self._convolution(node, module)
             elif isinstance(module, nn.MaxPool2d):
                 self._layer("Pooling", node, _pooling(module))
-
-    def _takes_relu(self, node: fx.Node) -> bool:
-        """Whether a value is a convolution's that nothing but a ReLU reads: ncnn does both in one."""
-        users = list(node.users)
-        return _is_convolution(node, self._modules) and len(users) == 1 and _is_relu(users[0], self._modules)
 
     def _convolution(self, node: fx.Node, module: nn.Conv2d) -> None:
         weight = module.weight.detach().float().contiguous().numpy()
@@ -189,7 +172,7 @@ class _Writer:
                 **{0: module.out_channels, 1: width, 11: height, 2: apart_x, 12: apart_y, 3: right, 13: down},
                 **{4: pad_x, 14: pad_y, 5: int(module.bias is not None), 6: weight.size},
                 **({} if module.groups == 1 else {7: module.groups}),
-                9: int(self._takes_relu(node)),
+                9: int(takes_relu(node, self._modules)),
             },
         )
 
