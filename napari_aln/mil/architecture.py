@@ -8,7 +8,8 @@ import torch
 
 from napari_aln.errors import BundleError
 from napari_aln.mil.card import COUNTER
-from napari_aln.mil.encoders import build_encoder, encoder_skeleton, feature_count
+from napari_aln.mil.encoder_table import feature_count
+from napari_aln.mil.encoders import build_encoder, encoder_skeleton
 from napari_aln.mil.meta_device import on_meta_device
 from napari_aln.mil.misfits import describe_misfits
 from napari_aln.mil.network import AttentionHead, PatchNetwork

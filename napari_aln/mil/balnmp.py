@@ -24,7 +24,8 @@ from napari_aln.mil.card import (
     ModelCard,
     Threshold,
 )
-from napari_aln.mil.encoders import encoder_skeleton, feature_count, resolve_pool
+from napari_aln.mil.encoder_table import feature_count, resolve_pool
+from napari_aln.mil.encoders import encoder_skeleton
 from napari_aln.mil.misfits import describe_misfits
 from napari_aln.records import BINARY, THREE_CLASSES
 

@@ -56,6 +56,11 @@ def choose(settings: EngineSettings, *, bf16_safe_on: Collection[tuple[str, str]
     return Choice(runtime, device, "bf16" if use_bf16 else "fp32")
 
 
+def ncnn_can_stand_in(choice: Choice) -> bool:
+    """Whether ncnn can take the place of what "auto" chose: fp32 on x86 processors, where it was measured."""
+    return (choice.device, choice.precision) == ("cpu", "fp32") and _is_x86() and _is_installed("ncnn")
+
+
 def _device(settings: EngineSettings) -> str:
     if settings.device == "cuda":
         import torch

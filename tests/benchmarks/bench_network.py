@@ -19,7 +19,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_aln.errors import DeviceError
-from napari_aln.mil.encoders import build_encoder, encoder_spec, feature_count
+from napari_aln.mil.encoder_table import encoder_spec, feature_count
+from napari_aln.mil.encoders import build_encoder
 from napari_aln.mil.network import AttentionHead, PatchNetwork
 from napari_aln.runtimes.base import compile_network
 from napari_aln.settings.engine import EngineSettings
@@ -37,7 +38,7 @@ def naive(network):
 
 def variants(network, input_px, threads):
     found = {"naive eager loop, fp32": naive(network)}
-    for runtime in ("torch", "openvino"):
+    for runtime in ("torch", "openvino", "ncnn"):
         for precision in ("fp32", "bf16"):
             settings = EngineSettings(runtime=runtime, precision=precision, device="cpu")
             try:

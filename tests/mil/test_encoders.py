@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from napari_aln.errors import BundleError
-from napari_aln.mil.encoders import ENCODERS, build_encoder, encoder_skeleton, encoder_spec, feature_count
+from napari_aln.mil.encoder_table import ENCODERS, encoder_spec, feature_count
+from napari_aln.mil.encoders import build_encoder, encoder_skeleton
 from napari_aln.runtimes.torchvision_import import models
 
 # The reference's sizes, and the width of each network's last feature map in its paper.

@@ -9,7 +9,8 @@ from torch import nn
 
 from napari_aln.errors import DeviceError
 from napari_aln.mil.bag_statistics import BagStatisticsNetwork
-from napari_aln.mil.encoders import build_encoder, feature_count
+from napari_aln.mil.encoder_table import feature_count
+from napari_aln.mil.encoders import build_encoder
 from napari_aln.mil.network import AttentionHead, PatchNetwork
 from napari_aln.runtimes import choice
 from napari_aln.runtimes.base import compile_network

@@ -27,7 +27,7 @@ from napari_aln.slides import read_patch
 from napari_aln.slides.sampling import read_resampled
 from napari_aln.workflows.slide.decode import decoded, resized
 from napari_aln.workflows.slide.extract import threads_for
-from napari_aln.workflows.slide.networks import engine_for
+from napari_aln.workflows.slide.networks import engine_for, settings_for_card
 from napari_aln.workflows.slide.prepare import patches_for, require_mpp, require_patches
 from napari_aln.workflows.slide.score import Case, Execution, Run, clinical_vector, draw, record, score
 
@@ -146,7 +146,10 @@ def _score_cut_out(
     started = time.perf_counter()
     card, n = bundle.card, len(patches.table)
     network = compile_network(
-        bundle.network(), card.input_px, settings.engine, bf16_safe_on=card.bf16_safe_on
+        bundle.network(),
+        card.input_px,
+        settings_for_card(card, settings.engine),
+        bf16_safe_on=card.bf16_safe_on,
     )
     h, e = np.empty((n, card.hidden), np.float32), np.empty(n, np.float32)
     for index in np.array_split(np.arange(n), -(-n // settings.engine.batch)):

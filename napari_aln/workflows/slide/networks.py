@@ -8,7 +8,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_aln.runtimes.choice import choose
+from napari_aln.mil.encoder_table import ENCODERS
+from napari_aln.runtimes.choice import choose, ncnn_can_stand_in
 from napari_aln.store.features import FeatureKey
 from napari_aln.workflows.slide.decode import RESIZE_KERNEL
 from napari_aln.workflows.slide.prepare import require_mpp
@@ -93,10 +94,24 @@ class Engine:
 
 
 def settings_for_card(card: ModelCard, settings: EngineSettings) -> EngineSettings:
-    """Return the settings with torch in place of "auto" where the card says that OpenVINO cannot."""
-    if card.timm is None or card.timm.openvino or settings.runtime != "auto":
+    """Return the settings with the runtime for this card's encoder in place of "auto".
+
+    torch where the card says that OpenVINO cannot take it; ncnn where that is faster.
+
+    Raises
+    ------
+    DeviceError
+        The settings ask for a device or precision that is not here.
+    """
+    if settings.runtime != "auto":
         return settings
-    return settings.model_copy(update={"runtime": "torch"})
+    if card.timm is not None and not card.timm.openvino:
+        return settings.model_copy(update={"runtime": "torch"})
+    spec = ENCODERS.get(card.encoder)
+    if spec is None or not spec.gains_by_winograd:
+        return settings
+    choice = choose(settings, bf16_safe_on=card.bf16_safe_on)
+    return settings.model_copy(update={"runtime": "ncnn"}) if ncnn_can_stand_in(choice) else settings
 
 
 class ReadyNetworks:
@@ -125,7 +140,7 @@ class ReadyNetworks:
 
 
 def engine_for(bundle: Bundle, settings: EngineSettings) -> Engine:
-    """Choose how to run a bundle; on torch where its card says that OpenVINO cannot.
+    """Choose how to run a bundle; see `settings_for_card` for what "auto" means.
 
     Raises
     ------

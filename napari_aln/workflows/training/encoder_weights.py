@@ -10,6 +10,7 @@ import numpy as np
 from napari_aln.errors import BundleError, DeviceError, UsageError
 from napari_aln.mil.bundle import open_bundle
 from napari_aln.mil.card import TIMM_PREFIX
+from napari_aln.workflows.slide.networks import settings_for_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +113,8 @@ def fresh_encoder(name: str, pool: EncoderPool | None, seed: int) -> EncoderWeig
     """
     import torch
 
-    from napari_aln.mil.encoders import build_encoder, resolve_pool
+    from napari_aln.mil.encoder_table import resolve_pool
+    from napari_aln.mil.encoders import build_encoder
 
     if name.startswith(TIMM_PREFIX):
         raise UsageError("Encoders of timm begin with trained weights.", "Give --encoder-weights FILE.")
@@ -124,7 +126,8 @@ def fresh_encoder(name: str, pool: EncoderPool | None, seed: int) -> EncoderWeig
 
 
 def _of_torchvision(recipe: RecipeSettings, pool: EncoderPool | None) -> EncoderWeights:
-    from napari_aln.mil.encoders import build_encoder, resolve_pool
+    from napari_aln.mil.encoder_table import resolve_pool
+    from napari_aln.mil.encoders import build_encoder
 
     pool = resolve_pool(recipe.encoder, pool)  # an unknown name is told before anything is read
     if recipe.encoder_weights is not None:
@@ -234,7 +237,7 @@ def compiled_encoder(
         return compile_network(module, card.input_px, settings, threads=threads)
 
     if card.timm is None or not card.timm.openvino:
-        return on(engine.runtime if card.timm is None else "torch"), card
+        return on(settings_for_card(card, engine).runtime), card
     torch_only = card.model_copy(update={"timm": card.timm.model_copy(update={"openvino": False})})
     try:
         compiled = on(engine.runtime)
