@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_aln.cli import output, progress
+from napari_aln.cli.exit_codes import SOME_FAILED
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
+from napari_aln.errors import UsageError
 from napari_aln.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def evaluate(
         typer.Argument(
             help="CSV, XLSX or Parquet, one line a patient: patient, label, score (of N(+), 0 to 1) or one "
             "column a class (score_N0 ...); split (train, val, test) and clinical columns where they are. "
-            "Several: the folds of a cross-validation, whose test patients are judged together.",
+            "Several: the folds of a cross-validation, whose test patients are judged together. "
+            "With --cohort: the folder that `predict` wrote.",
             readable=False,
         ),
     ],
@@ -37,7 +40,8 @@ def evaluate(
     compare: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Scores of another model on the same patients, for DeLong's test; may be repeated.",
+            help="Scores of another model on the same patients, for DeLong's test; with --cohort, its "
+            "results. May be repeated.",
             readable=False,
         ),
     ] = None,
@@ -45,6 +49,22 @@ def evaluate(
         Path | None,
         typer.Option(
             help="Scores on validation patients, to choose thresholds on, where SCORES has no split.",
+            readable=False,
+        ),
+    ] = None,
+    cohort: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge results of `predict` on another cohort: its table, with labels. Thresholds are the "
+            "models' own.",
+            readable=False,
+        ),
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="With --cohort: judge results of this bundle alone, or of those in this folder; may be "
+            "repeated. Left out: all models; bundles beside the results tell what they learned from.",
             readable=False,
         ),
     ] = None,
@@ -59,9 +79,22 @@ def evaluate(
     """Judge scores as the papers do: AUC, accuracy and the rest with intervals, tests, curves, subgroups."""
     from napari_aln.evaluation.performance import COHORT_NOTE
     from napari_aln.workflows.evaluation.evaluate import evaluate as evaluate_workflow
+    from napari_aln.workflows.evaluation.evaluate_cohort import evaluate_on_cohort
 
     first, *folds = scores
-    work = evaluate_workflow(first, out, settings, compare or (), validation, folds=folds, private=private)
+    if cohort is None:
+        if model:
+            raise UsageError(
+                "--model says whose results are judged.", "Name their table, too: --cohort TABLE."
+            )
+        work = evaluate_workflow(
+            first, out, settings, compare or (), validation, folds=folds, private=private
+        )
+    else:
+        _refuse_beside_a_cohort(settings, validation, folds)
+        work = evaluate_on_cohort(
+            [first, *(compare or ())], cohort, out, settings, model or (), private=private
+        )
     found = progress.run(work, "evaluate")
     shown = [] if as_json else [table for table in found.tables if table.name in _ON_TERMINAL]
     for table in shown:
@@ -69,6 +102,22 @@ def evaluate(
     if any(COHORT_NOTE in table.notes for table in shown):
         output.remark(COHORT_NOTE)
     say_what_was_found(found, out, as_json=as_json)
+    if found.made_by.get("patients", {}).get("without_result"):
+        raise typer.Exit(SOME_FAILED)
+
+
+def _refuse_beside_a_cohort(settings: EvaluateSettings, validation: Path | None, folds: list[Path]) -> None:
+    if folds:
+        raise UsageError(
+            f"{1 + len(folds)} folders of results were given to be judged as one.",
+            "Give one; those of other models go to --compare.",
+        )
+    if validation is not None or settings.positive is not None:
+        raise UsageError(
+            "--validation and --positive are for tables of scores: with --cohort, thresholds and classes are "
+            "those of the models' cards.",
+            "Leave them out; --threshold X adds a point that was fixed beforehand.",
+        )
 
 
 def _judged(table: PaperTable) -> PaperTable:

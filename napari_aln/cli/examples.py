@@ -23,7 +23,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "pretrain": ("napari-aln pretrain cohort.csv --out encoder.safetensors",),
     "train-demo": ("napari-aln train-demo FOLDER",),
-    "evaluate": ("napari-aln evaluate model.csv --compare clinical.csv --published --out evaluation",),
+    "evaluate": (
+        "napari-aln evaluate model.csv --compare clinical.csv --published --out evaluation",
+        "napari-aln evaluate results --cohort cohort.csv --out external",
+    ),
     "evaluate-maps": ("napari-aln evaluate-maps cohort.csv --model dlcnbc-ws.alnmodel --out maps",),
     "interpret": ("napari-aln interpret cohort.csv --out nuclei-of-the-cohort",),
     "model show": ("napari-aln model show dlcnbc-ws.alnmodel",),

@@ -221,6 +221,15 @@ def unused_columns(path: Path) -> tuple[str, ...]:
     return not_recognised(table.columns, columns)
 
 
+def unused_cells(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the cells of `unused_columns`, one a row of `read_cohort`, in its order."""
+    table, columns = _patients_of(path)
+    names = not_recognised(table.columns, columns)
+    return {
+        name: tuple(cells[table.columns.index(name)].strip() for _, cells in table.rows) for name in names
+    }
+
+
 def differences(first: CohortRow, other: CohortRow) -> tuple[str, ...]:
     """Return the fields in which two rows of one patient differ, but must not."""
     of_slide = {"slide", "roi", "mpp"}

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+CARD = "card"
+"""Where a point was chosen that a model brings along: before it met the patients it is judged by."""
+
+
 class OperatingPoint(NamedTuple):
     """A threshold, how it is named and where it was chosen; never on the patients it is judged by."""
 

@@ -12,6 +12,7 @@ from napari_aln.evaluation.auc import auc_interval, auc_standard_error, paired_d
 from napari_aln.evaluation.cases import COHORTS, Scored
 from napari_aln.evaluation.metrics import UNDEFINED, confusion_metrics
 from napari_aln.evaluation.operating_points import (
+    CARD,
     OperatingPoint,
     counts_at,
     sensitivity_threshold,
@@ -97,12 +98,21 @@ def refuse_one_class(scored: Scored) -> None:
 
 
 def operating_points(
-    scored: Scored, validation: Scored | None, sensitivity: float, fixed: float | None
+    scored: Scored,
+    validation: Scored | None,
+    sensitivity: float,
+    fixed: float | None,
+    brought: Sequence[OperatingPoint] | None = None,
 ) -> list[OperatingPoint]:
-    """Return the points two classes are judged at: 0.5, and those chosen on validation where there is one."""
+    """Return the points two classes are judged at: 0.5, and those chosen on validation where there is one.
+
+    A model that brings its own points, in its card, is judged at these: none is chosen anew.
+    """
     points = [OperatingPoint("0.5", 0.5, "convention")]
     if fixed is not None:
         points.append(OperatingPoint(f"{fixed:g} (given)", fixed, "given"))
+    if brought is not None:
+        return [*points, *brought]
     if validation is None and (scored.cohort == "val").any():
         validation = scored.of("val")
     if validation is not None:
@@ -338,7 +348,8 @@ def _heterogeneity(parts: Mapping[str, Scored]) -> float:
 
 
 def _point_text(point: OperatingPoint) -> str:
-    return f"{point.name} (V: {point.threshold:.3f})" if point.chosen_on == "validation" else point.name
+    where = {"validation": "V", CARD: CARD}.get(point.chosen_on)
+    return point.name if where is None else f"{point.name} ({where}: {point.threshold:.3f})"
 
 
 def _signed(value: float) -> str:

@@ -50,6 +50,7 @@ CHANGED = {
         "--encoder squeezenet1_1 --fresh --epochs 1 --patience 1 --bag-size 4 --bags-per-epoch 1 --device cpu"
     ),
     "napari-aln pretrain": "--patches-per-slide 4 --steps 2 --whole-steps 1 --batch 8",
+    "napari-aln evaluate results": "--bootstraps 100",
     "napari-aln evaluate-maps": "--split all --random-orders 2 --bootstraps 100",
     "napari-aln interpret": "--patches-per-slide 2 --epochs 2 --bootstraps 100",
     "napari-aln nuclei examples": "--pictures 2",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import independent_mil
 import numpy as np
 from bcnb_download import write_download
+from made_results import Made, write_results
 from PIL import Image
 from tests_shared import drain, draw_tissue, write_slide
 
@@ -53,6 +54,12 @@ def many_patients(path: Path, shared: Shared) -> None:
     """Write a cohort with enough patients for folds, and no slides."""
     rows = [CohortRow(patient_id=f"{number:03d}", label=("N0", "N(+)")[number % 2]) for number in range(40)]
     write_cohort(path, rows)
+
+
+def results(path: Path, shared: Shared) -> None:
+    """Write what predict leaves of `many_patients`."""
+    slides = [Made(f"{n}.svs", f"{n:03d}", 0.2 + 0.3 * (n % 2) + 0.4 * (n % 7) / 7) for n in range(40)]
+    write_results(path, slides)
 
 
 def imported(path: Path, shared: Shared) -> None:
@@ -172,6 +179,7 @@ INPUTS: dict[str, Callable[[Path, Shared], object]] = {
     "fold1.training/scores.csv": scores,
     "fold2.training/scores.csv": other_fold,
     "results/biopsy": result,
+    "results": results,
     "annotated": annotated,
     "FOLDER": annotated,
     "kaiko/model.safetensors": published_encoder,
@@ -182,6 +190,7 @@ INPUTS: dict[str, Callable[[Path, Shared], object]] = {
 OTHERWISE = {
     ("napari-aln cohort split cohort.csv folds.csv", "cohort.csv"): many_patients,
     ("napari-aln cohort split cohort.csv type-0.csv", "cohort.csv"): imported,
+    ("napari-aln evaluate results", "cohort.csv"): many_patients,
 }
 """Inputs of commands that begin so, in place of those above."""
 

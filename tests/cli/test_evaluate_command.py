@@ -1,9 +1,12 @@
 """``evaluate`` and ``cohort baseline`` as a user meets them."""
 
+import json
+import re
 import subprocess
 import sys
 
 import pytest
+from made_results import Made, write_results
 
 from napari_aln.records import RESEARCH_NOTICE
 
@@ -70,6 +73,50 @@ def test_one_class_alone_is_refused(call, tmp_path):
     code, _, error = call("evaluate", path, "--out", tmp_path / "out")
     assert code == 2
     assert "no patient is N(+), so the AUC is not defined" in error
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Return what predict left of six patients, of whom one failed, and the table beside it."""
+    lines = [f"P{n},{('N0', 'N(+)')[n % 2]}" for n in range(6)]
+    (tmp_path / "cohort.csv").write_text("\n".join(["patient_id,label", *lines]))
+    slides = [Made(f"{n}.svs", f"P{n}", (0.2 + 0.1 * n) if n else None) for n in range(6)]
+    return write_results(tmp_path / "results", slides)
+
+
+def test_results_are_judged_by_the_labels_of_their_cohort(call, results, tmp_path):
+    out = tmp_path / "out"
+    asked = ("--cohort", tmp_path / "cohort.csv", "--bootstraps", 100, "--out", out)
+    code, said, err = call("evaluate", results, *asked, "--json")
+    assert code == 1
+    document = json.loads(said)
+    assert (document["patients"]["judged"], document["patients"]["without_result"]) == (5, 1)
+    assert document["tables"]["performance"][1]["operating_point"]["threshold"] == 0.4
+    assert "1 patient (P0) left out: no result" in err
+    assert RESEARCH_NOTICE in (out / "evaluation.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "results is a folder, no table of scores. .*--cohort TABLE"),
+        (("--cohort", "gone.csv"), "gone.csv cannot be read"),
+        (("--cohort", "cohort.csv", "--validation", "v.csv"), "are for tables of scores.*--threshold X"),
+        (("--cohort", "cohort.csv", "--positive", "N0"), "are for tables of scores"),
+        (("results", "--cohort", "cohort.csv"), "2 folders of results were given to be judged as one"),
+        (("--cohort", "cohort.csv", "--compare", "gone"), "gone holds no summary of a cohort"),
+        (("--cohort", "cohort.csv", "--model", "gone.alnmodel"), "There is no model bundle"),
+        (("--model", "m.alnmodel"), "--cohort TABLE"),
+        (("--cohort", "cohort.csv", "--subgroup", "ki67"), "no column ki67"),
+    ],
+)
+def test_what_does_not_go_with_a_cohort_is_one_line(call, results, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = call("evaluate", "results", *arguments, "--out", "out")
+    assert code == 2
+    assert len(error.strip().splitlines()) == 1
+    assert re.search(message, error)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_clinical_baseline_feeds_the_evaluation(call, tmp_path):

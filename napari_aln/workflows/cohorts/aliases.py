@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from napari_aln.errors import AlnError
@@ -26,21 +27,26 @@ def patient_aliases(rows: Sequence[CohortRow]) -> Generator[Progress, None, dict
     rows
         Of a cohort table; a patient may have several.
     """
-    hashes: dict[str, list[str]] = {}
-    for done, row in enumerate(rows):
-        yield Progress("read slides", done, len(rows))
-        own = hashes.setdefault(row.patient_id, [])
-        if row.slide is None:
-            continue
-        try:
-            with (yield from opening_untried(row.slide, row.mpp)) as slide:
-                own.append(slide.info.quick_hash)
-        except AlnError:
-            continue
+    hashes: dict[str, list[str]] = {row.patient_id: [] for row in rows}
+    for row, quick_hash in zip(rows, (yield from slide_hashes(rows)), strict=True):
+        hashes[row.patient_id] += [quick_hash] if quick_hash else []
     aliases: dict[str, str] = {}
     for number, (patient_id, own) in enumerate(hashes.items(), start=1):
         alias = patient_alias(own) if own else ""
         is_free = alias and alias not in aliases.values()
         aliases[patient_id] = alias if is_free else f"patient-{number}"
-    yield Progress("read slides", len(rows), len(rows))
     return aliases
+
+
+def slide_hashes(rows: Sequence[CohortRow]) -> Generator[Progress, None, list[str | None]]:
+    """Open the slides of a table; yield progress, return each row's quick hash, None where none opens."""
+    hashes: list[str | None] = []
+    for done, row in enumerate(rows):
+        yield Progress("read slides", done, len(rows))
+        own = None
+        if row.slide is not None:
+            with suppress(AlnError), (yield from opening_untried(row.slide, row.mpp)) as slide:
+                own = slide.info.quick_hash
+        hashes.append(own)
+    yield Progress("read slides", len(rows), len(rows))
+    return hashes

@@ -210,19 +210,26 @@ def _of_table(table: Path, maker: TaskMaker) -> Iterator[Listed]:
             f"Clinical values were given beside the cohort table {table}.", "Write them into the table."
         )
     rows = read_cohort(table, several_slides=True)
-    slides_of = Counter(row.case_id for row in rows)
-    place_of: Counter[str | None] = Counter()
-    for row in rows:
+    for row, case_id in zip(rows, case_ids(rows), strict=True):
         if row.slide is None:
             missing = CohortError(
                 f"{table} names no slide of patient {row.patient_id}.", "Fill its cell in the column slide."
             )
             yield Listed(table, row.patient_id, missing, row.case_id)
             continue
-        place_of[row.case_id] += 1
-        several = row.case_id is not None and slides_of[row.case_id] > 1
-        case_id = f"{row.case_id}-{place_of[row.case_id]}" if several else row.case_id
         yield _listed(row.slide, maker, row, case_id)
+
+
+def case_ids(rows: Sequence[CohortRow]) -> list[str | None]:
+    """Return what slides of a table are called in private mode: the case id, of several numbered."""
+    slides_of = Counter(row.case_id for row in rows)
+    place_of: Counter[str | None] = Counter()
+    named = []
+    for row in rows:
+        place_of[row.case_id] += row.slide is not None
+        several = row.case_id is not None and row.slide is not None and slides_of[row.case_id] > 1
+        named.append(f"{row.case_id}-{place_of[row.case_id]}" if several else row.case_id)
+    return named
 
 
 def check_names(listed: Sequence[Listed], *, private: bool) -> None:

@@ -18,6 +18,7 @@ from napari_aln.evaluation.curves import (
     pr_curve,
     roc_curve,
 )
+from napari_aln.evaluation.operating_points import CARD
 from napari_aln.evaluation.subgroups import Grouping, characteristics, groupings
 from napari_aln.evaluation.tables import PaperTable, finite, fraction, plain
 from napari_aln.records import Progress
@@ -29,7 +30,7 @@ from napari_aln.workflows.evaluation.score_table import read_scores
 from napari_aln.workflows.training.curves import FOLDER_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -85,6 +86,7 @@ def evaluate(
     """
     found = Evaluation()
     paths = [scores, *compare]
+    _refuse_folders([*paths, *folds])
     read: list[Scored] = []
     for place, path in enumerate(paths):
         yield Progress(f"read {path.name}", place, len(paths))
@@ -101,24 +103,81 @@ def evaluate(
     reserved = None if validation is None else _reserved(validation, models[0], settings, found)
     if private:
         found.inputs = [one | {"name": HIDDEN} for one in found.inputs]
-    rng = np.random.default_rng(settings.seed)
-    if models[0].is_binary:
-        total = len(paths) + 2 + 2 * len(models)
-        steps = _binary_steps(models, reserved, settings, rng, found)
-    else:
-        total = len(paths) + 2 + len(models) * (len(models[0].cohorts) + len(models[0].classes))
-        steps = _class_steps(models, settings, rng, found)
-    for done, name in enumerate(steps, start=len(paths)):
-        yield Progress(name, done, total)
+    points = {
+        scored.model: performance.operating_points(
+            scored, reserved if scored is models[0] else None, settings.sensitivity, settings.threshold
+        )
+        for scored in models
+    }
+    without = [name for name, own in points.items() if all(p.chosen_on != "validation" for p in own)]
+    if without and models[0].is_binary:
+        found.notes.append(performance.no_validation(without, len(models)))
+    yield from judge(models, points, settings, found, len(paths))
     if folds:
         found.tables.append(folds_table(parts))
+    yield from write(models, found, out, settings)
+    return found
+
+
+def judge(
+    models: Sequence[Scored],
+    points: Mapping[str, Sequence[OperatingPoint]],
+    settings: EvaluateSettings,
+    found: Evaluation,
+    done: int,
+) -> Generator[Progress, None, None]:
+    """Add tables and figures of models on the same patients; yield after each step.
+
+    Parameters
+    ----------
+    models
+        In one order of patients, see `same_patients`.
+    points
+        Model's name -> where it calls N(+); none with three classes.
+    settings
+        How.
+    found
+        Is added to.
+    done
+        Steps before.
+    """
+    rng = np.random.default_rng(settings.seed)
+    first = models[0]
+    if first.is_binary:
+        total = done + 2 + 2 * len(models)
+        steps = _binary_steps(models, points, settings, rng, found)
+    else:
+        total = done + 2 + len(models) * (len(first.cohorts) + len(first.classes))
+        steps = _class_steps(models, settings, rng, found)
+    for place, name in enumerate(steps, start=done):
+        yield Progress(name, place, total)
+
+
+def write(
+    models: Sequence[Scored], found: Evaluation, out: Path, settings: EvaluateSettings
+) -> Generator[Progress, None, None]:
+    """Add what compares models and describes patients, and write the folder; yield before and after.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be written or is not ours.
+    """
     if len(models) > 1:
         found.tables.append(performance.comparison_table(models))
     _describe(models[0], found)
-    yield Progress("write", total - 1, total)
+    yield Progress("write", 0, 1)
     write_evaluation(found, out, settings)
-    yield Progress("write", total, total)
-    return found
+    yield Progress("write", 1, 1)
+
+
+def _refuse_folders(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(
+                f"{path} is a folder, no table of scores.",
+                "To judge results of predict in it, name the table that has the labels: --cohort TABLE.",
+            )
 
 
 def _model_of(path: Path) -> str:
@@ -148,7 +207,7 @@ def _reserved(path: Path, first: Scored, settings: EvaluateSettings, found: Eval
 
 def _binary_steps(
     models: Sequence[Scored],
-    reserved: Scored | None,
+    points: Mapping[str, Sequence[OperatingPoint]],
     settings: EvaluateSettings,
     rng: np.random.Generator,
     found: Evaluation,
@@ -157,21 +216,12 @@ def _binary_steps(
     yield "performance"
     first = models[0]
     negative, positive = first.classes
-    points = {
-        scored.model: performance.operating_points(
-            scored, reserved if scored is first else None, settings.sensitivity, settings.threshold
-        )
-        for scored in models
-    }
     rows = [
         row
         for scored in models
         for cohort in first.cohorts
         for row in performance.judge(scored.of(cohort), cohort, points[scored.model])
     ]
-    without = [name for name, own in points.items() if all(p.chosen_on != "validation" for p in own)]
-    if without:
-        found.notes.append(performance.no_validation(without, len(models)))
     found.tables.append(
         performance.performance_table(
             rows, positive, negative, with_published=settings.published, notes=found.notes
@@ -181,7 +231,7 @@ def _binary_steps(
     grouped = groupings(judged[0].columns, settings.subgroups)
     for scored in judged:
         own = points[scored.model]
-        main = next((p for p in own if p.name == "Youden"), own[0])
+        main = next((p for p in own if p.name == "Youden" or p.chosen_on == CARD), own[0])
         if grouped:
             name = "subgroups" if len(judged) == 1 else f"subgroups-{file_stem(scored.model)}"
             found.tables.append(performance.subgroup_table(scored, grouped, main, name))

@@ -256,10 +256,15 @@ def _further(path: Path, table: Table, columns: _Columns) -> dict[str, tuple[str
             found[field] = tuple(_clinical(path, line, field, column, cells) for line, cells in table.rows)
         elif field not in ("patient_id", "label", "split", "slide", "roi"):
             found[field] = tuple(cells[column.place].strip() for _, cells in table.rows)
-    staging = next((name for name in found if re.sub(r"[^a-z]", "", name.casefold()) == "tstage"), None)
-    if staging is not None:
-        found["t_stage"] = found.pop(staging)
-    return found
+    return with_t_stage(found)
+
+
+def with_t_stage(found: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return columns with that of the T stage, however it is spelt, under the name that subgroups know."""
+    return {
+        "t_stage" if re.sub(r"[^a-z]", "", name.casefold()) == "tstage" else name: cells
+        for name, cells in found.items()
+    }
 
 
 def _clinical(path: Path, line: int, field: str, column: Column, cells: Sequence[str]) -> str:

@@ -332,7 +332,11 @@ class Order:
         patients: Sequence[TrainingPatient],
     ) -> None:
         """Write down what repeats the training; it names no patient and no slide, these by their hashes."""
-        slides = [slide.made_of for patient in patients for slide in patient.slides]
+        slides = [
+            slide.made_of | {"split": patient.rows[0].split}
+            for patient in patients
+            for slide in patient.slides
+        ]
         record = {
             "notice": RESEARCH_NOTICE,
             "trainer": self._trainer,

@@ -19,6 +19,7 @@ from napari_aln.patches.bags import draw_bags, partition_count
 from napari_aln.records import Progress
 from napari_aln.settings.evaluation import EvaluateSettings
 from napari_aln.settings.prediction import BagSettings
+from napari_aln.workflows.training.patients import clinical_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -69,22 +70,8 @@ def scored_patients(
         labels=np.array([patient.label for patient in patients], np.int64),
         scores=np.array(scores).reshape(len(patients), len(bundle.card.classes)),
         cohort=np.array([str(patient.rows[0].split) for patient in patients]),
-        columns=_clinical_columns(patients),
+        columns=clinical_columns([patient.rows[0] for patient in patients]),
     )
-
-
-def _clinical_columns(patients: Sequence[TrainingPatient]) -> dict[str, tuple[str, ...]]:
-    """Return the clinical values as a table writes them, empty where unknown; none that nobody has."""
-    rows = [patient.rows[0] for patient in patients]
-    numbers = {
-        name: tuple("" if (value := getattr(row, name)) is None else f"{value:g}" for row in rows)
-        for name in ("age_years", "tumor_size_cm")
-    }
-    receptors = {
-        name: tuple(str(getattr(row, name)).replace("unknown", "") for row in rows)
-        for name in ("er", "pr", "her2")
-    }
-    return {name: cells for name, cells in (numbers | receptors).items() if any(cells)}
 
 
 @torch.no_grad()

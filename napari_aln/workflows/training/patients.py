@@ -189,6 +189,25 @@ def labelled_rows(cohort_csv: Path, mode: Mode | None, classes: Sequence[str]) -
     return patients
 
 
+def class_name(row: CohortRow, classes: Sequence[str]) -> str | None:
+    """Return a patient's class where it is one of the model's, else None."""
+    label = row.label if len(classes) == 2 else row.aln_class
+    return label if label in classes else None
+
+
+def clinical_columns(rows: Sequence[CohortRow]) -> dict[str, tuple[str, ...]]:
+    """Return the clinical values as a table writes them, empty where unknown; none that nobody has."""
+    numbers = {
+        name: tuple("" if (value := getattr(row, name)) is None else f"{value:g}" for row in rows)
+        for name in ("age_years", "tumor_size_cm")
+    }
+    receptors = {
+        name: tuple(str(getattr(row, name)).replace("unknown", "") for row in rows)
+        for name in ("er", "pr", "her2")
+    }
+    return {name: cells for name, cells in (numbers | receptors).items() if any(cells)}
+
+
 def class_index(row: CohortRow, classes: Sequence[str]) -> int:
     """Return a patient's class among the model's.
 
@@ -197,10 +216,10 @@ def class_index(row: CohortRow, classes: Sequence[str]) -> int:
     CohortError
         The table does not say, or says another.
     """
-    label = row.label if len(classes) == 2 else row.aln_class
-    if label is None or label not in classes:
+    label = class_name(row, classes)
+    if label is None:
         raise CohortError(
-            f"Patient {row.patient_id} is {label or row.label or 'of no class'}, and the classes are "
+            f"Patient {row.patient_id} is {row.aln_class or row.label or 'of no class'}, and the classes are "
             f"{', '.join(classes)}.",
             "Give the number of metastatic nodes or the class of three."
             if len(classes) == 3
