@@ -85,6 +85,8 @@ def test_the_card_is_whole_and_scores_lie_beside(trained):
     assert (record["trainer"], record["bundle_sha256"]) == ("--finetune", result.bundle.sha256)
     assert record["fitted"]["best_epoch"] == result.fitted.best_epoch
     assert len({one["slide_quick_hash"] for one in record["slides"]}) == 8
+    splits = [one["split"] for one in record["slides"]]
+    assert sorted(splits) == ["test"] * 2 + ["train"] * 4 + ["val"] * 2
     assert record["slides"][0]["mpp"] == pytest.approx([0.5, 0.5], rel=0.2)
     assert record["card_sha256"] == result.bundle.card_sha256
     assert {"processor", "system"} <= set(record["machine"])

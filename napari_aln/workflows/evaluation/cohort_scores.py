@@ -88,7 +88,7 @@ def score_cohort(
     Raises
     ------
     CohortError
-        The table cannot be used, or no patient with a label has a result of every model.
+        The table cannot be used, or of those with a result of every model none is of some class.
     StoreError
         A folder is no result of a cohort, or several models of one mode made its results.
     UsageError, BundleError
@@ -123,13 +123,8 @@ def score_cohort(
         model.name = f"model {number}" if private else name
     flow = _flow(patients, models, slides)
     tell = _Names(private)
-    if not flow.judged:
-        raise CohortError(
-            f"None of the {len(patients)} patients of {cohort_csv} can be judged: {len(flow.unlabelled)} "
-            f"without label, {len(flow.without_result)} without result, {len(flow.learned_from)} a model "
-            f"learned from; {len(strangers)} results belong to none of them{tell(strangers)}.",
-            "Give the table that was predicted, with labels; ids are text, so 007 is not 7.",
-        )
+    others = f"; results of no patient known: {len(strangers)}{tell(strangers)}" if strangers else ""
+    _refuse_too_few(flow, patients, models, others)
     for model in models:
         model.keep(flow.judged)
     found.notes += _notes(flow, lost & set(flow.judged), strangers, models, tell)
@@ -171,6 +166,27 @@ def _flow(
         else:
             flow.judged.append(patient)
     return flow
+
+
+def _refuse_too_few(
+    flow: _Flow, patients: Mapping[str, CohortRow], models: Sequence[CohortModel], strangers: str
+) -> None:
+    """Refuse patients of whom no AUC is defined, and say where the others went."""
+    missing = [
+        name
+        for model in models
+        for name in model.record.classes
+        if all(class_name(patients[one], model.record.classes) != name for one in flow.judged)
+    ]
+    if flow.judged and not missing:
+        return
+    lacking = f", and none of them is {' or '.join(dict.fromkeys(missing))}" if flow.judged else ""
+    raise CohortError(
+        f"Of {len(patients)} patients in the table {len(flow.judged)} can be judged{lacking}; "
+        f"{len(flow.unlabelled)} are without label, {len(flow.without_result)} without result, and a model "
+        f"learned from {len(flow.learned_from)}{strangers}.",
+        "Give the table that was predicted, with labels of every class; ids are text, so 007 is not 7.",
+    )
 
 
 class _Names:
