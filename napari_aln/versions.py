@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = (
     "napari-aln",
     "imagecodecs",
+    "ncnn",
     "numpy",
     "openslide-bin",
     "openslide-python",

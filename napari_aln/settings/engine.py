@@ -15,7 +15,10 @@ class EngineSettings(Settings):
         "auto", "Precision", "auto: bf16 only where the card records it as safe."
     )
     runtime: Literal["auto", "openvino", "ncnn", "torch"] = setting(
-        "auto", "Runtime", "auto: OpenVINO on x86 processors, torch elsewhere and on CUDA."
+        "auto",
+        "Runtime",
+        "auto: on x86 processors OpenVINO, or ncnn for encoders that it runs faster; torch elsewhere and on CUDA. "
+        "ncnn: fp32 alone; AlexNet, VGGs, ResNets and ResNeXts.",
     )
     batch: int = setting(
         16, "Batch", "Patches a network call; halved when memory runs out.", "patches", ge=1, le=1024

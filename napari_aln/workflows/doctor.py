@@ -63,6 +63,7 @@ def examine() -> Iterator[Finding]:
     yield _optional("timm", "encoders called timm:NAME, and models with one, wait for it")
     yield _optional("distributed", "predict --scheduler, for several machines, waits for it")
     yield _openvino()
+    yield _ncnn()
     yield _cuda()
     yield _jpeg_on_gpu()
     yield from _window()
@@ -134,6 +135,17 @@ def _openvino() -> Finding:
         fact = f"cannot be loaded ({error}); torch is used instead, which is slower"
         step = "Try: pip install --force-reinstall openvino"
         return Finding("OpenVINO", False, fact, step, required=False)
+
+
+def _ncnn() -> Finding:
+    if find_spec("ncnn") is None and platform.machine().lower() not in ("x86_64", "amd64"):
+        return Finding("ncnn", True, "not used on this processor", required=False)
+    try:
+        importlib.import_module("ncnn")
+        return Finding("ncnn", True, version("ncnn"), required=False)
+    except (ImportError, OSError) as error:
+        fact = f"cannot be loaded ({error}); VGGs and small ResNets run on OpenVINO instead, slower in fp32"
+        return Finding("ncnn", False, fact, "Try: pip install --force-reinstall ncnn", required=False)
 
 
 def _cuda() -> Finding:

@@ -46,6 +46,7 @@ def test_all_that_the_program_needs_is_looked_at():
         "torch",
         "CUDA",
         "OpenVINO",
+        "ncnn",
         "display",
         "disk",
         "disk here",
@@ -114,6 +115,21 @@ class TestOpenVino:
         monkeypatch.setattr(platform, "machine", lambda: "aarch64")
         monkeypatch.setattr(doctor, "find_spec", lambda _: None)
         assert doctor._openvino().ok
+
+
+class TestNcnn:
+    def test_one_that_is_missing_is_told_with_what_runs_instead(self, unimportable, monkeypatch):
+        monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+        unimportable("ncnn", ModuleNotFoundError("No module named 'ncnn'"))
+        found = doctor._ncnn()
+        assert (found.ok, found.required) == (False, False)
+        assert "OpenVINO instead" in found.fact
+        assert "pip install" in found.next_step
+
+    def test_processors_it_is_not_used_on(self, monkeypatch):
+        monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+        monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+        assert doctor._ncnn().ok
 
 
 @pytest.mark.parametrize(
