@@ -98,13 +98,18 @@ def _made_by(stated: object, run: str) -> dict[str, Any]:
     return stated | {"runs": {run: stated["runs"].get(run)}}
 
 
+def read_rows(path: Path) -> pa.Table:
+    """Read a table of a result; `pa.ArrowInvalid` where it claims more rows than it has bytes."""
+    # A few bytes may stand for any number of equal rows; ours have many values that differ.
+    if pq.read_metadata(path).num_rows > max(_FEW_ROWS, path.stat().st_size):
+        raise pa.ArrowInvalid("it claims more rows than it has bytes")
+    return pq.read_table(path)
+
+
 def _read(folder: Path) -> pa.Table:
     path = folder / PATCHES_PARQUET
     try:
-        # A few bytes may stand for any number of equal rows; ours have many values that differ.
-        if pq.read_metadata(path).num_rows > max(_FEW_ROWS, path.stat().st_size):
-            raise pa.ArrowInvalid("it claims more rows than it has bytes")
-        table = pq.read_table(path)
+        table = read_rows(path)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"{folder} holds no patches of a result.", "Give a folder that predict wrote."

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from napari_aln.annotations import read_regions
 from napari_aln.errors import AnnotationError, StoreError
@@ -16,7 +15,7 @@ from napari_aln.records import PatchScores
 from napari_aln.store.json_document import parse_json
 from napari_aln.store.packed_result import open_packed
 from napari_aln.store.result import RESULT_JSON, read_document
-from napari_aln.store.scored_patches import PATCHES_PARQUET
+from napari_aln.store.scored_patches import PATCHES_PARQUET, read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +135,7 @@ def _of_folder(folder: Path) -> StoredResult:
 
 def _table(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        table = pq.read_table(path)
+        table = read_rows(path)
         return {name: table[name].to_numpy() for name in table.column_names}
     except (OSError, pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise StoreError(f"{path} is missing or damaged.", _AGAIN) from error
