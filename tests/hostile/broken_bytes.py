@@ -1,8 +1,23 @@
-"""Damage that any file may have: cut, flipped, overwritten, repeated."""
+"""Damage that any file may have: cut, flipped, overwritten, repeated; and bytes that unfold to many more."""
+
+import zlib
 
 import numpy as np
 
 _EXTREMES = (0, 1, 2, 3, 7, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+def deflated_zeros(n: int) -> bytes:
+    """Return `zlib.compress(bytes(n))`, or nearly: a mebibyte deflated once, and said again and again."""
+    at_once = 2**20
+
+    def raw(n: int, end: int) -> bytes:
+        packer = zlib.compressobj(9, wbits=-15)
+        return packer.compress(bytes(n)) + packer.flush(end)
+
+    blocks = raw(at_once, zlib.Z_FULL_FLUSH) * (n // at_once) + raw(n % at_once, zlib.Z_FINISH)
+    adler32 = n % 65521 << 16 | 1
+    return b"\x78\xda" + blocks + adler32.to_bytes(4, "big")
 
 
 def damaged(content: bytes, rng: np.random.Generator, head: int = 4096) -> bytes:

@@ -5,12 +5,12 @@ import io
 import json
 import sqlite3
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from broken_bundles import safetensors
+from broken_bytes import deflated_zeros
 from broken_json import DEEP, Hostile, odd_json
 
 
@@ -48,7 +48,7 @@ def crafted_sessions(sound: bytes) -> Iterator[Hostile]:
             label, "session", {"s.alnsession": json.dumps(session | fields).encode()}, "s.alnsession"
         )
 
-    bomb = base64.b64encode(zlib.compress(bytes(2**30), 9)).decode()
+    bomb = base64.b64encode(deflated_zeros(2**30)).decode()
     answer = session["answers"][0]
     yield of(answers=[answer | {"packed": bomb}])
     yield of(answers=[answer | {"packed": bomb}] * 3, chosen=[])
@@ -81,14 +81,16 @@ def parquet_bomb(content: bytes) -> bytes:
     from pyarrow import parquet
 
     table = parquet.read_table(pa.BufferReader(content)).slice(0, 1)
-    out = io.BytesIO()
-    with parquet.ParquetWriter(out, table.schema) as writer:
-        many = pa.table(
-            [pa.chunked_array([_repeated(column, 2 * 10**6)]) for column in table.columns], table.schema
-        )
-        for _ in range(10):
-            writer.write_table(many, row_group_size=2 * 10**6)
-    return out.getvalue()
+    out, footer = io.BytesIO(), io.BytesIO()
+    n = 2 * 10**5
+    many = pa.table([pa.chunked_array([_repeated(column, n)]) for column in table.columns], table.schema)
+    parquet.write_table(many, out, row_group_size=n)
+    told, group = parquet.read_metadata(out), parquet.read_metadata(out)
+    for _ in range(99):  # the same bytes, a hundred times over
+        told.append_row_groups(group)
+    told.write_metadata_file(footer)
+    (length,) = struct.unpack("<I", out.getvalue()[-8:-4])
+    return out.getvalue()[: -8 - length] + footer.getvalue()[4:]
 
 
 def _repeated(column, n: int):

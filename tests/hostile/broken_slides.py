@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from broken_bytes import damaged
+from broken_bytes import damaged, deflated_zeros
 from PIL import Image
 
 _APERIO = "Aperio Image Library v1.0\r\n{} [0,0 {}] ({}x{}) JPEG/RGB Q=70|AppMag = 20|MPP = 0.499"
@@ -218,8 +218,9 @@ def _jpeg_of(width: int, height: int) -> bytes:
 
 def _sparse(width: int, height: int, tile: int, path: Path) -> bytes:
     """Return a TIFF of missing tiles: kilobytes that claim any size."""
-    small = np.zeros((tile, tile, 3), np.uint8)
-    tifffile.imwrite(path, small, tile=(tile, tile), photometric="rgb", compression="zlib", metadata=None)
+    shape = {"shape": (tile, tile, 3), "dtype": np.uint8, "tile": (tile, tile), "metadata": None}
+    one = iter([deflated_zeros(tile * tile * 3)])
+    tifffile.imwrite(path, one, photometric="rgb", compression="zlib", **shape)
     content = path.read_bytes()
     n = -(-width // tile) * -(-height // tile)
     table = len(content)
@@ -250,14 +251,14 @@ def crafted_slides(sound: dict[str, Path], folder: Path):
     yield "sparse-million.tif", _sparse(999_000, 999_000, 8192, folder / "sparse")
     yield "sparse-five-million.tif", _sparse(4_999_000, 4_999_000, 16384, folder / "sparse")
     yield "sparse-line.tif", _sparse(4_999_000, 100, 256, folder / "sparse")
-    bomb = zlib.compress(bytes(12_000 * 12_000 * 3), 9)
+    bomb = deflated_zeros(12_000 * 12_000 * 3)
     yield "bomb.png", _png(12_000, 12_000, bomb)
     yield "bomb-small-claim.png", _png(30, 30, bomb)
     yield "huge-claim.png", _png(2**31 - 1, 2**31 - 1, zlib.compress(bytes(100)))
     for side in (65_500, 65_535, 40_000):
         yield f"claims-{side}.jpg", _jpeg_of(side, side)
     yield "no-pixels.jpg", _jpeg_of(0, 0)
-    tile_bomb = zlib.compress(bytes(2**28), 9)
+    tile_bomb = deflated_zeros(2**28)
     at = len(deflate)
     longer = deflate + tile_bomb
     offsets = next(at for tag, at, page in tags_of(deflate) if (tag, page) == (324, 0))
