@@ -89,7 +89,7 @@ class NcnnNetwork:
 
     Notes
     -----
-    Convolutions of 3 x 3 are done with a third of the products or less, by Winograd's minimal filtering.
+    Convolutions of 3 x 3 are done with 2.25 to 4 times fewer products, by Winograd's minimal filtering.
     What stands before and after the convolutions is left to torch. Each thread has a patch of its own, so
     what a patch gives cannot depend on its neighbours.
     """

@@ -6,8 +6,8 @@ The reference's way: an eager module, gradients on, bags of ten, fp32. All varia
 so that a machine that slows down slows all of them; printed are medians and the median of the rounds' ratios.
 Input is uint8 and output h and e in every variant; reading and resizing are not part of it.
 
-How large a ratio can be depends on the processor, so the last rows say what it could do at best: the rate at
-which a large matrix product alone would do the network's arithmetic.
+How large a ratio can be depends on the processor, so the last rows say what its arithmetic alone gives: the
+rate at which large matrix products would do as many operations. Winograd, as in ncnn, does fewer.
 """
 
 import argparse
