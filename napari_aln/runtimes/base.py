@@ -105,6 +105,10 @@ def compile_network(
         from napari_aln.runtimes.ncnn_runtime import NcnnNetwork  # so is ncnn
 
         return NcnnNetwork(module, input_px, threads=threads)
+    if choice.runtime == "winograd":
+        from napari_aln.runtimes.winograd_runtime import WinogradNetwork  # numba is optional
+
+        return WinogradNetwork(module, threads=threads)
     from napari_aln.runtimes.torch_runtime import TorchNetwork
 
     return TorchNetwork(module, choice, batch=settings.batch, prepare=prepare, threads=threads)

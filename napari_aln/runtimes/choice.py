@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from napari_aln.settings.engine import EngineSettings
 
 
-_CPU_ONLY = {"openvino": "OpenVINO", "ncnn": "ncnn"}  # these runtimes, by their names in text
+_CPU_ONLY = {"openvino": "OpenVINO", "ncnn": "ncnn", "winograd": "Runtime winograd"}  # by their names in text
+_PACKAGES = {"openvino": "openvino", "ncnn": "ncnn", "winograd": "numba"}  # what they need
 
 
 class Choice(NamedTuple):
     """What a network will run on."""
 
-    runtime: str  # "openvino", "ncnn" or "torch"
+    runtime: str  # "openvino", "ncnn", "winograd" or "torch"
     device: str  # "cpu", "cuda" or "mps"
     precision: str  # "fp32" or "bf16"
 
@@ -53,12 +54,27 @@ def choose(settings: EngineSettings, *, bf16_safe_on: Collection[tuple[str, str]
             f"bf16 was asked for, but {runtime} runs in fp32 alone on this {device}.",
             "Choose precision fp32 or auto, or another runtime.",
         )
+    if runtime == "winograd" and not use_bf16:
+        raise DeviceError("Runtime winograd is bf16 alone.", "Choose precision bf16, or another runtime.")
     return Choice(runtime, device, "bf16" if use_bf16 else "fp32")
 
 
 def ncnn_can_stand_in(choice: Choice) -> bool:
     """Whether ncnn can take the place of what "auto" chose: fp32 on x86 processors, where it was measured."""
     return (choice.device, choice.precision) == ("cpu", "fp32") and _is_x86() and _is_installed("ncnn")
+
+
+def winograd_can_stand_in(choice: Choice) -> bool:
+    """Whether Winograd convolutions in bf16 can take the place of what "auto" chose.
+
+    They were measured faster on a processor with products of bf16, but not against one with whole matrices of
+    them (AMX).
+    """
+    if choice.device != "cpu" or not _is_installed("numba"):
+        return False
+    import torch
+
+    return _multiplies_bf16() and not torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - no public way to ask
 
 
 def _device(settings: EngineSettings) -> str:
@@ -104,10 +120,11 @@ def has_nvidia_driver() -> bool:
 
 
 def _runtime(settings: EngineSettings, device: str) -> str:
-    if settings.runtime in _CPU_ONLY and not _is_installed(settings.runtime):
+    package = _PACKAGES.get(settings.runtime)
+    if package is not None and not _is_installed(package):
         raise DeviceError(
-            f"{_CPU_ONLY[settings.runtime]} was asked for but is not installed.",
-            f"Try `pip install {settings.runtime}`.",
+            f"Runtime {settings.runtime} was asked for, but {package} is not installed.",
+            f"Try `pip install {package}`.",
         )
     if settings.runtime != "auto":
         return settings.runtime
@@ -129,6 +146,8 @@ def _has_bf16(runtime: str, device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "mps" or runtime == "ncnn":  # ncnn's bf16 gains a tenth at most
         return False
+    if runtime == "winograd":
+        return _multiplies_bf16()
     if runtime == "openvino":
         from napari_aln.runtimes.openvino_import import openvino
 
@@ -138,3 +157,10 @@ def _has_bf16(runtime: str, device: str) -> bool:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public way to ask
+
+
+def _multiplies_bf16() -> bool:
+    """Whether the processor multiplies bf16 itself, on x86."""
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001 - no public way to ask

@@ -14,7 +14,7 @@ class EngineSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "Precision", "auto: bf16 only where the card records it as safe."
     )
-    runtime: Literal["auto", "openvino", "ncnn", "torch"] = setting(
+    runtime: Literal["auto", "openvino", "ncnn", "winograd", "torch"] = setting(
         "auto",
         "Runtime",
         "auto: on x86 processors OpenVINO, or ncnn for encoders that it runs faster; torch elsewhere and on CUDA. "

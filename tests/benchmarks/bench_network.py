@@ -38,7 +38,7 @@ def naive(network):
 
 def variants(network, input_px, threads):
     found = {"naive eager loop, fp32": naive(network)}
-    for runtime in ("torch", "openvino", "ncnn"):
+    for runtime in ("torch", "openvino", "ncnn", "winograd"):
         for precision in ("fp32", "bf16"):
             settings = EngineSettings(runtime=runtime, precision=precision, device="cpu")
             try:
