@@ -114,7 +114,7 @@ def _is_taken(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
         return False
     # Nothing is computed in place there: who reads the value later would see the old one.
     in_place = getattr(module, "inplace", False) or node.kwargs.get("inplace") or node.target is operator.iadd
-    return True
+    return not in_place or len(node.all_input_nodes[0].users) == 1
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
