@@ -253,6 +253,11 @@ def test_three_classes_take_theirs(tmp_path):
     assert found.models[0].labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert found.points["their model"] == []
     assert notes_of(found) == ["1 patient (6) left out: no label of N0, N+(1-2), N+(>2)."]
+    work = evaluate_on_cohort(
+        [tmp_path / "results"], cohort, tmp_path / "out", EvaluateSettings(bootstraps=100)
+    )
+    assert {table.name for table in drain(work).tables} == {"patients", "models", "overall", "classes"}
+    assert "the most probable class" in (tmp_path / "out" / "models.csv").read_text(encoding="utf-8-sig")
 
 
 def test_one_class_alone_is_refused(cohort, tmp_path):

@@ -108,9 +108,10 @@ def evaluate(
             scored, reserved if scored is models[0] else None, settings.sensitivity, settings.threshold
         )
         for scored in models
+        if scored.is_binary
     }
     without = [name for name, own in points.items() if all(p.chosen_on != "validation" for p in own)]
-    if without and models[0].is_binary:
+    if without:
         found.notes.append(performance.no_validation(without, len(models)))
     yield from judge(models, points, settings, found, len(paths))
     if folds:

@@ -59,6 +59,7 @@ def evaluate_on_cohort(
             scored, None, settings.sensitivity, settings.threshold, own.points[scored.model]
         )
         for scored in models
+        if scored.is_binary
     }
     yield from judge(models, points, settings, found, 0)
     yield from write(models, found, out, settings)
