@@ -112,10 +112,11 @@ def _refuse_beside_a_cohort(settings: EvaluateSettings, validation: Path | None,
             f"{1 + len(folds)} folders of results were given to be judged as one.",
             "Give one; those of other models go to --compare.",
         )
-    if validation is not None or settings.positive is not None:
+    choice = settings.model_dump(include={"positive", "sensitivity"})
+    if validation is not None or choice != EvaluateSettings().model_dump(include=set(choice)):
         raise UsageError(
-            "--validation and --positive are for tables of scores: with --cohort, thresholds and classes are "
-            "those of the models' cards.",
+            "--validation, --sensitivity and --positive are for tables of scores: with --cohort, thresholds and "
+            "classes are those of the models' cards.",
             "Leave them out; --threshold X adds a point that was fixed beforehand.",
         )
 

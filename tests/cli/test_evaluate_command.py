@@ -103,6 +103,7 @@ def test_results_are_judged_by_the_labels_of_their_cohort(call, results, tmp_pat
         (("--cohort", "gone.csv"), "gone.csv cannot be read"),
         (("--cohort", "cohort.csv", "--validation", "v.csv"), "are for tables of scores.*--threshold X"),
         (("--cohort", "cohort.csv", "--positive", "N0"), "are for tables of scores"),
+        (("--cohort", "cohort.csv", "--sensitivity", "0.95"), "are for tables of scores"),
         (("results", "--cohort", "cohort.csv"), "2 folders of results were given to be judged as one"),
         (("--cohort", "cohort.csv", "--compare", "gone"), "gone holds no summary of a cohort"),
         (("--cohort", "cohort.csv", "--model", "gone.alnmodel"), "There is no model bundle"),
