@@ -108,7 +108,7 @@ def compile_network(
     if choice.runtime == "winograd":
         from napari_aln.runtimes.winograd_runtime import WinogradNetwork  # numba is optional
 
-        return WinogradNetwork(module, threads=threads)
+        return WinogradNetwork(module, input_px, threads=threads)
     from napari_aln.runtimes.torch_runtime import TorchNetwork
 
     return TorchNetwork(module, choice, batch=settings.batch, prepare=prepare, threads=threads)

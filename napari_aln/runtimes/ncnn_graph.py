@@ -26,7 +26,7 @@ TRUNK = "submod_trunk"
 
 _MAGIC = "7767517"  # begins every text of ncnn
 _RAW_FP32 = np.zeros(1, np.uint32)  # stands before weights that are plain float32
-_ADDITIONS = (operator.add, operator.iadd, torch.add)
+_ADDITIONS = (operator.add, torch.add)
 
 
 class NcnnGraph(NamedTuple):
@@ -113,7 +113,7 @@ def _is_taken(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
     if not (is_relu(node, modules) or _is_addition(node)):
         return False
     # Nothing is computed in place there: who reads the value later would see the old one.
-    in_place = getattr(module, "inplace", False) or node.kwargs.get("inplace") or node.target is operator.iadd
+    in_place = getattr(module, "inplace", False) or node.kwargs.get("inplace")
     return not in_place or len(node.all_input_nodes[0].users) == 1
 
 

@@ -57,6 +57,15 @@ def transformed_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat.reshape(WINDOW * WINDOW, weights.shape[1], weights.shape[0])
 
 
+def _kernel(function):
+    """Have a function compiled when it is first called, and kept from start to start where it can be."""
+    how = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **how)(function)
+    except RuntimeError:  # neither beside this file nor in the user's cache folder may be written
+        return njit(**how)(function)
+
+
 @intrinsic
 def _float_of(_context, _bits):
     def make(_target, builder, _signature, values):
@@ -126,7 +135,7 @@ def _evaluate(pixels, top, left, c, rows):
             rows[3, j, k], rows[4, j, k], rows[5, j, k] = r[3], r[4], r[5]
 
 
-@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+@_kernel
 def transform_pixels(pixels, first, seen):
     """Transform the pixels of some tiles.
 
@@ -195,7 +204,7 @@ def _finish_pooled(rows, bias, least, results, top, left, c):
             y1[k] = _written(max(max(max(r[2], r[3]), max(q[2], q[3])) + bias[k], least))
 
 
-@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+@_kernel
 def transform_products(products, first, size, bias, relu, pool, results):
     """Turn the products of some tiles into results.
 

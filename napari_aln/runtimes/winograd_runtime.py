@@ -29,6 +29,8 @@ class WinogradNetwork:
     ----------
     module
         Takes uint8 (n, S, S, 3), returns a tuple of tensors with n rows. Left as it is.
+    input_px
+        S, or height and width.
     threads
         CPU threads; None: as many as torch takes.
 
@@ -42,7 +44,9 @@ class WinogradNetwork:
     device = "cpu"
     precision = "bf16"
 
-    def __init__(self, module: nn.Module, *, threads: int | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, input_px: int | tuple[int, int], *, threads: int | None = None
+    ) -> None:
         self.version = f"torch {torch.__version__}, numba {numba.__version__}"
         network = with_winograd(fused(module))
         if network is None:
@@ -55,16 +59,17 @@ class WinogradNetwork:
         self._workers = ThreadPoolExecutor(
             threads or torch.get_num_threads(), "winograd", initializer=torch.set_num_threads, initargs=(1,)
         )
+        height, width = (input_px, input_px) if isinstance(input_px, int) else input_px
+        self(np.zeros((0, height, width, 3), np.uint8))  # compiles what numba has not kept from before
 
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`."""
         pixels = np.asarray(batch)
         starts = range(0, max(len(pixels), 1), _TOGETHER)  # no patches still tell the widths
+        some = [pixels[start : start + _TOGETHER] for start in starts]
         # As the threads set torch's number of threads, the caller's comes back at the end.
         with self._turn, torch_errors("computing patches"), torch_threads(1):
-            parts = list(
-                self._workers.map(lambda start: self._some(pixels[start : start + _TOGETHER]), starts)
-            )
+            parts = list(self._workers.map(self._some, some))
         return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
 
     @torch.inference_mode()
