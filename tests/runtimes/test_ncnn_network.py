@@ -145,13 +145,11 @@ class TwoEnds(Wired):
 
 
 class OverWritten(Wired):
-    """Adds to a value in place that is read again afterwards."""
+    """Reads a value again after a ReLU in place."""
 
     def forward(self, x):
-        x = x.permute(0, 3, 1, 2).float()
-        a = b = self.a(x)
-        b += self.a(x)
-        return (self.b(a + b).mean((2, 3)),)
+        a = self.a(x.permute(0, 3, 1, 2).float())
+        return (self.b(self.step(a) + a).mean((2, 3)),)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +161,7 @@ class OverWritten(Wired):
         (Wired(nn.BatchNorm2d(4, track_running_stats=False)), "BatchNorm2d stands between"),
         (Branching(nn.Identity()), "cannot be traced"),
         (TwoEnds(nn.Identity()), "mean stands between"),
-        (OverWritten(nn.Identity()), "iadd stands between"),
+        (OverWritten(nn.ReLU(inplace=True)), "ReLU stands between"),
         (nn.Flatten(), "no convolutions"),
     ],
 )
