@@ -115,8 +115,8 @@ def _refuse_beside_a_cohort(settings: EvaluateSettings, validation: Path | None,
     choice = settings.model_dump(include={"positive", "sensitivity"})
     if validation is not None or choice != EvaluateSettings().model_dump(include=set(choice)):
         raise UsageError(
-            "--validation, --sensitivity and --positive are for tables of scores: with --cohort, thresholds and "
-            "classes are those of the models' cards.",
+            "--validation, --sensitivity and --positive are for tables of scores: with --cohort, thresholds "
+            "and classes are those of the models' cards.",
             "Leave them out; --threshold X adds a point that was fixed beforehand.",
         )
 
