@@ -17,8 +17,8 @@ class EngineSettings(Settings):
     runtime: Literal["auto", "openvino", "ncnn", "winograd", "torch"] = setting(
         "auto",
         "Runtime",
-        "auto: on x86 processors OpenVINO, or ncnn for encoders that it runs faster; torch elsewhere and on CUDA. "
-        "ncnn: fp32 alone; AlexNet, VGGs, ResNets and ResNeXts.",
+        "auto: OpenVINO on x86 processors, for VGGs and small ResNets ncnn, in bf16 winograd where it is faster; "
+        "torch elsewhere. ncnn is fp32 alone, winograd bf16 alone.",
     )
     batch: int = setting(
         16, "Batch", "Patches a network call; halved when memory runs out.", "patches", ge=1, le=1024

@@ -60,7 +60,7 @@ def examine() -> Iterator[Finding]:
     yield _library("matplotlib", "matplotlib", "matplotlib", "pip install matplotlib")
     yield _library("torch", "torch", "torch", "pip install torch")
     yield _torchvision()
-    yield _optional("numba", "VGGs in bf16, faster with it on processors such as AMD's since Zen 4, go without")
+    yield _optional("numba", "without it VGGs in bf16 are slower on AMD since Zen 4")
     yield _optional("timm", "encoders called timm:NAME, and models with one, wait for it")
     yield _optional("distributed", "predict --scheduler, for several machines, waits for it")
     yield _openvino()
