@@ -11,7 +11,7 @@ from score_files import CLASSES, binary_rows, class_rows, write_rows
 from tests_shared import collect
 
 from napari_aln.errors import CohortError, StoreError, UsageError
-from napari_aln.evaluation import auc_interval, confusion_metrics, delong_test
+from napari_aln.evaluation import auc_interval, confusion_metrics, delong_test, plots
 from napari_aln.records import RESEARCH_NOTICE, Progress
 from napari_aln.settings.evaluation import EvaluateSettings
 from napari_aln.workflows.evaluation.evaluate import evaluate
@@ -20,10 +20,12 @@ from napari_aln.workflows.evaluation.score_table import read_scores
 QUICK = {"bootstraps": 100}
 
 
-def run(scores, out, *, compare=(), validation=None, folds=(), **settings):
-    """Evaluate and return what was found and the record."""
+def run(scores, out, *, compare=(), validation=None, folds=(), dpi=30, **settings):
+    """Evaluate and return what was found and the record; figures are drawn coarsely."""
     work = evaluate(scores, out, EvaluateSettings(**(QUICK | settings)), compare, validation, folds=folds)
-    steps, found = collect(work)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(plots, "DPI", dpi)
+        steps, found = collect(work)
     assert all(isinstance(step, Progress) and step.done <= step.total for step in steps)
     return found, json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
 
@@ -240,7 +242,7 @@ def test_three_classes(tmp_path):
 
 def test_everything_says_research_use_only_and_can_be_read(scores, tmp_path):
     out = tmp_path / "out"
-    found, record = run(scores, out, published=True)
+    found, record = run(scores, out, published=True, dpi=plots.DPI)
     for table in found.tables:
         assert RESEARCH_NOTICE in (out / f"{table.name}.csv").read_text(encoding="utf-8-sig")
         assert RESEARCH_NOTICE in (out / f"{table.name}.md").read_text(encoding="utf-8")
