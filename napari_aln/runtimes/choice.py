@@ -61,7 +61,7 @@ def choose(settings: EngineSettings, *, bf16_safe_on: Collection[tuple[str, str]
 
 def ncnn_can_stand_in(choice: Choice) -> bool:
     """Whether ncnn can take the place of what "auto" chose: fp32 on x86 processors, where it was measured."""
-    return (choice.device, choice.precision) == ("cpu", "fp32") and _is_x86() and _is_installed("ncnn")
+    return (choice.device, choice.precision) == ("cpu", "fp32") and _is_x86() and _loads("ncnn")
 
 
 def winograd_can_stand_in(choice: Choice) -> bool:
@@ -133,6 +133,15 @@ def _runtime(settings: EngineSettings, device: str) -> str:
 
 def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+def _loads(package: str) -> bool:
+    """Whether a package is there and fits this system: what nobody asked for by name must not fail."""
+    try:
+        importlib.import_module(package)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _is_x86() -> bool:
