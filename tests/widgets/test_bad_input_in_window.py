@@ -59,6 +59,15 @@ def test_what_is_typed_and_drawn_amiss(ready, tmp_path, monkeypatch):
     a_region_too_small_for_a_patch(ready)
 
 
+def test_a_cache_that_cannot_be_written_and_a_slide_that_is_deleted(
+    ready, tissue_slide, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patched:
+        a_cache_that_cannot_be_written_costs_a_warning_not_the_run(ready, patched, tmp_path)
+    if sys.platform != "win32":  # which deletes no file that is open
+        a_slide_deleted_while_open_is_named_once(ready, tissue_slide, tmp_path)
+
+
 def test_a_window_without_a_slide_and_slides_with_hardly_any_tissue(
     hands, roi_file, tissue_slide, ws_bundle, tmp_path
 ):
@@ -275,7 +284,7 @@ def clinical_values_out_of_range_are_named_beside_the_field(ready):
     assert ready.errors() == []
 
 
-def test_a_cache_that_cannot_be_written_costs_a_warning_not_the_run(ready, monkeypatch, tmp_path):
+def a_cache_that_cannot_be_written_costs_a_warning_not_the_run(ready, monkeypatch, tmp_path):
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setenv("NAPARI_ALN_CACHE", str(in_the_way / "cache"))
@@ -295,8 +304,7 @@ def test_a_memory_that_cannot_be_written_costs_a_warning(
     assert hands.errors() == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no file that is open")
-def test_a_slide_deleted_while_open_is_named_once(ready, tissue_slide, tmp_path):
+def a_slide_deleted_while_open_is_named_once(ready, tissue_slide, tmp_path):
     copy = tmp_path / "copy.tif"
     shutil.copy(tissue_slide, copy)
     ready.open(copy)

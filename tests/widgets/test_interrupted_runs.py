@@ -84,13 +84,15 @@ def finish(hands, held) -> None:
     hands.run("whole-slide")
 
 
-def test_runs_cancelled_followed_and_failed(running, held):
+def test_runs_cancelled_followed_and_failed_and_another_slide_during_one(running, held, other_slide):
     a_second_run_cannot_be_started_by_hand_but_may_follow(running, held)
     begin(running, held)
     cancel_counts_at_once_and_ends_the_thread(running, held)
     for error in (RuntimeError("CUDA error: out of memory"), MemoryError()):
         begin(running, held)
         an_error_inside_the_workflow_is_one_message(running, held, error)
+    begin(running, held)
+    another_slide_during_a_run_cancels_it_and_says_so(running, held, other_slide)
 
 
 def test_layers_removed_during_runs(running, held, tissue_slide):
@@ -163,7 +165,7 @@ def test_closing_the_dock_during_a_run_ends_it(running, held):
     assert running.viewer.canvas.background_color_override is None
 
 
-def test_another_slide_during_a_run_cancels_it_and_says_so(running, held, other_slide):
+def another_slide_during_a_run_cancels_it_and_says_so(running, held, other_slide):
     thread = run_thread()
     running.open(other_slide)
     running.until(lambda: not thread.is_alive())

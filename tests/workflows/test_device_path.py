@@ -30,7 +30,8 @@ def slide(tissue_slide):
 def table(slide):
     seen = survey(slide)
     grid = patch_grid(slide.info.size_px, slide.info.mpp, 256, 0.5)
-    return candidates(grid, seen.mask, seen.downsample, PatchSettings())
+    every = candidates(grid, seen.mask, seen.downsample, PatchSettings())
+    return every.take(np.arange(0, len(every), 2))
 
 
 def test_device_resizing_changes_no_probability_by_a_thousandth(slide, table, ws_bundle):

@@ -142,7 +142,8 @@ def test_a_slide_that_fails_is_named_and_counted(table, store, tmp_path):
     with bad.slide.open("r+b") as file:  # opens, and fails while its patches are read
         file.seek(size // 3)
         file.write(b"\0" * (size // 2))
-    work = train_finetuned(folder / table.name, "dlcnbc-ws", tmp_path / "m.alnmodel", RECIPE, store)
+    once = RECIPE.model_copy(update={"epochs": 1})
+    work = train_finetuned(folder / table.name, "dlcnbc-ws", tmp_path / "m.alnmodel", once, store)
     result = drain(work)
     assert [(lost.patient_id, lost.slide) for lost in result.left_out] == [(bad.patient_id, bad.slide.name)]
     assert "1 slides of the whole cohort" in result.bundle.card.training_cohort.remarks
