@@ -17,7 +17,7 @@ class EngineSettings(Settings):
     runtime: Literal["auto", "openvino", "ncnn", "winograd", "torch"] = setting(
         "auto",
         "Runtime",
-        "auto: OpenVINO on x86 processors, for VGGs and small ResNets ncnn, in bf16 winograd where it is faster; "
+        "auto: on x86 processors OpenVINO, for VGGs and small ResNets ncnn, in bf16 winograd where faster; "
         "torch elsewhere. ncnn is fp32 alone, winograd bf16 alone.",
     )
     batch: int = setting(
