@@ -11,6 +11,7 @@ PACKAGES = (
     "napari-aln",
     "imagecodecs",
     "ncnn",
+    "numba",
     "numpy",
     "openslide-bin",
     "openslide-python",
