@@ -91,7 +91,7 @@ class NcnnNetwork:
     -----
     Convolutions of 3 x 3 are done with 2.25 to 4 times fewer products, by Winograd's minimal filtering.
     What stands before and after the convolutions is left to torch. Each thread has a patch of its own, so
-    what a patch gives cannot depend on its neighbours, and memory to compute in: some 115 MiB for VGG at 224 px.
+    what a patch gives cannot depend on its neighbours; and some 115 MiB to compute in (VGG at 224 px).
     """
 
     name = "ncnn"
