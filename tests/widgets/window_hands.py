@@ -121,7 +121,7 @@ class Hands:
         self.move(corners[0])
         QTest.mousePress(self.canvas, self.left, pos=corners[0])
         for start, end in pairwise(corners):
-            for share in (1 / 3, 2 / 3, 1):
+            for share in (1 / 2, 1):
                 self.move(start + (end - start) * share, held=True)
         QTest.mouseRelease(self.canvas, self.left, pos=corners[-1])
         QApplication.processEvents()
