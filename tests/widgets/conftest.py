@@ -54,7 +54,7 @@ def make_dock(_manifests_read_once, _letters_drawn_once, make_napari_viewer, qtb
     from napari_aln.widgets.window import dock_of
 
     gc.collect()
-    gc.freeze()  # what is there before the window, modules above all: napari looks for unused cycles often
+    gc.freeze()  # what is there before, modules above all: napari looks for unused cycles while it is open
     slides_before, notes_before = _open_slides(), len(notification_manager.records)
     viewers = []
 
@@ -77,6 +77,7 @@ def make_dock(_manifests_read_once, _letters_drawn_once, make_napari_viewer, qtb
             viewer.close()
     viewers.clear()
     QApplication.processEvents()
+    gc.unfreeze()
     gc.collect()
     qtbot.waitUntil(lambda: not any(t.is_alive() for t in threads), timeout=LONG_MS)
     assert _open_slides() <= slides_before
