@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -83,7 +84,10 @@ def with_winograd(traced: nn.Module) -> fx.GraphModule | None:
     if not isinstance(traced, fx.GraphModule):
         return None
     modules = dict(traced.named_modules())
-    places = [node for node in traced.graph.nodes if is_convolution(node, modules)]
+    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+    places = [
+        node for node in traced.graph.nodes if is_convolution(node, modules) and calls[node.target] == 1
+    ]
     places = [node for node in places if is_taken(cast("nn.Conv2d", modules[str(node.target)]))]
     for node in places:
         convolution = cast("nn.Conv2d", modules[str(node.target)])
@@ -114,10 +118,8 @@ def _only_user(node: fx.Node, is_wanted: Callable[[fx.Node], bool]) -> fx.Node |
 def _halves(module: nn.Module | None) -> bool:
     if not isinstance(module, nn.MaxPool2d) or module.ceil_mode or module.return_indices:
         return False
-    return all(value in (2, (2, 2)) for value in (module.kernel_size, module.stride)) and module.padding in (
-        0,
-        (0, 0),
-    )
+    by_two = module.kernel_size in (2, (2, 2)) and module.stride in (2, (2, 2))
+    return by_two and module.padding in (0, (0, 0)) and module.dilation in (1, (1, 1))
 
 
 def _room(tiles: int, channels: int, name: str) -> NDArray[np.uint16]:

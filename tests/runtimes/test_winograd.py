@@ -184,6 +184,24 @@ class TestNetwork:
             "deep.0": (False, False), "deep.3": (True, True), "last": (True, False)
         }  # fmt: skip
 
+    def test_what_is_called_twice_or_pooled_in_another_way_is_not_done_together(self):
+        class Strange(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.twice, self.once = convolution(seed=1), convolution(seed=2)
+                self.apart = nn.MaxPool2d(2, 2, dilation=2)
+
+            def forward(self, x):
+                return self.apart(self.once(self.twice(functional.relu(self.twice(x)))))
+
+        strange, x = Strange().eval(), torch.randn(1, LANES, 12, 12)
+        exact = strange(x)
+        traced = with_winograd(fx.symbolic_trace(strange))
+        assert isinstance(traced.twice, nn.Conv2d)
+        assert (traced.once._relu, traced.once._pool) == (False, False)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            assert relative_error(traced(x), exact) < 6 * BF16_STEP
+
     def test_a_network_without_such_convolutions_is_refused(self):
         class Flat(nn.Module):
             def forward(self, pixels):
