@@ -149,8 +149,9 @@ def compiled(network, threads=2):
 
 @pytest.mark.usefixtures("_multiplies")
 class TestNetwork:
-    def test_it_gives_what_the_module_gives(self, small):
-        run = compiled(small)
+    @pytest.mark.parametrize("threads", [1, 2, 9])
+    def test_it_gives_what_the_module_gives(self, small, threads):
+        run = compiled(small, threads)
         with torch.inference_mode():
             exact = small(torch.from_numpy(PIXELS))
         for got, wanted in zip(run(PIXELS), exact, strict=True):
