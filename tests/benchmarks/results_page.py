@@ -105,9 +105,10 @@ def _encoders(name: str, document: Document, ceiling: Document | None) -> str:
             "VGG-13 BN, 256 px patches resized to 224 px, from a closed file to 256 values a patch; the same "
             "slide, patches and weights for all, each with its own reader, batches and defaults, in its own "
             f"environment and held to {held} (none used more than {most:.2f}). "
-            f"{document['settings']['rounds']} rounds, in turn: median (lowest–highest). Ours also computes "
-            'entropy and attention. "difference" is the largest difference of a feature from the naive '
-            "loop's, over the largest feature: all did the same work.",
+            f"{document['settings']['rounds']} rounds, in turn: median (lowest–highest). Ours, which also "
+            "computes entropy and attention, takes ncnn in fp32 and runtime winograd in bf16. The column "
+            "difference has the largest difference of a feature from the naive loop's, over the largest "
+            "feature: all did the same work.",
             markdown_table(("", "version", "patches/s", "x naive", "peak MB", "difference"), lines),
             f"Other processes took at most {others:.0%} of the machine.",
             *([f"**Disturbed by other processes: {', '.join(disturbed)}.**"] if disturbed else []),
