@@ -75,13 +75,15 @@ BESIDE = ("Shift-G", "Shift-W", "Shift-U", "Alt-PageDown", "Alt-PageUp", "Shift-
 WINDOW_KEYS = (("Ctrl+O", "Open a slide"), ("Ctrl+S", "Save the session"))
 """Of the menu that the program's own window has; inside another napari these are napari's."""
 
+MOUSE_KEYS = (("Right click", "What can be done there"),)
+"""Of the slide, and of the rows that list its regions."""
+
 PANEL_KEYS = (
     ("Tab, Shift+Tab", "Next control, the one before"),
     ("Alt+letter", "The control with this letter underlined"),
     ("Arrow keys", "In the gallery: fly from patch to patch"),
     ("Ctrl, Shift+click", "In the gallery: choose several patches"),
     ("Enter", "In the work list: open the slide"),
-    ("Right click", "On the slide or a region's row: what can be done there"),
     ("Click on a nucleus", "Choose it in the table; a row flies there"),
 )
 NAPARI_KEYS = (
@@ -142,7 +144,7 @@ def help_groups(*, in_program: bool) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return what the help lists: title, and rows of key and effect; `in_program`: in its own window."""
     on_the_slide = [(key.shown, key.effect) for key in KEYS if key.name not in BESIDE]
     return [
-        ("On the slide", [*on_the_slide, *(WINDOW_KEYS if in_program else ())]),
+        ("On the slide", [*on_the_slide, *MOUSE_KEYS, *(WINDOW_KEYS if in_program else ())]),
         ("Beside the slide", [(key.shown, key.effect) for key in KEYS if key.name in BESIDE]),
         ("In the panels", list(PANEL_KEYS)),
         ("napari's own", list(NAPARI_KEYS)),
