@@ -86,7 +86,7 @@ class PrecisionCheck(_Part):
 
     bf16_max_change: float | None = Field(default=None, ge=0, le=1)
     n_patches: int = Field(default=0, ge=0)
-    runtime: str | None = None  # "openvino" or "torch"
+    runtime: str | None = None  # as `CompiledNetwork.name`
     device: str | None = None  # "cpu" or "cuda"
 
 

@@ -26,7 +26,7 @@ class CompiledNetwork(Protocol):
 
     @property
     def name(self) -> str:
-        """The runtime: "openvino", "ncnn" or "torch"."""
+        """The runtime: "openvino", "ncnn", "winograd" or "torch"."""
 
     @property
     def version(self) -> str:

@@ -34,6 +34,7 @@ _NEAR, _FAR = 0.75, 1.5  # the points besides 0 and infinity, each with either s
 _A, _B = np.float32(_NEAR), np.float32(_FAR)
 _A2, _B2 = np.float32(_NEAR**2), np.float32(_FAR**2)
 _A3, _B3 = np.float32(_NEAR**3), np.float32(_FAR**3)
+_LOWEST = np.finfo(np.float32).min  # not -inf, which compiled with fastmath may be anything
 _SUM, _PRODUCT = np.float32(_NEAR**2 + _FAR**2), np.float32((_NEAR * _FAR) ** 2)
 
 
@@ -230,7 +231,7 @@ def transform_products(products, first, size, bias, relu, pool, results):
     side = TILE // 2 if pool else TILE
     rows = np.empty((TILE, WINDOW, LANES), np.float32)
     whole = np.empty((TILE, TILE, LANES), np.uint16)
-    least = np.float32(0) if relu else np.float32(-np.inf)
+    least = np.float32(0) if relu else _LOWEST
     for tile in range(min(products.shape[1], n * down * across - first)):
         patch, place = divmod(first + tile, down * across)
         top, left = place // across * side, place % across * side
