@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
@@ -93,6 +92,8 @@ class PatchTable:
     @property
     def l0_xy(self) -> NDArray[np.float64]:
         """Return the (n, 2) upper-left corners in level-0 pixels."""
+        import numpy as np  # here: a Tab on the command line loads this module, and computes nothing
+
         corners: NDArray[np.float64] = np.column_stack([self.column, self.row]) * np.asarray(
             self.grid.step_l0
         )
@@ -101,6 +102,8 @@ class PatchTable:
     @property
     def cell(self) -> NDArray[np.int64]:
         """Return the (n,) identities of the patches: flat grid indices, or running numbers off the grid."""
+        import numpy as np
+
         if self.origin_l0 is not None:
             return np.arange(len(self), dtype=np.int64)
         return self.row.astype(np.int64) * self.grid.columns + self.column

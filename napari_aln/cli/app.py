@@ -8,6 +8,7 @@ from napari_aln.cli import (
     annotation_files,
     cache,
     cohort,
+    completion,
     demo,
     doctor,
     evaluate,
@@ -62,3 +63,4 @@ app.add_typer(cache.app, name="cache")
 app.command("doctor")(doctor.doctor)
 examples.with_examples(app)
 output.with_quiet(app)
+completion.mend_zsh()

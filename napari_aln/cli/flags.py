@@ -79,7 +79,7 @@ def _plain_fields(model: type[BaseModel]) -> list[str]:
 
 
 def _annotation(models: list[type[BaseModel]], name: str, declaration: str | None) -> Any:  # noqa: ANN401
-    hint = get_type_hints(models[-1])[name]
+    hint: Any = models[-1].model_fields[name].annotation
     return Annotated[hint | None, _option(models, name, declaration or f"--{name.replace('_', '-')}")]
 
 

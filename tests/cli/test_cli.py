@@ -376,7 +376,7 @@ def test_a_shell_completes_commands_flags_and_choices_and_leaves_files_to_itself
         "  os.environ.update(COMP_WORDS=words, COMP_CWORD=str(words.count(' ')))\n"
         "  try: app(prog_name='napari-aln')\n"
         "  except SystemExit: print('.')\n"
-        "print([m for m in ('torch', 'openvino', 'qtpy', 'napari', 'pandas') if m in sys.modules])"
+        "print([m for m in ('torch', 'openvino', 'qtpy', 'napari', 'pandas', 'numpy') if m in sys.modules])"
     )
     environment = os.environ | {"_NAPARI_ALN_COMPLETE": "complete_bash"}
     done = subprocess.run(
