@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -17,7 +16,7 @@ from napari_aln.cli.output import AsJson
 from napari_aln.cli.predict_cohort import predict_cohort
 from napari_aln.errors import AlnError, UsageError
 from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
-from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE, Clinical
+from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
 from napari_aln.settings.engine import EngineSettings
 from napari_aln.settings.patches import PatchSettings
 from napari_aln.settings.prediction import BagSettings, CacheSettings, CohortRunSettings, PredictSettings
@@ -25,22 +24,17 @@ from napari_aln.settings.prediction import BagSettings, CacheSettings, CohortRun
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_aln.records import SlideResult
+    from napari_aln.records import Clinical, SlideResult
     from napari_aln.workflows.cohorts.slide_tasks import Predictor
     from napari_aln.workflows.cohorts.tasks import Listed
 
 
-class Receptor(StrEnum):
-    """How a receptor's status is given."""
+_CLINICAL = {"age": "age_years", "tumor_size": "tumor_size_cm", "er": "er", "pr": "pr", "her2": "her2"}
+"""Flags of one patient's values, and the columns of a table that hold the same."""
 
-    POSITIVE = "+"
-    NEGATIVE = "-"
-    UNKNOWN = "unknown"
 
-    @property
-    def value_or_none(self) -> bool | None:
-        """Return True for positive, False for negative, None for unknown."""
-        return {"+": True, "-": False}.get(self.value)
+def _receptor(help_text: str) -> Any:  # noqa: ANN401 - typer's options are of no one type
+    return typer.Option(help=help_text, metavar="[+|-|unknown]", autocompletion=lambda: ["+", "-", "unknown"])
 
 
 @takes(
@@ -82,11 +76,11 @@ def predict(
             readable=False,
         ),
     ] = None,
-    age: Annotated[float | None, typer.Option(help="Age in years.")] = None,
-    tumor_size: Annotated[float | None, typer.Option(help="Tumour size in cm.")] = None,
-    er: Annotated[Receptor | None, typer.Option(help="Oestrogen receptor.")] = None,
-    pr: Annotated[Receptor | None, typer.Option(help="Progesterone receptor.")] = None,
-    her2: Annotated[Receptor | None, typer.Option(help="HER2.")] = None,
+    age: Annotated[str | None, typer.Option(help="Age in years.", metavar="<float>")] = None,
+    tumor_size: Annotated[str | None, typer.Option(help="Tumour size in cm.", metavar="<float>")] = None,
+    er: Annotated[str | None, _receptor("Oestrogen receptor; positive, negative too.")] = None,
+    pr: Annotated[str | None, _receptor("Progesterone receptor, likewise.")] = None,
+    her2: Annotated[str | None, _receptor("HER2, likewise; or the score, 0 to 3+.")] = None,
     mpp: Annotated[
         float | None, typer.Option(help="µm/px of level 0, where the file does not state it (or is wrong).")
     ] = None,
@@ -116,7 +110,7 @@ def predict(
     settings = predict_settings.model_copy(
         update={"patches": patches, "bags": bags, "engine": engine, "cache": cache}
     )
-    values = _clinical_of_flags(clinical, age, tumor_size, er, pr, her2)
+    values = _clinical_of_flags(clinical, age=age, tumor_size=tumor_size, er=er, pr=pr, her2=her2)
     asked = Asked(
         tuple(path.absolute() for path in model),
         out.absolute(),
@@ -157,25 +151,19 @@ def _holds_card(path: Path) -> bool:
         return False
 
 
-def _clinical_of_flags(
-    table: Path | None,
-    age: float | None,
-    tumor_size: float | None,
-    er: Receptor | None,
-    pr: Receptor | None,
-    her2: Receptor | None,
-) -> Clinical | None:
+def _clinical_of_flags(table: Path | None, **given: str | None) -> Clinical | None:
     """Return the values given as flags, or None where none was."""
-    if all(value is None for value in (age, tumor_size, er, pr, her2)):
-        return None
-    if table:
-        raise UsageError("--clinical and single clinical values were both given.", "Give one of the two.")
-    from napari_aln.mil.clinical import check_clinical
+    from napari_aln.cohort.columns import Column
+    from napari_aln.cohort.table import clinical_of
 
-    status = [r.value_or_none if r else None for r in (er, pr, her2)]
-    clinical = Clinical(age, tumor_size, *status)
-    check_clinical(clinical)
-    return clinical
+    words = {
+        Column(0, f"--{flag.replace('_', '-')}", _CLINICAL[flag]): word
+        for flag, word in given.items()
+        if word is not None
+    }
+    if words and table:
+        raise UsageError("--clinical and single clinical values were both given.", "Give one of the two.")
+    return clinical_of(words) if words else None
 
 
 def _run_all(listed: Sequence[Listed], predictor: Predictor, *, as_json: bool) -> None:

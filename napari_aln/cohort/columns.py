@@ -54,6 +54,7 @@ _RECEPTOR = {
     "−": "-",
     "n/a": "unknown",
     "na": "unknown",
+    "unknown": "unknown",  # in capitals, too
 }
 _HER2_SCORE = {"0": "-", "1+": "-", "2+": "unknown", "3+": "+"}
 """Immunohistochemical score -> status (ASCO/CAP 2018): 2+ is equivocal until in situ hybridisation."""

@@ -265,11 +265,9 @@ def _row(path: Path, line: int, cells: Sequence[str], columns: Mapping[str, Colu
     try:
         row = CohortRow.model_validate(record)
     except ValidationError as error:
-        column = columns[str(error.errors()[0]["loc"][0])]
-        cell, told = cells[column.place], error.errors()[0]["msg"]
-        why = "no number" if cell.strip().casefold() == "nan" else told[:1].lower() + told[1:]
+        column = columns[_field_of(error)]
         raise CohortError(
-            f"{path}, line {line}, column {column.name}: {cell!r} is not usable ({why}).",
+            f"{path}, line {line}, column {column.name}: {_why_unusable(error, cells[column.place])}",
             "Correct that cell, or empty it where the value is not known.",
         ) from error
     _refuse_contradictions(f"{path}, line {line}", row)
@@ -280,6 +278,34 @@ def _row(path: Path, line: int, cells: Sequence[str], columns: Mapping[str, Colu
             "roi": folder / row.roi if row.roi is not None else None,
         }
     )
+
+
+def clinical_of(words: Mapping[Column, str]) -> Clinical:
+    """Return the clinical values that single words give, each read as a table's cell of its column.
+
+    Raises
+    ------
+    ClinicalError
+        A word says no such value; it is named by its column.
+    """
+    record = {column.field: cell_of(column, word) for column, word in words.items()}
+    try:
+        return CohortRow.model_validate({"patient_id": "this one"} | record).clinical
+    except ValidationError as error:
+        (name, word), *_ = ((c.name, word) for c, word in words.items() if c.field == _field_of(error))
+        raise ClinicalError(
+            f"{name}: {_why_unusable(error, word)}", "Correct it, or leave it out where it is not known."
+        ) from error
+
+
+def _field_of(error: ValidationError) -> str:
+    return str(error.errors()[0]["loc"][0])
+
+
+def _why_unusable(error: ValidationError, cell: str) -> str:
+    told = error.errors()[0]["msg"]
+    why = "no number" if cell.strip().casefold() == "nan" else told[:1].lower() + told[1:]
+    return f"{cell!r} is not usable ({why})."
 
 
 def _refuse_contradictions(where: str, row: CohortRow) -> None:

@@ -16,6 +16,7 @@ from napari_aln.nuclei.segmentation import MODEL_NAME
 from napari_aln.shipped import sample_path
 
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
+AS_IN_TABLES = ["--age", "61", "--tumor-size", "2,4", "--er", "Positive", "--pr", "neg", "--her2", "1+"]
 
 
 def refused(outcome, *words):
@@ -31,7 +32,7 @@ def refused(outcome, *words):
 def test_predict_writes_a_result_folder(call, tissue_slide, roi_bundle, ws_bundle, roi_file, tmp_path):
     models = ["--model", roi_bundle, ws_bundle]  # the second stands among the slides, and is taken as a model
     code, out, _ = call(
-        "predict", tissue_slide, *models, "--roi", roi_file, *CLINICAL, "--out", tmp_path / "o"
+        "predict", tissue_slide, *models, "--roi", roi_file, *AS_IN_TABLES, "--out", tmp_path / "o"
     )
     assert code == 0
     assert "DLCNBC-WS" in out
@@ -130,7 +131,10 @@ class TestWrongInput:
         refused(predict(tissue_slide, clinical=["--age", "50"]), "tumour size", "--fill-clinical")
 
     def test_clinical_value_out_of_range(self, predict, tissue_slide):
-        refused(predict(tissue_slide, clinical=["--age", "-3", *CLINICAL[2:]]), "age")
+        refused(predict(tissue_slide, clinical=["--age", "-3", *CLINICAL[2:]]), "--age: '-3'")
+
+    def test_clinical_value_of_no_meaning(self, predict, tissue_slide):
+        refused(predict(tissue_slide, clinical=[*CLINICAL[:-1], "5+"]), "--her2: '5+'", "'+', '-' or")
 
     def test_output_below_a_file(self, predict, tissue_slide, tmp_path):
         (tmp_path / "file").touch()

@@ -8,7 +8,8 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from napari_aln.cohort import spreadsheet
-from napari_aln.cohort.table import find_patient, read_cohort
+from napari_aln.cohort.columns import Column
+from napari_aln.cohort.table import clinical_of, find_patient, read_cohort
 from napari_aln.errors import ClinicalError, CohortError
 from napari_aln.records import Clinical
 
@@ -106,6 +107,28 @@ def test_what_would_have_to_be_guessed_is_refused(tmp_path, header, told):
 def test_a_her2_score_alone_says_what_it_can(tmp_path, score, her2):
     (tmp_path / "a.csv").write_text(f"patient_id,HER2\n1,{score}\n")
     assert read_cohort(tmp_path / "a.csv")[0].clinical.her2 is her2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("61", "2,4", "positive", "NEG", "3+"),
+        ("n/a", "unknown", "Unknown", "", "2+"),
+        (" 58.5 ", "", "+", "\N{MINUS SIGN}", "Negative"),
+    ],
+)
+def test_words_given_one_by_one_are_read_as_a_table_s(tmp_path, words):
+    fields = ("age_years", "tumor_size_cm", "er", "pr", "her2")
+    cells = ",".join(f'"{word}"' for word in words)
+    (tmp_path / "a.csv").write_text(f"patient_id,{','.join(fields)}\na,{cells}\n", encoding="utf-8")
+    named = {Column(0, f"--{field}", field): word for field, word in zip(fields, words, strict=True)}
+    assert clinical_of(named) == read_cohort(tmp_path / "a.csv")[0].clinical
+
+
+def test_a_word_of_no_meaning_is_told_by_its_name():
+    words = {Column(0, "--age", "age_years"): "61", Column(0, "--er", "er"): "maybe"}
+    with pytest.raises(ClinicalError, match=r"--er: 'maybe' is not usable \(input should be '\+', '-' or"):
+        clinical_of(words)
 
 
 def test_what_other_programs_write_is_understood(tmp_path):
