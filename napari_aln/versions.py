@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = (
     "napari-aln",
     "imagecodecs",
-    "ncnn",
     "numba",
     "numpy",
     "openslide-bin",

@@ -28,8 +28,8 @@ class EncoderSpec(NamedTuple):
     native_px
         Side at which torchvision trained the ImageNet weights; EfficientNets may score better there.
     gains_by_winograd
-        Precisions in which Winograd convolutions (fp32: ncnn's, bf16: our own) were measured faster than
-        OpenVINO: its work is mostly 3 x 3 convolutions.
+        Whether Winograd convolutions were measured faster than OpenVINO: its work is mostly 3 x 3
+        convolutions.
     """
 
     family: Literal["classifier", "fc", "densenet", "squeezenet"]
@@ -37,7 +37,7 @@ class EncoderSpec(NamedTuple):
     pools: tuple[EncoderPool, ...]
     input_px: int = 224
     native_px: int = 224
-    gains_by_winograd: tuple[str, ...] = ()
+    gains_by_winograd: bool = False
 
 
 def _table() -> dict[str, EncoderSpec]:
@@ -45,12 +45,12 @@ def _table() -> dict[str, EncoderSpec]:
     gap: tuple[EncoderPool, ...] = ("gap",)
     table = {"alexnet": EncoderSpec("classifier", 256, ("6x6", "gap"))}
     for depth in (11, 13, 16, 19):
-        vgg = EncoderSpec("classifier", 512, grid_7, gains_by_winograd=("fp32", "bf16"))
+        vgg = EncoderSpec("classifier", 512, grid_7, gains_by_winograd=True)
         table[f"vgg{depth}"] = table[f"vgg{depth}_bn"] = vgg
     table["googlenet"] = EncoderSpec("fc", 1024, gap)
     table["inception_v3"] = EncoderSpec("fc", 2048, gap, native_px=299)
     for name, channels in (("resnet18", 512), ("resnet34", 512)):
-        table[name] = EncoderSpec("fc", channels, gap, gains_by_winograd=("fp32",))
+        table[name] = EncoderSpec("fc", channels, gap, gains_by_winograd=True)
     for name in (
         *("resnet50", "resnet101", "resnet152"),
         *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),

@@ -1,1 +1,1 @@
-"""How a network is run: one interface over torch, OpenVINO and ncnn. Knows neither slides nor model cards."""
+"""How a network is run: one interface over torch and OpenVINO. Knows neither slides nor model cards."""

@@ -26,7 +26,7 @@ class CompiledNetwork(Protocol):
 
     @property
     def name(self) -> str:
-        """The runtime: "openvino", "ncnn", "winograd" or "torch"."""
+        """The runtime: "openvino", "winograd" or "torch"."""
 
     @property
     def version(self) -> str:
@@ -101,14 +101,10 @@ def compile_network(
         from napari_aln.runtimes.openvino_runtime import OpenvinoNetwork  # OpenVINO is optional
 
         return OpenvinoNetwork(module, input_px, choice.precision, threads=threads)
-    if choice.runtime == "ncnn":
-        from napari_aln.runtimes.ncnn_runtime import NcnnNetwork  # so is ncnn
-
-        return NcnnNetwork(module, input_px, threads=threads)
     if choice.runtime == "winograd":
-        from napari_aln.runtimes.winograd_runtime import WinogradNetwork  # numba is optional
+        from napari_aln.runtimes.winograd_runtime import WinogradNetwork  # so is numba
 
-        return WinogradNetwork(module, input_px, threads=threads)
+        return WinogradNetwork(module, input_px, choice.precision, threads=threads)
     from napari_aln.runtimes.torch_runtime import TorchNetwork
 
     return TorchNetwork(module, choice, batch=settings.batch, prepare=prepare, threads=threads)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from napari_aln.settings.engine import EngineSettings
 
 
-_CPU_ONLY = {"openvino": "OpenVINO", "ncnn": "ncnn", "winograd": "Runtime winograd"}  # by their names in text
-_PACKAGES = {"openvino": "openvino", "ncnn": "ncnn", "winograd": "numba"}  # what they need
+_CPU_ONLY = {"openvino": "OpenVINO", "winograd": "Runtime winograd"}  # by their names in text
+_PACKAGES = {"openvino": "openvino", "winograd": "numba"}  # what they need
 
 
 class Choice(NamedTuple):
     """What a network will run on."""
 
-    runtime: str  # "openvino", "ncnn", "winograd" or "torch"
+    runtime: str  # "openvino", "winograd" or "torch"
     device: str  # "cpu", "cuda" or "mps"
     precision: str  # "fp32" or "bf16"
 
@@ -54,26 +54,21 @@ def choose(settings: EngineSettings, *, bf16_safe_on: Collection[tuple[str, str]
             f"bf16 was asked for, but {runtime} runs in fp32 alone on this {device}.",
             "Choose precision fp32 or auto, or another runtime.",
         )
-    if runtime == "winograd" and not use_bf16:
-        raise DeviceError("Runtime winograd is bf16 alone.", "Choose precision bf16, or another runtime.")
     return Choice(runtime, device, "bf16" if use_bf16 else "fp32")
 
 
-def ncnn_can_stand_in(choice: Choice) -> bool:
-    """Whether ncnn can take the place of what "auto" chose: fp32 on x86 processors, where it was measured."""
-    return (choice.device, choice.precision) == ("cpu", "fp32") and _is_x86() and _loads("ncnn")
+def winograd_can_stand_in(choice: Choice, precision: str) -> bool:
+    """Whether Winograd convolutions can take the place of what "auto" chose.
 
-
-def winograd_can_stand_in(choice: Choice) -> bool:
-    """Whether Winograd convolutions in bf16 can take the place of what "auto" chose.
-
-    They were measured faster on a processor with products of bf16, but not against one with whole matrices of
-    them (AMX).
+    They were measured faster on x86 processors, in bf16 on one with products of bf16 but not against one with
+    whole matrices of them (AMX).
     """
-    if choice.device != "cpu" or not _is_installed("numba"):
+    if choice.device != "cpu" or not _is_x86() or not _loads("numba"):
         return False
     import torch
 
+    if precision == "fp32":
+        return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     return _multiplies_bf16() and not torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - no public way to ask
 
 
@@ -126,6 +121,8 @@ def _runtime(settings: EngineSettings, device: str) -> str:
             f"Runtime {settings.runtime} was asked for, but {package} is not installed.",
             f"Try `pip install {package}`.",
         )
+    if settings.runtime == "winograd" and not _is_x86():
+        raise DeviceError("Runtime winograd runs on x86 processors alone.", "Choose runtime torch or auto.")
     if settings.runtime != "auto":
         return settings.runtime
     return "openvino" if device == "cpu" and _is_x86() and _is_installed("openvino") else "torch"
@@ -153,7 +150,7 @@ def _has_bf16(runtime: str, device: str) -> bool:
         import torch
 
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device == "mps" or runtime == "ncnn":  # ncnn's bf16 gains a tenth at most
+    if device == "mps":
         return False
     if runtime == "winograd":
         return _multiplies_bf16()

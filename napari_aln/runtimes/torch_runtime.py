@@ -33,7 +33,7 @@ def fused(module: torch.nn.Module) -> torch.nn.Module:
         return module
 
 
-def _lay_channels_last(module: torch.nn.Module) -> None:
+def lay_channels_last(module: torch.nn.Module) -> None:
     """Lay kernels out channels last; ``Module.to`` stops at constants of five axes, as in Swin's graph."""
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.ndim == 4:
@@ -121,7 +121,7 @@ class TorchNetwork:
         self._turn = threading.Lock()
         with torch_errors(f"moving the network to {self.device}"):
             self._module = fused(module).to(self.device)
-            _lay_channels_last(self._module)
+            lay_channels_last(self._module)
 
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`. Halves the batch when memory runs out."""

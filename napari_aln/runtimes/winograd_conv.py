@@ -1,9 +1,10 @@
-"""Winograd convolutions in place of a network's own, in bf16; see `winograd_kernels`."""
+"""Winograd convolutions in place of a network's own; see `winograd_kernels`."""
 
 from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, cast
 
@@ -11,11 +12,12 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from napari_aln.heap import LARGE_BYTES
 from napari_aln.runtimes.traced_layers import is_convolution, is_relu, module_of
 from napari_aln.runtimes.winograd_kernels import (
     LANES,
+    POINTS,
     TILE,
-    WINDOW,
     transform_pixels,
     transform_products,
     transformed_weights,
@@ -28,11 +30,20 @@ if TYPE_CHECKING:
 
 _TILES = 128
 """Tiles a matrix product: so few that what it reads and writes stays in the processor's second cache."""
-_TILES_OF_LARGE = 784
-"""The same where the weights are larger than that cache: then they are read as seldom as possible."""
+_TILES_OF_LARGE = 256
+"""The same where the weights are larger than that cache: then they are read less often."""
 _LARGE_BYTES = 2**20
+_MULTIPLE = 64
+"""What the numbers of channels and filters are multiples of, so that oneDNN's blocks are full."""
 
-_scratch = threading.local()
+_GROUPS = ([0, 0], [1, 1], [1, 1], POINTS)  # padding, stride, dilation, groups of the products' convolution
+
+# torch.compile's ways to oneDNN: none that is public keeps weights in oneDNN's order.
+_ordered = torch.ops.mkldnn._reorder_convolution_weight  # noqa: SLF001
+_convolved = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001
+_convolve_into = torch.ops.mkldnn._convolution_pointwise_
+
+_rooms = threading.local()
 
 
 class WinogradConv(nn.Module):
@@ -42,71 +53,141 @@ class WinogradConv(nn.Module):
     ----------
     convolution
         One that `is_taken`.
+    dtype
+        float32 or bfloat16.
     relu, pool
         Whether a ReLU follows, and then a pooling of 2 x 2.
+
+    Notes
+    -----
+    The products are a 1 x 1 convolution of as many groups as there are points: oneDNN then keeps the weights
+    in the order in which it reads them, and does float32 more than twice as fast as torch's products of
+    matrices, which are MKL's, on AMD's processors.
     """
 
-    def __init__(self, convolution: nn.Conv2d, *, relu: bool, pool: bool) -> None:
+    def __init__(
+        self, convolution: nn.Conv2d, dtype: torch.dtype = torch.float32, *, relu: bool, pool: bool
+    ) -> None:
         super().__init__()
         weight = convolution.weight.detach().float().numpy()
-        self.weight = torch.from_numpy(transformed_weights(weight)).bfloat16()  # (36, channels, filters)
+        self._filters, self._channels = weight.shape[:2]
+        seen = torch.from_numpy(transformed_weights(weight)).to(dtype)
+        self._weight = seen.reshape(-1, self._channels, 1, 1)
+        self._most_tiles = _TILES_OF_LARGE if seen.nbytes > _LARGE_BYTES else _TILES
+        self._dtype, self._pool = dtype, pool
         bias = convolution.bias
         self._bias = np.zeros(len(weight), np.float32) if bias is None else bias.detach().float().numpy()
-        self._relu, self._pool = relu, pool
+        self._least = np.full(LANES, 0 if relu else -np.inf, np.float32)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve (n, C, H, W), of any precision and layout; the result is bf16, channels last."""
-        pixels = x.to(torch.bfloat16).permute(0, 2, 3, 1).contiguous()
-        _, channels, filters = self.weight.shape
-        n, *size, _ = pixels.shape
-        results = pixels.new_empty((n, *(side // 2 if self._pool else side for side in size), filters))
+        """Convolve (n, C, H, W), of any precision and layout; the result is of `dtype`, channels last."""
+        pixels = x.to(self._dtype).permute(0, 2, 3, 1).contiguous()
+        n, *size, channels = pixels.shape
+        height, width = (side // 2 if self._pool else side for side in size)
+        results = pixels.new_empty((n, height, width, self._filters))
         total = n * math.prod(-(-side // TILE) for side in size)
-        most = _TILES_OF_LARGE if 2 * self.weight.numel() > _LARGE_BYTES else _TILES
-        tiles = -(-total // -(-total // most))  # as even as they get: each product has the same shape
-        seen, products = _room(tiles, channels, "seen"), _room(tiles, filters, "products")
+        tiles = -(-total // -(-total // self._most_tiles))  # as even as they get: all products are as large
+        seen = _room(WinogradConv, (tiles, POINTS, channels), self._dtype)
+        zeros = pixels.new_zeros(channels)
         for first in range(0, total, tiles):
-            transform_pixels(_bits(pixels), first, seen)
-            torch.bmm(_numbers(seen), self.weight, out=_numbers(products))
-            transform_products(
-                products, first, tuple(size), self._bias, self._relu, self._pool, _bits(results)
-            )
+            transform_pixels(_bits(pixels), _bits(zeros), first, _bits(seen))
+            products = _bits(self._products(seen))
+            ending = self._bias, self._least, self._pool
+            transform_products(products, first, tuple(size), *ending, _bits(results))
         return results.permute(0, 3, 1, 2)
 
+    def _products(self, seen: torch.Tensor) -> torch.Tensor:
+        """Multiply (tiles, 36, channels) with the weights; returns (tiles, 36, filters)."""
+        tiles = len(seen)
+        picture = seen.reshape(1, tiles, 1, -1).permute(0, 3, 1, 2)
+        self._weight = _in_order(self._weight, picture, *_GROUPS)
+        products = _convolved(picture, self._weight, None, *_GROUPS, "none", [], "")
+        return cast("torch.Tensor", products.permute(0, 2, 3, 1).reshape(tiles, POINTS, self._filters))
 
-def with_winograd(traced: nn.Module) -> fx.GraphModule | None:
+
+class ReluConv(nn.Module):
+    """A convolution of torch's own and the ReLU after it, a large result in memory that is kept.
+
+    What a first layer makes in float32 is so large that the system gives new pages for it each time, which
+    takes three times as long as the convolution. Smaller results share pages, and so the cache.
+
+    Parameters
+    ----------
+    convolution
+        One surrounded by zeros.
+    dtype
+        float32 or bfloat16.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self._weight = convolution.weight.detach().to(dtype)
+        self._bias = None if convolution.bias is None else convolution.bias.detach().to(dtype)
+        self._dtype, self._filters = dtype, convolution.out_channels
+        kernel, stride, dilation = convolution.kernel_size, convolution.stride, convolution.dilation
+        padding = cast("tuple[int, ...]", convolution.padding)
+        self._ways = [*map(list, (padding, stride, dilation)), convolution.groups]
+        self._lost = [d * (k - 1) - 2 * p for d, k, p in zip(dilation, kernel, padding, strict=True)]
+        self._stride = stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve; see `WinogradConv.forward`. A large result is written over by this thread's next call."""
+        x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        height, width = (
+            (side - lost - 1) // stride + 1
+            for side, lost, stride in zip(x.shape[2:], self._lost, self._stride, strict=True)
+        )
+        shape = len(x), height, width, self._filters
+        self._weight = _in_order(self._weight, x, *self._ways)
+        given = x, self._weight, self._bias, *self._ways
+        if math.prod(shape) * self._dtype.itemsize < LARGE_BYTES:
+            return cast("torch.Tensor", _convolved(*given, "relu", [], ""))
+        results = _room(self, shape, self._dtype).permute(0, 3, 1, 2).zero_()
+        # What oneDNN writes to memory that is given, it adds to what lies there.
+        _convolve_into(results, *given, "add", 1.0, "relu", [], None)
+        return results
+
+
+def with_winograd(traced: nn.Module, dtype: torch.dtype = torch.float32) -> fx.GraphModule | None:
     """Put Winograd convolutions where a network allows for them; None where it has none.
 
     Parameters
     ----------
     traced
         In eval mode, BatchNorm folded. Changed.
+    dtype
+        See `WinogradConv`.
     """
     if not isinstance(traced, fx.GraphModule):
         return None
     modules = dict(traced.named_modules())
     calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
-    places = [
-        node for node in traced.graph.nodes if is_convolution(node, modules) and calls[node.target] == 1
-    ]
-    places = [node for node in places if is_taken(cast("nn.Conv2d", modules[str(node.target)]))]
-    for node in places:
+    nodes = [node for node in traced.graph.nodes if is_convolution(node, modules) and calls[node.target] == 1]
+    for node in nodes:
         convolution = cast("nn.Conv2d", modules[str(node.target)])
         relu = _only_user(node, lambda one: is_relu(one, modules))
-        pool = _only_user(relu or node, lambda one: _halves(module_of(one, modules)))
-        does = WinogradConv(convolution, relu=relu is not None, pool=pool is not None)
+        pool = None
+        does: nn.Module
+        if is_taken(convolution):
+            pool = _only_user(relu or node, lambda one: _halves(module_of(one, modules)))
+            does = WinogradConv(convolution, dtype, relu=relu is not None, pool=pool is not None)
+        elif relu and convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str):
+            does = ReluConv(convolution, dtype)
+        else:
+            continue
         traced.set_submodule(str(node.target), does)
         for done in filter(None, (pool, relu)):
             done.replace_all_uses_with(done.all_input_nodes[0])
             traced.graph.erase_node(done)
     traced.recompile()
-    return traced if places else None
+    return traced if any(isinstance(one, WinogradConv) for one in traced.modules()) else None
 
 
 def is_taken(convolution: nn.Conv2d) -> bool:
     """Whether a convolution can be done so: 3 x 3, every place, surrounded by zeros, with many channels."""
     one_by_one = convolution.stride == convolution.dilation == (1, 1) and convolution.groups == 1
     padded = convolution.padding in (1, (1, 1)) and convolution.padding_mode == "zeros"
-    many = convolution.in_channels % LANES == convolution.out_channels % LANES == 0
+    many = convolution.in_channels % _MULTIPLE == convolution.out_channels % _MULTIPLE == 0
     return convolution.kernel_size == (3, 3) and one_by_one and padded and many
 
 
@@ -122,19 +203,25 @@ def _halves(module: nn.Module | None) -> bool:
     return by_two and module.padding in (0, (0, 0)) and module.dilation in (1, (1, 1))
 
 
-def _room(tiles: int, channels: int, name: str) -> NDArray[np.uint16]:
-    """Return memory of this thread to write (36, tiles, channels) to; what lies there may be anything."""
-    rooms = _scratch.__dict__
-    size = WINDOW * WINDOW * tiles * channels
-    held: NDArray[np.uint16] | None = rooms.get(name)
-    if held is None or held.size < size:
-        held = rooms[name] = np.zeros(size, np.uint16)
-    return held[:size].reshape(WINDOW * WINDOW, tiles, channels)
+def _in_order(weight: torch.Tensor, picture: torch.Tensor, *ways: object) -> torch.Tensor:
+    """Return weights in the order that suits oneDNN for such pictures, if they are not yet in one."""
+    if weight.is_mkldnn:
+        return weight
+    return cast("torch.Tensor", _ordered(weight, *ways, list(picture.shape)))
 
 
-def _numbers(bits: NDArray[np.uint16]) -> torch.Tensor:
-    return torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16)
+def _room(owner: object, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Return this thread's memory of an owner to write to; what lies there may be anything."""
+    rooms: weakref.WeakKeyDictionary[object, dict[torch.dtype, torch.Tensor]]
+    rooms = _rooms.__dict__.setdefault("of", weakref.WeakKeyDictionary())
+    held, numbers = rooms.setdefault(owner, {}), math.prod(shape)
+    if dtype not in held or len(held[dtype]) < numbers:
+        held[dtype] = torch.zeros(numbers, dtype=dtype)
+    return held[dtype][:numbers].reshape(shape)
 
 
-def _bits(bf16: torch.Tensor) -> NDArray[np.uint16]:
-    return bf16.view(torch.int16).numpy().view(np.uint16)
+def _bits(numbers: torch.Tensor) -> NDArray[np.generic]:
+    """Return float32 as it is, bf16 as its bits."""
+    if numbers.dtype == torch.float32:
+        return cast("NDArray[np.generic]", numbers.numpy())
+    return cast("NDArray[np.generic]", numbers.view(torch.int16).numpy().view(np.uint16))

@@ -1,4 +1,4 @@
-"""The two transforms around the matrix products of a Winograd convolution in bf16, compiled by numba.
+"""The two transforms around the matrix products of a Winograd convolution, compiled by numba.
 
 A 3 x 3 convolution is computed for tiles of 4 x 4 results, each from 6 x 6 pixels: F(4 x 4, 3 x 3) of Lavin
 & Gray 2016, "Fast algorithms for convolutional neural networks". That is 36 products a tile, channel and
@@ -7,7 +7,9 @@ points close to one another in size round less (Barabasz et al. 2020, "Error ana
 accuracy of Winograd convolution for deep neural networks"), so that they bear bf16, which those at the
 usual 0, ±1, ±2 do worse.
 
-Pixels lie channels last, as bits of bf16 in uint16, which numba does not know; sums are float32.
+Pixels lie channels last, in float32 or as bits of bf16 in uint16, which numba does not know; sums are
+float32. The arithmetic of a tile is written out in vectors of `LANES` channels, since what numba makes of
+loops asks before each whether arrays overlap: that took three quarters of the time.
 """
 
 from __future__ import annotations
@@ -27,15 +29,25 @@ if TYPE_CHECKING:
 TILE, WINDOW = 4, 6
 """Results and pixels of a tile, along each side."""
 
-LANES = 64
+POINTS = WINDOW * WINDOW
+"""Pairs of points, so products of a tile, channel and filter."""
+
+LANES = 16
 """Channels that are transformed together; the numbers of channels and filters are multiples of it."""
 
 _NEAR, _FAR = 0.75, 1.5  # the points besides 0 and infinity, each with either sign
-_A, _B = np.float32(_NEAR), np.float32(_FAR)
-_A2, _B2 = np.float32(_NEAR**2), np.float32(_FAR**2)
-_A3, _B3 = np.float32(_NEAR**3), np.float32(_FAR**3)
-_LOWEST = np.finfo(np.float32).min  # not -inf, which compiled with fastmath may be anything
-_SUM, _PRODUCT = np.float32(_NEAR**2 + _FAR**2), np.float32((_NEAR * _FAR) ** 2)
+
+_INT = ir.IntType(64)
+_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_HALVES, _BITS = ir.VectorType(ir.IntType(16), LANES), ir.VectorType(ir.IntType(32), LANES)
+_CONTRACT = ("contract",)  # a product and a sum may be one instruction
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's bf16, which llvmlite does not name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
 
 
 def transformed_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -48,213 +60,251 @@ def transformed_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Returns
     -------
-    (36, channels, filters).
+    (36, filters, channels).
     """
     points = (0.0, _NEAR, -_NEAR, _FAR, -_FAR)
     apart = [math.prod(p - q for q in points if q != p) for p in points]
     at = np.array([*([1 / n, p / n, p * p / n] for p, n in zip(points, apart, strict=True)), [0, 0, 1]])
-    seen = np.einsum("ai,bj,kcij->abck", at, at, weights.astype(np.float64), optimize=True)
+    seen = np.einsum("ai,bj,kcij->abkc", at, at, weights.astype(np.float64), optimize=True)
     flat: NDArray[np.float32] = np.ascontiguousarray(seen, np.float32)
-    return flat.reshape(WINDOW * WINDOW, weights.shape[1], weights.shape[0])
+    return flat.reshape(POINTS, *weights.shape[:2])
 
 
-def _kernel(function):
-    """Have a function compiled when it is first called, and kept from start to start where it can be."""
-    how = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **how)(function)
-    except RuntimeError:  # neither beside this file nor in the user's cache folder may be written
-        return njit(**how)(function)
-
-
-@intrinsic
-def _float_of(_context, _bits):
-    def make(_target, builder, _signature, values):
-        return builder.bitcast(values[0], ir.FloatType())
-
-    return types.float32(types.uint32), make
-
-
-@intrinsic
-def _bits_of(_context, _number):
-    def make(_target, builder, _signature, values):
-        return builder.bitcast(values[0], ir.IntType(32))
-
-    return types.uint32(types.float32), make
-
-
-@njit(inline="always")
-def _read(bf16):
-    return _float_of(np.uint32(bf16) << np.uint32(16))
-
-
-@njit(inline="always")
-def _written(number):
-    """Round to the nearest bf16, ties to even; what is no number becomes some number."""
-    bits = _bits_of(number)
-    return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
-
-
-@njit(inline="always")
 def _of_pixels(d0, d1, d2, d3, d4, d5):
     """Evaluate at the six points: the rows of B transposed."""
-    even_near, odd_near = d4 - _B2 * d2, _A * (d3 - _B2 * d1)
-    even_far, odd_far = d4 - _A2 * d2, _B * (d3 - _A2 * d1)
+    near2, far2 = _NEAR**2, _FAR**2
+    even_near, odd_near = d4 - far2 * d2, _NEAR * (d3 - far2 * d1)
+    even_far, odd_far = d4 - near2 * d2, _FAR * (d3 - near2 * d1)
     return (
-        _PRODUCT * d0 - _SUM * d2 + d4,
+        near2 * far2 * d0 - (near2 + far2) * d2 + d4,
         even_near + odd_near,
         even_near - odd_near,
         even_far + odd_far,
         even_far - odd_far,
-        _PRODUCT * d1 - _SUM * d3 + d5,
+        near2 * far2 * d1 - (near2 + far2) * d3 + d5,
     )
 
 
-@njit(inline="always")
 def _of_products(m0, m1, m2, m3, m4, m5):
     """Return the four results: the rows of A transposed."""
     near, near_apart = m1 + m2, m1 - m2
     far, far_apart = m3 + m4, m3 - m4
     return (
         m0 + near + far,
-        _A * near_apart + _B * far_apart,
-        _A2 * near + _B2 * far,
-        _A3 * near_apart + _B3 * far_apart + m5,
+        _NEAR * near_apart + _FAR * far_apart,
+        _NEAR**2 * near + _FAR**2 * far,
+        _NEAR**3 * near_apart + _FAR**3 * far_apart + m5,
     )
 
 
+def _both_ways(transform, read):
+    """Transform the columns of a window, then the rows of what they give; `read` gives row i, column j."""
+    columns = [transform(*(read(i, j) for i in range(WINDOW))) for j in range(WINDOW)]
+    return [transform(*row) for row in zip(*columns, strict=True)]
+
+
+class _Lanes:
+    """Float32 numbers of `LANES` channels in code that is being written: arithmetic with them writes more."""
+
+    def __init__(self, builder, value):
+        self.builder, self.value = builder, value
+
+    def __add__(self, other):
+        return _Lanes(self.builder, self.builder.fadd(self.value, other.value, flags=_CONTRACT))
+
+    def __sub__(self, other):
+        return _Lanes(self.builder, self.builder.fsub(self.value, other.value, flags=_CONTRACT))
+
+    def __rmul__(self, number):
+        factor = ir.Constant(_FLOATS, [float(np.float32(number))] * LANES)
+        return _Lanes(self.builder, self.builder.fmul(factor, self.value, flags=_CONTRACT))
+
+    def or_more(self, other):
+        """Return the larger number of each lane; what is no number stays so."""
+        kind = ir.FunctionType(_FLOATS, (_FLOATS, _FLOATS))
+        maximum = self.builder.module.declare_intrinsic(f"llvm.maximum.v{LANES}f32", (), kind)
+        return _Lanes(self.builder, self.builder.call(maximum, (self.value, other.value)))
+
+
+class _Numbers:
+    """An array in code that is being written, or numbers like its own at other addresses."""
+
+    def __init__(self, context, builder, kind, value):
+        self.builder, self.bf16 = builder, kind.dtype == types.uint16
+        self.bytes = kind.dtype.bitwidth // 8
+        self.address = builder.ptrtoint(context.make_array(kind)(context, builder, value).data, _INT)
+
+    def after(self, address, numbers):
+        """Return the address that lies some numbers after another."""
+        return self.builder.add(address, self.builder.mul(numbers, _INT(self.bytes)))
+
+    def read(self, address):
+        if not self.bf16:
+            return _Lanes(self.builder, self.builder.load(self._pointer(address, _FLOATS), align=4))
+        bits = self.builder.zext(self.builder.load(self._pointer(address, _HALVES), align=2), _BITS)
+        bits = self.builder.shl(bits, ir.Constant(_BITS, [16] * LANES))
+        return _Lanes(self.builder, self.builder.bitcast(bits, _FLOATS))
+
+    def write(self, lanes, address):
+        """Write numbers, for bf16 rounded to the nearest, ties to even."""
+        value = lanes.value
+        if self.bf16:
+            value = self.builder.fptrunc(value, ir.VectorType(_BFloat(), LANES))
+            value = self.builder.bitcast(value, _HALVES)
+        self.builder.store(value, self._pointer(address, value.type), align=self.bytes)
+
+    def _pointer(self, address, kind):
+        return self.builder.inttoptr(address, kind.as_pointer())
+
+
+def _held_in(context, builder, kind, array):
+    """Return what reads the integers of an array, in code that is being written."""
+    start = context.make_array(kind)(context, builder, array).data
+    return lambda index: builder.load(builder.gep(start, [_INT(index)]))
+
+
+@intrinsic
+def _transform_window(_typing, places, channel, seen, first, channels):
+    """Write what a window is at the points into `seen`, for the channels from `channel` on.
+
+    `places` holds the addresses of the window's pixels, `first` counts numbers up to the tile's first.
+    """
+
+    def write(context, builder, signature, arguments):
+        places, channel, seen, first, channels = arguments
+        numbers = _Numbers(context, builder, signature.args[2], seen)
+        place = _held_in(context, builder, signature.args[0], places)
+        grid = _both_ways(
+            _of_pixels, lambda i, j: numbers.read(numbers.after(place(WINDOW * i + j), channel))
+        )
+        start = numbers.after(numbers.address, builder.add(first, channel))
+        for point, lanes in enumerate(lanes for row in grid for lanes in row):
+            numbers.write(lanes, numbers.after(start, builder.mul(channels, _INT(point))))
+        return context.get_dummy_value()
+
+    return types.void(places, types.int64, seen, types.int64, types.int64), write
+
+
+def _finished(pools):
+    """Return what makes results of a tile's products; with `pools` of each 2 x 2 the highest alone."""
+
+    @intrinsic
+    def finish(_typing, products, first, filter_, filters, bias, least, places):
+        def write(context, builder, signature, arguments):
+            products, first, filter_, filters, bias, least, places = arguments
+            numbers = _Numbers(context, builder, signature.args[0], products)
+            biases = _Numbers(context, builder, signature.args[4], bias)
+            lowest = _Numbers(context, builder, signature.args[5], least)
+            place = _held_in(context, builder, signature.args[6], places)
+            start = numbers.after(numbers.address, builder.add(first, filter_))
+
+            def read(i, j):
+                return numbers.read(numbers.after(start, builder.mul(filters, _INT(WINDOW * i + j))))
+
+            grid = _both_ways(_of_products, read)
+            if pools:
+                pairs = [[a.or_more(b) for a, b in zip(row[::2], row[1::2], strict=True)] for row in grid]
+                grid = [
+                    [a.or_more(b) for a, b in zip(*rows, strict=True)]
+                    for rows in zip(pairs[::2], pairs[1::2], strict=True)
+                ]
+            added = biases.read(biases.after(biases.address, filter_))
+            floor = lowest.read(lowest.address)
+            for index, lanes in enumerate(lanes for row in grid for lanes in row):
+                numbers.write((lanes + added).or_more(floor), numbers.after(place(index), filter_))
+            return context.get_dummy_value()
+
+        ints = types.int64
+        return types.void(products, ints, ints, ints, bias, least, places), write
+
+    return finish
+
+
+_finish, _finish_pooled = _finished(pools=False), _finished(pools=True)
+
+
+def _kernel(function):
+    """Have a function compiled when it is first called, and kept from start to start where it can be."""
+    how = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **how)(function)
+    except RuntimeError:  # neither beside this file nor in the user's cache folder may be written
+        return njit(**how)(function)
+
+
 @njit(inline="always")
-def _evaluate(pixels, top, left, c, rows):
-    """Evaluate a window of (H, W, channels) along its columns."""
-    for j in range(WINDOW):
-        d0, d1 = pixels[top, left + j, c : c + LANES], pixels[top + 1, left + j, c : c + LANES]
-        d2, d3 = pixels[top + 2, left + j, c : c + LANES], pixels[top + 3, left + j, c : c + LANES]
-        d4, d5 = pixels[top + 4, left + j, c : c + LANES], pixels[top + 5, left + j, c : c + LANES]
-        for k in range(LANES):
-            r = _of_pixels(_read(d0[k]), _read(d1[k]), _read(d2[k]), _read(d3[k]), _read(d4[k]), _read(d5[k]))
-            rows[0, j, k], rows[1, j, k], rows[2, j, k] = r[0], r[1], r[2]
-            rows[3, j, k], rows[4, j, k], rows[5, j, k] = r[3], r[4], r[5]
+def _place(places, side, base, corner, size, line, outside):
+    """Find the addresses of side x side pixels, one `line` of bytes each, `outside` where there is none."""
+    (patch, top, left), (height, width) = corner, size
+    for i in range(side):
+        for j in range(side):
+            y, x = top + i, left + j
+            is_inside = y >= 0 and y < height and x >= 0 and x < width
+            places[side * i + j] = base + ((patch * height + y) * width + x) * line if is_inside else outside
 
 
 @_kernel
-def transform_pixels(pixels, first, seen):
+def transform_pixels(pixels, zeros, first, seen):
     """Transform the pixels of some tiles.
 
     Parameters
     ----------
     pixels
-        (n, H, W, channels) uint16; around them lie zeros.
+        (n, H, W, channels) uint16 or float32; around them lie zeros.
+    zeros
+        (channels,) zeros of the same type.
     first
         The number of the first tile, counted along rows, then columns of tiles, then patches.
     seen
-        (36, tiles, channels) uint16, written; beyond the last tile there is, it stays as it was.
+        (tiles, 36, channels) of the same type, written; beyond the last tile there is, it stays as it was.
     """
     n, height, width, channels = pixels.shape
     down, across = (height + TILE - 1) // TILE, (width + TILE - 1) // TILE
-    window = np.empty((WINDOW, WINDOW, LANES), np.uint16)
-    rows = np.empty((WINDOW, WINDOW, LANES), np.float32)
-    for tile in range(min(seen.shape[1], n * down * across - first)):
+    base, outside, line = pixels.ctypes.data, zeros.ctypes.data, channels * pixels.itemsize
+    places = np.empty(POINTS, np.int64)
+    for tile in range(min(len(seen), n * down * across - first)):
         patch, place = divmod(first + tile, down * across)
         top, left = place // across * TILE - 1, place % across * TILE - 1
-        is_inside = top >= 0 and left >= 0 and top + WINDOW <= height and left + WINDOW <= width
-        for c in range(0, channels, LANES):
-            if is_inside:
-                _evaluate(pixels[patch], top, left, c, rows)
-            else:
-                window[:] = 0
-                for y in range(max(top, 0), min(top + WINDOW, height)):
-                    for x in range(max(left, 0), min(left + WINDOW, width)):
-                        window[y - top, x - left] = pixels[patch, y, x, c : c + LANES]
-                _evaluate(window, 0, 0, 0, rows)
-            for i in range(WINDOW):
-                at = WINDOW * i
-                s0, s1 = seen[at, tile, c : c + LANES], seen[at + 1, tile, c : c + LANES]
-                s2, s3 = seen[at + 2, tile, c : c + LANES], seen[at + 3, tile, c : c + LANES]
-                s4, s5 = seen[at + 4, tile, c : c + LANES], seen[at + 5, tile, c : c + LANES]
-                for k in range(LANES):
-                    d0, d1, d2 = rows[i, 0, k], rows[i, 1, k], rows[i, 2, k]
-                    r = _of_pixels(d0, d1, d2, rows[i, 3, k], rows[i, 4, k], rows[i, 5, k])
-                    s0[k], s1[k], s2[k] = _written(r[0]), _written(r[1]), _written(r[2])
-                    s3[k], s4[k], s5[k] = _written(r[3]), _written(r[4]), _written(r[5])
-
-
-@njit(inline="always")
-def _finish(rows, bias, least, results, top, left, c):
-    """Write the results of a tile into (H, W, filters)."""
-    for i in range(TILE):
-        y0, y1 = results[top + i, left, c : c + LANES], results[top + i, left + 1, c : c + LANES]
-        y2, y3 = results[top + i, left + 2, c : c + LANES], results[top + i, left + 3, c : c + LANES]
-        for k in range(LANES):
-            m0, m1, m2 = rows[i, 0, k], rows[i, 1, k], rows[i, 2, k]
-            r = _of_products(m0, m1, m2, rows[i, 3, k], rows[i, 4, k], rows[i, 5, k])
-            y0[k], y1[k] = _written(max(r[0] + bias[k], least)), _written(max(r[1] + bias[k], least))
-            y2[k], y3[k] = _written(max(r[2] + bias[k], least)), _written(max(r[3] + bias[k], least))
-
-
-@njit(inline="always")
-def _finish_pooled(rows, bias, least, results, top, left, c):
-    """Write the highest of each 2 x 2 results."""
-    for i in range(TILE // 2):
-        y0, y1 = results[top + i, left, c : c + LANES], results[top + i, left + 1, c : c + LANES]
-        for k in range(LANES):
-            m0, m1, m2 = rows[2 * i, 0, k], rows[2 * i, 1, k], rows[2 * i, 2, k]
-            r = _of_products(m0, m1, m2, rows[2 * i, 3, k], rows[2 * i, 4, k], rows[2 * i, 5, k])
-            m0, m1, m2 = rows[2 * i + 1, 0, k], rows[2 * i + 1, 1, k], rows[2 * i + 1, 2, k]
-            q = _of_products(m0, m1, m2, rows[2 * i + 1, 3, k], rows[2 * i + 1, 4, k], rows[2 * i + 1, 5, k])
-            y0[k] = _written(max(max(max(r[0], r[1]), max(q[0], q[1])) + bias[k], least))
-            y1[k] = _written(max(max(max(r[2], r[3]), max(q[2], q[3])) + bias[k], least))
+        _place(places, WINDOW, base, (patch, top, left), (height, width), line, outside)
+        for channel in range(0, channels, LANES):
+            _transform_window(places, channel, seen, tile * POINTS * channels, channels)
 
 
 @_kernel
-def transform_products(products, first, size, bias, relu, pool, results):
+def transform_products(products, first, size, bias, least, pool, results):
     """Turn the products of some tiles into results.
 
     Parameters
     ----------
     products
-        (36, tiles, filters) uint16.
+        (tiles, 36, filters) uint16 or float32. Results that lie outside are written over them.
     first
         See `transform_pixels`.
     size
         H and W of the pixels.
     bias
         (filters,) float32.
-    relu
-        Whether what is below zero becomes zero.
+    least
+        (LANES,) float32: what is less becomes this, zero for a ReLU.
     pool
         Whether of each 2 x 2 results the highest alone is kept.
     results
-        (n, H, W, filters) uint16, written where these tiles lie; with `pool` both sides are half as long.
+        (n, H, W, filters) of the same type, written where these tiles lie; with `pool` both sides are half
+        as long.
     """
     n, height, width, filters = results.shape
     down, across = (size[0] + TILE - 1) // TILE, (size[1] + TILE - 1) // TILE
     side = TILE // 2 if pool else TILE
-    rows = np.empty((TILE, WINDOW, LANES), np.float32)
-    whole = np.empty((TILE, TILE, LANES), np.uint16)
-    least = np.float32(0) if relu else _LOWEST
-    for tile in range(min(products.shape[1], n * down * across - first)):
+    base, line = results.ctypes.data, filters * results.itemsize
+    places = np.empty(TILE * TILE, np.int64)
+    for tile in range(min(len(products), n * down * across - first)):
         patch, place = divmod(first + tile, down * across)
         top, left = place // across * side, place % across * side
-        is_inside = top + side <= height and left + side <= width
-        for c in range(0, filters, LANES):
-            for j in range(WINDOW):
-                m0, m1 = products[j, tile, c : c + LANES], products[6 + j, tile, c : c + LANES]
-                m2, m3 = products[12 + j, tile, c : c + LANES], products[18 + j, tile, c : c + LANES]
-                m4, m5 = products[24 + j, tile, c : c + LANES], products[30 + j, tile, c : c + LANES]
-                for k in range(LANES):
-                    r0, r1, r2 = _read(m0[k]), _read(m1[k]), _read(m2[k])
-                    r = _of_products(r0, r1, r2, _read(m3[k]), _read(m4[k]), _read(m5[k]))
-                    rows[0, j, k], rows[1, j, k], rows[2, j, k], rows[3, j, k] = r[0], r[1], r[2], r[3]
-            b = bias[c : c + LANES]
-            if is_inside and pool:
-                _finish_pooled(rows, b, least, results[patch], top, left, c)
-            elif is_inside:
-                _finish(rows, b, least, results[patch], top, left, c)
+        outside = products.ctypes.data + tile * POINTS * line
+        _place(places, side, base, (patch, top, left), (height, width), line, outside)
+        start = tile * POINTS * filters
+        for filter_ in range(0, filters, LANES):
+            if pool:
+                _finish_pooled(products, start, filter_, filters, bias, least, places)
             else:
-                if pool:
-                    _finish_pooled(rows, b, least, whole, 0, 0, 0)
-                else:
-                    _finish(rows, b, least, whole, 0, 0, 0)
-                for y in range(top, min(top + side, height)):
-                    for x in range(left, min(left + side, width)):
-                        results[patch, y, x, c : c + LANES] = whole[y - top, x - left]
+                _finish(products, start, filter_, filters, bias, least, places)

@@ -14,11 +14,11 @@ class EngineSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "Precision", "auto: bf16 only where the card records it as safe."
     )
-    runtime: Literal["auto", "openvino", "ncnn", "winograd", "torch"] = setting(
+    runtime: Literal["auto", "openvino", "winograd", "torch"] = setting(
         "auto",
         "Runtime",
-        "auto: on x86 processors OpenVINO, for VGGs and small ResNets ncnn, in bf16 winograd where faster; "
-        "torch elsewhere. ncnn is fp32 alone, winograd bf16 alone.",
+        "auto: on x86 processors OpenVINO, for VGGs and small ResNets winograd, which is faster there; "
+        "torch elsewhere.",
     )
     batch: int = setting(
         16, "Batch", "Patches a network call; halved when memory runs out.", "patches", ge=1, le=1024

@@ -60,11 +60,10 @@ def examine() -> Iterator[Finding]:
     yield _library("matplotlib", "matplotlib", "matplotlib", "pip install matplotlib")
     yield _library("torch", "torch", "torch", "pip install torch")
     yield _torchvision()
-    yield _optional("numba", "without it VGGs in bf16 are slower on AMD since Zen 4")
     yield _optional("timm", "encoders called timm:NAME, and models with one, wait for it")
     yield _optional("distributed", "predict --scheduler, for several machines, waits for it")
     yield _openvino()
-    yield _ncnn()
+    yield _numba()
     yield _cuda()
     yield _jpeg_on_gpu()
     yield from _window()
@@ -138,15 +137,15 @@ def _openvino() -> Finding:
         return Finding("OpenVINO", False, fact, step, required=False)
 
 
-def _ncnn() -> Finding:
-    if find_spec("ncnn") is None and platform.machine().lower() not in ("x86_64", "amd64"):
-        return Finding("ncnn", True, "not used on this processor", required=False)
+def _numba() -> Finding:
+    if find_spec("numba") is None and platform.machine().lower() not in ("x86_64", "amd64"):
+        return Finding("numba", True, "not used on this processor", required=False)
     try:
-        importlib.import_module("ncnn")
-        return Finding("ncnn", True, version("ncnn"), required=False)
-    except (ImportError, OSError) as error:
-        fact = f"cannot be loaded ({error}); VGGs and small ResNets run on OpenVINO instead, slower in fp32"
-        return Finding("ncnn", False, fact, "Try: pip install --force-reinstall ncnn", required=False)
+        importlib.import_module("numba")
+        return Finding("numba", True, version("numba"), required=False)
+    except (ImportError, OSError) as error:  # ImportError too where numpy is newer than it knows
+        fact = f"cannot be loaded ({error}); VGGs and small ResNets run on OpenVINO instead, half as fast"
+        return Finding("numba", False, fact, "Try: pip install --upgrade numba", required=False)
 
 
 def _cuda() -> Finding:

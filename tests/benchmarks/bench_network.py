@@ -7,7 +7,7 @@ so that a machine that slows down slows all of them; printed are medians and the
 Input is uint8 and output h and e in every variant; reading and resizing are not part of it.
 
 How large a ratio can be depends on the processor, so the last rows say what its arithmetic alone gives: the
-rate at which large matrix products would do as many operations. Winograd, as in ncnn, does fewer.
+rate at which large matrix products would do as many operations. Winograd convolutions do fewer.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def naive(network):
 
 def variants(network, input_px, threads):
     found = {"naive eager loop, fp32": naive(network)}
-    for runtime in ("torch", "openvino", "ncnn", "winograd"):
+    for runtime in ("torch", "openvino", "winograd"):
         for precision in ("fp32", "bf16"):
             settings = EngineSettings(runtime=runtime, precision=precision, device="cpu")
             try:

@@ -106,7 +106,7 @@ def _encoders(name: str, document: Document, ceiling: Document | None) -> str:
             "slide, patches and weights for all, each with its own reader, batches and defaults, in its own "
             f"environment and held to {held} (none used more than {most:.2f}). "
             f"{document['settings']['rounds']} rounds, in turn: median (lowest–highest). Ours, which also "
-            "computes entropy and attention, takes ncnn in fp32 and runtime winograd in bf16. The column "
+            "computes entropy and attention, runs on runtime winograd. The column "
             "difference has the largest difference of a feature from the naive loop's, over the largest "
             "feature: all did the same work.",
             markdown_table(("", "version", "patches/s", "x naive", "peak MB", "difference"), lines),

@@ -46,7 +46,7 @@ def test_all_that_the_program_needs_is_looked_at():
         "torch",
         "CUDA",
         "OpenVINO",
-        "ncnn",
+        "numba",
         "display",
         "disk",
         "disk here",
@@ -117,11 +117,11 @@ class TestOpenVino:
         assert doctor._openvino().ok
 
 
-class TestNcnn:
+class TestNumba:
     def test_one_that_is_missing_is_told_with_what_runs_instead(self, unimportable, monkeypatch):
         monkeypatch.setattr(platform, "machine", lambda: "AMD64")
-        unimportable("ncnn", ModuleNotFoundError("No module named 'ncnn'"))
-        found = doctor._ncnn()
+        unimportable("numba", ImportError("Numba needs NumPy 2.4 or less. Got NumPy 2.5."))
+        found = doctor._numba()
         assert (found.ok, found.required) == (False, False)
         assert "OpenVINO instead" in found.fact
         assert "pip install" in found.next_step
@@ -129,7 +129,7 @@ class TestNcnn:
     def test_processors_it_is_not_used_on(self, monkeypatch):
         monkeypatch.setattr(platform, "machine", lambda: "aarch64")
         monkeypatch.setattr(doctor, "find_spec", lambda _: None)
-        assert doctor._ncnn().ok
+        assert doctor._numba().ok
 
 
 @pytest.mark.parametrize(

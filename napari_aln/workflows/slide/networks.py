@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_aln.mil.encoder_table import ENCODERS
-from napari_aln.runtimes.choice import choose, ncnn_can_stand_in, winograd_can_stand_in
+from napari_aln.runtimes.choice import choose, winograd_can_stand_in
 from napari_aln.store.features import FeatureKey
 from napari_aln.workflows.slide.decode import RESIZE_KERNEL
 from napari_aln.workflows.slide.prepare import require_mpp
@@ -96,7 +96,7 @@ class Engine:
 def settings_for_card(card: ModelCard, settings: EngineSettings) -> EngineSettings:
     """Return the settings with the runtime for this card's encoder in place of "auto".
 
-    torch where the card says that OpenVINO cannot take it; ncnn or winograd where that is faster.
+    torch where the card says that OpenVINO cannot take it; winograd where that is faster.
 
     Raises
     ------
@@ -108,15 +108,14 @@ def settings_for_card(card: ModelCard, settings: EngineSettings) -> EngineSettin
     if card.timm is not None and not card.timm.openvino:
         return settings.model_copy(update={"runtime": "torch"})
     spec = ENCODERS.get(card.encoder)
-    gains = spec.gains_by_winograd if spec is not None else ()
-    if not gains:
+    if spec is None or not spec.gains_by_winograd:
         return settings
     choice = choose(settings, bf16_safe_on=card.bf16_safe_on)
     is_safe = settings.precision == "auto" and ("winograd", "cpu") in card.bf16_safe_on
-    if "bf16" in gains and (is_safe or settings.precision == "bf16") and winograd_can_stand_in(choice):
+    if (is_safe or settings.precision == "bf16") and winograd_can_stand_in(choice, "bf16"):
         return settings.model_copy(update={"runtime": "winograd", "precision": "bf16"})
-    if "fp32" in gains and ncnn_can_stand_in(choice):
-        return settings.model_copy(update={"runtime": "ncnn"})
+    if choice.precision == "fp32" and winograd_can_stand_in(choice, "fp32"):
+        return settings.model_copy(update={"runtime": "winograd", "precision": "fp32"})
     return settings
 
 

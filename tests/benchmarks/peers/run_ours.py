@@ -44,4 +44,4 @@ def _result(work):
 
 
 if __name__ == "__main__":
-    contend(prepare, ("napari-aln", "openvino", "ncnn", "numba", "torch"))
+    contend(prepare, ("napari-aln", "openvino", "numba", "torch"))
