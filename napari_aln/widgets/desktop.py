@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.qt import QtViewer
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QMainWindow, QMenu
@@ -17,7 +18,9 @@ PROGRAM = "napari-aln"
 
 
 class Desktop(QObject):
-    """Gives the keys that every program has to the review: napari would open a picture over the slide.
+    """Gives the review the keys that every program has, and what napari's File menu opens.
+
+    napari itself would lay a picture over the slide.
 
     Parameters
     ----------
@@ -52,6 +55,9 @@ class Desktop(QObject):
                     action.setShortcut(QKeySequence())  # one key with two meanings would do nothing
         bar.insertMenu(bar.actions()[0], self.menu)
         self.destroyed.connect(self.menu.deleteLater)
+        qt_viewer = window.findChild(QtViewer)
+        if qt_viewer is not None:
+            dock.review.napari_files.take_menu(qt_viewer)
         dock.review.state.slide_changed.connect(self._show_title)
         self._show_title()
 

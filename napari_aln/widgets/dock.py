@@ -386,7 +386,7 @@ class ReviewDock(QWidget):
 
     def take_all_drops(self) -> None:
         """Take pictures and plain TIFFs dropped on the canvas as slides too: this window is for slides."""
-        self._drops.everything = True
+        self._drops.everything = self.review.napari_files.everything = True
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Accept files."""

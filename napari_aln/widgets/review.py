@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_aln.errors import AlnError, StoreError
 from napari_aln.geometry import Mpp
@@ -23,6 +23,7 @@ from napari_aln.widgets.jobs import Job
 from napari_aln.widgets.live import Live
 from napari_aln.widgets.memory import Memory
 from napari_aln.widgets.models import Models
+from napari_aln.widgets.napari_files import NapariFiles
 from napari_aln.widgets.roi_editing import RoiEditing
 from napari_aln.widgets.scene import Scene
 from napari_aln.widgets.state import ReviewState
@@ -72,7 +73,6 @@ class Review(QObject):
     imported = Signal(object)  # RoiFile: it may count from another origin
     saved = Signal(object)  # pathlib.Path: the result folder
     associated_ready = Signal(object)  # dict name -> (H, W, 3) uint8
-    _offered = Signal(object)  # napari.layers.Layer
     scene: Scene
     roi: RoiEditing
     hotspots: Hotspots
@@ -90,9 +90,7 @@ class Review(QObject):
         self.scene.slide_removed.connect(self._on_slide_removed)
         self.scene.trouble.connect(self.on_error)
         self.scene.noted.connect(self._on_noted)
-        # Later: napari must not lose a layer that it is just inserting.
-        self._offered.connect(self._on_offered, Qt.ConnectionType.QueuedConnection)
-        self.scene.slide_offered.connect(self._offer)
+        self.napari_files = NapariFiles(viewer, self)
         self.jobs: list[Job] = []
         self.models = Models(self.state, self.remembered, self.remember, self.new_job)
         self.models.failed.connect(self.on_error)
@@ -281,6 +279,7 @@ class Review(QObject):
             job.close()
         self.memory.close()
         self.live.close()
+        self.napari_files.close()
         self.roi.close()
         self.scene.close()
         if self.state.slide is not None:
@@ -311,13 +310,6 @@ class Review(QObject):
             self.told.emit("warning", warning)
         if slide.info.mpp is None:
             self.mpp_wanted.emit()
-
-    def _offer(self, layer: Layer) -> None:
-        self._offered.emit(layer)
-
-    def _on_offered(self, layer: Layer) -> None:
-        if self.state.slide is None and not self.opening.is_running:
-            self.take_layer(layer)
 
     def _on_surveyed(self, seen: Overview) -> None:
         self.state.set_seen(seen)
@@ -358,8 +350,9 @@ class Review(QObject):
         if slide is not None:
             slide.close()
 
-    def _on_noted(self, line: str) -> None:
-        self.told.emit("warning", line)
+    def _on_noted(self, layer: Layer, line: str) -> None:
+        if not self.napari_files.takes(layer):  # else it does not stay
+            self.told.emit("warning", line)
 
     def on_error(self, error: Exception) -> None:
         """Show what went wrong."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_aln.widgets.dropped import SLIDE_PATH
 from napari_aln.widgets.layers.guard import UnitsGuard
 from napari_aln.widgets.layers.map_layer import MapLayer
 from napari_aln.widgets.layers.mask_layer import MaskLayer
@@ -50,8 +49,7 @@ class Scene:
     slide_leaving = Signal()  # what others have laid on it is to go first
     slide_removed = Signal()
     trouble = Signal(object)  # a slide that can no longer be read
-    noted = Signal(str)  # a line for the log
-    slide_offered = Signal(object)  # a layer that napari made of a slide, while none is under review
+    noted = Signal(object, str)  # a layer of others, and a line on it for the log
     view_changed = Signal()  # another part of the slide, or another magnification
     framed_changed = Signal()  # another patch is framed, or none
     cursor_value = Signal(object)  # the map's value under the cursor, None where no patch lies
@@ -74,7 +72,6 @@ class Scene:
         self.slide.failed.connect(self._on_failed)
         self.mask.painted.connect(self._on_painted)
         viewer.cursor.events.position.connect(self._on_cursor)
-        viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
         viewer.scene.camera.events.center.connect(self._on_view)
         viewer.canvas.events.size.connect(self._on_view)
@@ -218,7 +215,6 @@ class Scene:
         self._state.shown_changed.disconnect(self.show_map)
         self._state.overview_changed.disconnect(self._on_overview)
         self._viewer.cursor.events.position.disconnect(self._on_cursor)
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self._viewer.scene.camera.events.center.disconnect(self._on_view)
         self._viewer.canvas.events.size.disconnect(self._on_view)
@@ -235,15 +231,11 @@ class Scene:
         if layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
-    def _on_mended(self, line: str) -> None:
-        self.noted.emit(line)
+    def _on_mended(self, layer: Layer, line: str) -> None:
+        self.noted.emit(layer, line)
 
     def _on_failed(self, error: AlnError) -> None:
         self.trouble.emit(error)
-
-    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
-        if self._state.slide is None and SLIDE_PATH in event.value.metadata:
-            self.slide_offered.emit(event.value)
 
     def _on_slide_removed(self) -> None:
         self._viewer.canvas.background_color_override = None

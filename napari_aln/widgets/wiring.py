@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CANCELLED = "Cancelled. What was extracted so far is kept: the same run goes on from there."
 
+LAID_OVER = "A picture that is not the slide lies over it."
+TAKE_AWAY = "F2 shows napari's layers: hide it there, or take it away."
 CHECK_OUTLINE = "Look at the outline on the slide; Ctrl+Z takes it back."
 
 
@@ -129,6 +131,7 @@ class Wiring:
         review.failed.connect(self._on_failed)
         review.mended.connect(self._on_mended)
         review.told.connect(dock.log.add)
+        review.napari_files.laid_over.connect(self._on_laid_over)
         review.mpp_wanted.connect(dock.ask_for_mpp)
         review.nuclei_asked.connect(dock.open_nuclei)
         review.table_asked.connect(dock.clinical_values.open)
@@ -334,6 +337,10 @@ class Wiring:
     def _on_failed(self, fact: str, next_step: str) -> None:
         self.dock.banner.show_error(fact, next_step)
         self.dock.log.add("error", fact, next_step)
+
+    def _on_laid_over(self) -> None:
+        self.dock.banner.show_warning(LAID_OVER, TAKE_AWAY)
+        self.dock.log.add("warning", LAID_OVER, TAKE_AWAY)
 
     def _on_mended(self, fact: str) -> None:
         if self.dock.banner.fact.shown_text() == fact:  # what else went wrong meanwhile stays

@@ -121,10 +121,6 @@ def file_open_through_our_reader_becomes_the_slide_under_review(hands, tissue_sl
     hands.until(lambda: hands.is_open(tissue_slide) and not hands.review.surveying.is_running)
     assert [layer.name for layer in hands.viewer.layers] == ["slide"]
     assert SLIDE_PATH not in hands.viewer.layers["slide"].metadata
-    hands.viewer.open(str(tissue_slide), plugin=PLUGIN)  # now a slide is under review: it is left alone
-    hands.qtbot.wait(200)
-    assert hands.is_open(tissue_slide)
-    assert len(hands.viewer.layers) == 2
 
 
 def the_sample_data_becomes_the_slide_under_review(hands):

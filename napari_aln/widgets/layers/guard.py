@@ -26,7 +26,7 @@ class UnitsGuard:
         Whose layers are watched.
     """
 
-    mended = Signal(str)  # what was done, for the log
+    mended = Signal(object, str)  # a layer, and what was done to it, for the log
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -55,10 +55,11 @@ class UnitsGuard:
         if any(unit in PIXELS for unit in units):
             layer.units = (MICROMETRE,) * layer.ndim
             if isinstance(layer, Image):
-                self.mended.emit(f"The layer '{layer.name}' states no µm/px: it lies at 1 µm per pixel.")
+                told = f"The layer '{layer.name}' states no µm/px: it lies at 1 µm per pixel."
+                self.mended.emit(layer, told)
             return
         factors = [(1 * unit).to(MICROMETRE).magnitude for unit in layer.units]
         layer.scale = [s * f for s, f in zip(layer.scale, factors, strict=True)]
         layer.translate = [t * f for t, f in zip(layer.translate, factors, strict=True)]
         layer.units = (MICROMETRE,) * layer.ndim
-        self.mended.emit(f"The layer '{layer.name}' was given in {units[-1]}: it now counts in µm.")
+        self.mended.emit(layer, f"The layer '{layer.name}' was given in {units[-1]}: it now counts in µm.")

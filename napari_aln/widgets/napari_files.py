@@ -1,0 +1,90 @@
+"""Slides and pictures that napari opens by itself: which of them become the slide under review."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_aln.widgets.dropped import SLIDE_PATH
+from napari_aln.widgets.layers.held import RANK
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+    from napari.qt import QtViewer
+
+    from napari_aln.widgets.review import Review
+
+
+class NapariFiles(QObject):
+    """Looks at layers as they come; a slide that our reader read is opened by the review, in its place.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers come.
+    review
+        Opens the files.
+    """
+
+    laid_over = Signal()  # a picture that is no slide lies over the slide
+    _offered = Signal()
+
+    def __init__(self, viewer: ViewerModel, review: Review) -> None:
+        super().__init__(review)
+        self._viewer, self._review = viewer, review
+        self.everything = False  # whether this window is for slides, and one takes the place of the other
+        self._layers: list[Layer] = []
+        self._qt_viewer: QtViewer | None = None  # whose menu is the review's
+        # Later: napari must not lose a layer that it is just inserting.
+        self._offered.connect(self._open, Qt.ConnectionType.QueuedConnection)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+
+    def close(self) -> None:
+        """Stop looking, and give the menu back."""
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        if self._qt_viewer is not None:
+            vars(self._qt_viewer).pop("_qt_open", None)
+            self._qt_viewer = None
+
+    def take_menu(self, qt_viewer: QtViewer) -> None:
+        """Give what is chosen in napari's File menu to the review, but where it names a reader or a stack."""
+        by_napari = qt_viewer._qt_open  # noqa: SLF001 - behind all entries of the menu
+
+        def open_files(filenames: list[str], **how: Any) -> None:  # noqa: ANN401 - as napari has it
+            if how.get("stack") or how.get("choose_plugin"):
+                by_napari(filenames, **how)
+            else:
+                self._review.open_files([Path(name) for name in filenames])
+
+        qt_viewer._qt_open = open_files  # noqa: SLF001
+        self._qt_viewer = qt_viewer
+
+    def takes(self, layer: Layer) -> bool:
+        """Whether a layer is to become the slide under review; inside another napari, where there is none."""
+        return SLIDE_PATH in layer.metadata and (self.everything or self._review.state.slide is None)
+
+    def _on_inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
+        layer = event.value
+        if self.takes(layer):
+            self._layers.append(layer)
+            self._offered.emit()
+        elif self.everything and self._review.state.slide is not None and _is_of_others(layer):
+            self.laid_over.emit()
+
+    def _open(self) -> None:
+        """Open what was offered together."""
+        layers, self._layers = self._layers, []
+        if not self.everything:
+            busy = self._review.state.slide is not None or self._review.opening.is_running
+            layers = [] if busy else layers[:1]
+        for layer in layers:
+            self._review.scene.take_out(layer)
+        self._review.open_files([Path(layer.metadata[SLIDE_PATH]) for layer in layers])
+
+
+def _is_of_others(layer: Layer) -> bool:
+    return isinstance(layer, Image) and RANK not in layer.metadata
