@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 from gallery_hands import GalleryHands
+from menu_hands import RightHand
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
@@ -23,6 +24,7 @@ DOCK_KEYS = {
     "training": Qt.Key.Key_T,
     "interpretation": Qt.Key.Key_I,
 }
+POWERS_HERE = ["5x here", "10x here", "20x here", "40x here"]
 MAP_COMBOS = ("run", "map", "scaling", "colour")
 
 
@@ -48,6 +50,9 @@ class Deeds:
 
     def _has_roi(self) -> bool:
         return bool(self.hands.state.roi)
+
+    def _has_regions(self) -> bool:
+        return self._has_slide() and bool(self.hands.state.regions)
 
     def _has_map(self) -> bool:
         return not isinstance(self.hands.review.scene.shown, str | None)
@@ -152,6 +157,38 @@ class Deeds:
         self.hands.drag(corners[0], corners[2])
         self.hands.click(button)
         assert not button.isChecked()
+
+    # By the right mouse button
+
+    def _choose_here(self, among: list[str]) -> None:
+        """Click on the slide, and choose one of these in the menu."""
+        self._end_tool()
+        self._whole()
+        right = RightHand(self.hands)
+        offered = right.click(*self._inner()[0])
+        right.choose(self._pick([text for text in offered if text in among]))
+
+    def _look_at_menu(self) -> None:
+        self._end_tool()
+        right = RightHand(self.hands)
+        assert "Whole slide" in right.click_middle()
+        right.leave()
+
+    def _choose_of_region(self, *among: str) -> None:
+        """Click on a region of the slide, or on its row, and choose one of these in the menu."""
+        self._end_tool()
+        self._whole()
+        right, regions = RightHand(self.hands), self.hands.state.regions
+        place = int(self.rng.integers(len(regions)))
+        if self.hands.dock.roi.regions.isVisible() and self.rng.random() < 0.5:
+            offered = right.click_row(place)
+        else:
+            inside = regions[place].geometry.representative_point()
+            offered = right.click(inside.x, inside.y)
+        if fitting := [text for text in offered if text in among]:
+            right.choose(fitting[0])
+        else:  # the region is narrower than a pixel of the screen
+            right.leave()
 
     # In the panels
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
-from soak_deeds import ALT, CTRL, DOCK_KEYS, SHIFT, Deeds
+from soak_deeds import ALT, CTRL, DOCK_KEYS, POWERS_HERE, SHIFT, Deeds
 from window_hands import Hands
 
 from napari_aln.store.features import FeatureCache
@@ -205,7 +205,7 @@ class Walk(Deeds):
         ]
 
     def _any_time(self) -> list[Action]:
-        slide, roi, map_ = self._has_slide, self._has_roi, self._has_map
+        slide, roi, map_, regions = self._has_slide, self._has_roi, self._has_map, self._has_regions
         return [
             Action("zoom", self._zoom, 4, slide),
             Action("pan", self._pan, 3, slide),
@@ -218,6 +218,15 @@ class Walk(Deeds):
             Action("redo", lambda: self.hands.key(Qt.Key.Key_Z, CTRL | SHIFT), 2, slide),
             Action("simplify", lambda: self.hands.click(self.hands.dock.roi.simplify_button), 1, roi),
             Action("clear the ROI", lambda: self.hands.click(self.hands.dock.roi.clear_button), 1, roi),
+            Action("magnify here", partial(self._choose_here, POWERS_HERE), 1, slide),
+            Action("whole slide by the menu", partial(self._choose_here, ["Whole slide"]), 1, slide),
+            Action("copy the position", partial(self._choose_here, ["Copy the position"]), 1, slide),
+            Action("look at the slide's menu", self._look_at_menu, 1, slide),
+            Action("show a region", partial(self._choose_of_region, "Show all of it"), 1, regions),
+            Action(
+                "set a region aside", partial(self._choose_of_region, "Set aside", "Use again"), 2, regions
+            ),
+            Action("remove a region", partial(self._choose_of_region, "Remove"), 1, regions),
             Action("type an age", self._type_age, 3, slide),
             Action("choose another map", self._choose_map, 3, map_),
             Action("filter the map", self._filter_map, 1, map_),

@@ -5,65 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QCheckBox, QMenu
+from menu_hands import RightHand
+from qtpy.QtWidgets import QApplication, QCheckBox
 from roi_hands import RoiHands
 from shapely import box
 from tests_shared import MPP
 
 LARGE, SMALL = box(700, 500, 1500, 1500), box(1700, 1000, 2100, 1500)
-
-
-class RightHand:
-    """Clicks with the right button and chooses in the menu."""
-
-    def __init__(self, hands):
-        self.hands = hands
-
-    def menu(self) -> QMenu | None:
-        shown = [menu for menu in self.hands.dock.findChildren(QMenu, "slide_menu") if menu.isVisible()]
-        assert len(shown) < 2
-        return shown[0] if shown else None
-
-    def click(self, x_l0: float, y_l0: float) -> list[str]:
-        """Click on the slide; return what the menu offers."""
-        place = self.hands.on_canvas(x_l0, y_l0)
-        self.hands.move(place)
-        QTest.mouseClick(self.hands.canvas, Qt.MouseButton.RightButton, pos=place)
-        return self.offered()
-
-    def click_row(self, row: int) -> list[str]:
-        """Click on a region in the list; return what the menu offers."""
-        regions = self.hands.dock.roi.regions
-        self.hands.dock.scroll_area.ensureWidgetVisible(regions)
-        QApplication.processEvents()
-        regions.customContextMenuRequested.emit(regions.visualItemRect(regions.item(row)).center())
-        return self.offered()
-
-    def offered(self) -> list[str]:
-        QApplication.processEvents()
-        menu = self.menu()
-        return [action.text() for action in menu.actions() if action.text()] if menu else []
-
-    def choose(self, text: str) -> None:
-        menu = self.menu()
-        action = next(action for action in menu.actions() if action.text() == text and action.isEnabled())
-        QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(action).center())
-        QApplication.processEvents()
-        assert self.menu() is None
-
-    def drag(self, start_l0_xy, end_l0_xy) -> None:
-        start, end = self.hands.on_canvas(*start_l0_xy), self.hands.on_canvas(*end_l0_xy)
-        right, canvas = Qt.MouseButton.RightButton, self.hands.canvas
-        QTest.mousePress(canvas, right, pos=start)
-        for place in ((start + end) / 2, end):
-            where = QPointF(place), QPointF(canvas.mapToGlobal(place))
-            how = Qt.MouseButton.NoButton, right, Qt.KeyboardModifier.NoModifier
-            QApplication.sendEvent(canvas, QMouseEvent(QEvent.Type.MouseMove, *where, *how))
-        QTest.mouseRelease(canvas, right, pos=end)
-        QApplication.processEvents()
 
 
 @pytest.fixture
@@ -139,10 +87,10 @@ def names_stay_hidden(hands, right):
     large, small = hands.state.regions
     hands.state.set_regions((replace(large, name="Jane Doe"), small))
     assert right.click(1000, 800)[0] == "Jane Doe"
-    right.menu().close()
+    right.leave()
     hands.click(hands.part(QCheckBox, "slide_hide_names"))
     assert right.click(1000, 800)[0] == "Region 1"
-    right.menu().close()
+    right.leave()
     hands.click(hands.part(QCheckBox, "slide_hide_names"))
 
 
