@@ -40,6 +40,10 @@ class CompiledNetwork(Protocol):
     def precision(self) -> str:
         """Precision of products and sums: "fp32" or "bf16"."""
 
+    @property
+    def patches_at_once(self) -> int:
+        """Patches of one call that keep a processor busy; they take it well below a second."""
+
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network on any number of patches.
 

@@ -98,6 +98,7 @@ class OpenvinoNetwork:
         # The queue never lets go of its callback, so that must not know this network: what is a cycle through
         # C++ is never freed, and each network would stay in memory with all its weights.
         self._queue.set_callback(_collect)
+        self.patches_at_once = 2 * len(self._queue)
         self._turn = threading.Lock()
 
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:

@@ -116,6 +116,7 @@ class TorchNetwork:
         self.precision = choice.precision
         self.version = str(torch.__version__)
         self.batch = 1 if self.device == "cpu" else batch
+        self.patches_at_once = 4 * self.batch
         self._threads = threads
         self._prepare = prepare
         self._turn = threading.Lock()

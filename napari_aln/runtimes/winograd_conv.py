@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_TILES = 128
+_TILES = 192
 """Tiles a matrix product: so few that what it reads and writes stays in the processor's second cache."""
 _TILES_OF_LARGE = 256
 """The same where the weights are larger than that cache: then they are read less often."""

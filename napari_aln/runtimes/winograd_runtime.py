@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 import torch
+from torch import nn
 
 from napari_aln.errors import DeviceError
 from napari_aln.runtimes.torch_runtime import fused, lay_channels_last, torch_errors, torch_threads
@@ -16,13 +17,12 @@ from napari_aln.runtimes.winograd_conv import with_winograd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
 _TOGETHER = 4
 """Patches of one thread: their products read the weights of the deepest layers together, a quarter faster."""
 
-_FEW_THREADS = 8
-"""With more, a network call has too few patches for two in each."""
+_AT_ONCE = 16
+"""Patches of a call at most, where there are not more threads: as many wait by default."""
 
 
 class WinogradNetwork:
@@ -65,8 +65,13 @@ class WinogradNetwork:
             )
         self._module = network
         lay_channels_last(network)
+        if precision == "bf16":  # autocast would round their weights anew in each call
+            for module in network.modules():
+                if isinstance(module, nn.Linear):
+                    module.bfloat16()
         threads = threads or torch.get_num_threads()
-        self._together = _TOGETHER if threads <= _FEW_THREADS else 1
+        self._together = max(1, min(_TOGETHER, _AT_ONCE // threads))
+        self.patches_at_once = threads * self._together
         self._turn = threading.Lock()
         # One thread of torch in each: they are all of this network's.
         self._workers = ThreadPoolExecutor(

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from napari_aln.workflows.slide.device_patches import DevicePatches
 
 SECONDS_BETWEEN_PARTS = 5.0
-PATCHES_BETWEEN_YIELDS = 4
-"""On a processor; the slowest encoder does five in a second, and a cancelled run must end within one."""
-
 ROWS_MOVED_AT_ONCE = 1024
 
 
@@ -204,12 +201,14 @@ class _Harvest:
         if n_waiting < (self._batch if only_full_batches else 1):
             return
         rows, entropies, parts = zip(*self._waiting, strict=True)
-        self._waiting = []
         row, entropy, pixels = np.concatenate(rows), np.concatenate(entropies), join_pixels(list(parts))
         if self._network is None:
             self._network = self._want.network()
-        step = PATCHES_BETWEEN_YIELDS if self._network.device == "cpu" else n_waiting
-        for start in range(0, n_waiting, step):
+        on_cpu = self._network.device == "cpu"  # a cancelled run ends soon, between two calls
+        step = self._network.patches_at_once if on_cpu else n_waiting
+        n_now = n_waiting - n_waiting % step if only_full_batches else n_waiting
+        self._waiting = [(row[n_now:], entropy[n_now:], pixels[n_now:])] if n_now < n_waiting else []
+        for start in range(0, n_now, step):
             if start:
                 yield
             now = slice(start, start + step)
