@@ -6,13 +6,12 @@ import math
 import threading
 import weakref
 from collections import Counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import fx, nn
 
-from napari_aln.heap import LARGE_BYTES
 from napari_aln.runtimes.traced_layers import is_convolution, is_relu, module_of
 from napari_aln.runtimes.winograd_kernels import (
     LANES,
@@ -28,11 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_TILES = 192
-"""Tiles a matrix product: so few that what it reads and writes stays in the processor's second cache."""
-_TILES_OF_LARGE = 256
-"""The same where the weights are larger than that cache: then they are read less often."""
-_LARGE_BYTES = 2**20
+_TILES = 160
+"""Tiles a matrix product: few, so that what it reads and writes stays near; each reads the weights anew."""
 _MULTIPLE = 64
 """What the numbers of channels and filters are multiples of, so that oneDNN's blocks are full."""
 
@@ -41,7 +37,6 @@ _GROUPS = ([0, 0], [1, 1], [1, 1], POINTS)  # padding, stride, dilation, groups 
 # torch.compile's ways to oneDNN: none that is public keeps weights in oneDNN's order.
 _ordered = torch.ops.mkldnn._reorder_convolution_weight  # noqa: SLF001
 _convolved = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001
-_convolve_into = torch.ops.mkldnn._convolution_pointwise_
 
 _rooms = threading.local()
 
@@ -73,7 +68,6 @@ class WinogradConv(nn.Module):
         self._filters, self._channels = weight.shape[:2]
         seen = torch.from_numpy(transformed_weights(weight)).to(dtype)
         self._weight = seen.reshape(-1, self._channels, 1, 1)
-        self._most_tiles = _TILES_OF_LARGE if seen.nbytes > _LARGE_BYTES else _TILES
         self._dtype, self._pool = dtype, pool
         bias = convolution.bias
         self._bias = np.zeros(len(weight), np.float32) if bias is None else bias.detach().float().numpy()
@@ -84,10 +78,10 @@ class WinogradConv(nn.Module):
         pixels = x.to(self._dtype).permute(0, 2, 3, 1).contiguous()
         n, *size, channels = pixels.shape
         height, width = (side // 2 if self._pool else side for side in size)
-        results = pixels.new_empty((n, height, width, self._filters))
+        results = _room((n, height, width, self._filters), self._dtype)
         total = n * math.prod(-(-side // TILE) for side in size)
-        tiles = -(-total // -(-total // self._most_tiles))  # as even as they get: all products are as large
-        seen = _room(WinogradConv, (tiles, POINTS, channels), self._dtype)
+        tiles = -(-total // -(-total // _TILES))  # as even as they get: all products are as large
+        seen = _room((tiles, POINTS, channels), self._dtype)
         zeros = pixels.new_zeros(channels)
         for first in range(0, total, tiles):
             transform_pixels(_bits(pixels), _bits(zeros), first, _bits(seen))
@@ -106,10 +100,7 @@ class WinogradConv(nn.Module):
 
 
 class ReluConv(nn.Module):
-    """A convolution of torch's own and the ReLU after it, a large result in memory that is kept.
-
-    What a first layer makes in float32 is so large that the system gives new pages for it each time, which
-    takes three times as long as the convolution. Smaller results share pages, and so the cache.
+    """A convolution of torch's own and the ReLU after it, its result in memory that is kept.
 
     Parameters
     ----------
@@ -131,20 +122,17 @@ class ReluConv(nn.Module):
         self._stride = stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve; see `WinogradConv.forward`. A large result is written over by this thread's next call."""
+        """Convolve; see `WinogradConv.forward`."""
         x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
         height, width = (
             (side - lost - 1) // stride + 1
             for side, lost, stride in zip(x.shape[2:], self._lost, self._stride, strict=True)
         )
-        shape = len(x), height, width, self._filters
-        self._weight = _in_order(self._weight, x, *self._ways)
-        given = x, self._weight, self._bias, *self._ways
-        if math.prod(shape) * self._dtype.itemsize < LARGE_BYTES:
-            return cast("torch.Tensor", _convolved(*given, "relu", [], ""))
-        results = _room(self, shape, self._dtype).permute(0, 3, 1, 2).zero_()
-        # What oneDNN writes to memory that is given, it adds to what lies there.
-        _convolve_into(results, *given, "add", 1.0, "relu", [], None)
+        results = _room((len(x), height, width, self._filters), self._dtype).permute(0, 3, 1, 2)
+        self._weight = _in_order(self._weight, x[:1], *self._ways)
+        for index in range(len(x)):
+            one = x[index : index + 1]
+            results[index] = _convolved(one, self._weight, self._bias, *self._ways, "relu", [], "")[0]
         return results
 
 
@@ -210,14 +198,30 @@ def _in_order(weight: torch.Tensor, picture: torch.Tensor, *ways: object) -> tor
     return cast("torch.Tensor", _ordered(weight, *ways, list(picture.shape)))
 
 
-def _room(owner: object, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """Return this thread's memory of an owner to write to; what lies there may be anything."""
-    rooms: weakref.WeakKeyDictionary[object, dict[torch.dtype, torch.Tensor]]
-    rooms = _rooms.__dict__.setdefault("of", weakref.WeakKeyDictionary())
-    held, numbers = rooms.setdefault(owner, {}), math.prod(shape)
-    if dtype not in held or len(held[dtype]) < numbers:
-        held[dtype] = torch.zeros(numbers, dtype=dtype)
-    return held[dtype][:numbers].reshape(shape)
+class _Room(NamedTuple):
+    """Memory of a thread, and who reads what was written to it last; it is free once that is gone."""
+
+    memory: torch.Tensor  # uint8
+    reader: Callable[[], object]
+
+
+def _room(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Return memory to write to, this thread's own; what lies there may be anything.
+
+    Memory of such sizes the system gives anew each time, in pages that are cleared when they are first
+    touched: that took as long as a quarter of the network. It is kept until the thread ends.
+    """
+    rooms: list[_Room] = _rooms.__dict__.setdefault("of_thread", [])
+    bytes_ = math.prod(shape) * dtype.itemsize
+    free = [room for room in rooms if len(room.memory) >= bytes_ and room.reader() is None]
+    if free:
+        memory = free[-1].memory
+        rooms[:] = [room for room in rooms if room.memory is not memory]
+    else:
+        memory = torch.empty(bytes_, dtype=torch.uint8)
+    given = memory.numpy()[:bytes_]  # held by each tensor that shares it
+    rooms.append(_Room(memory, weakref.ref(given)))
+    return torch.from_numpy(given).view(dtype).reshape(shape)
 
 
 def _bits(numbers: torch.Tensor) -> NDArray[np.generic]:
