@@ -114,26 +114,25 @@ class ReluConv(nn.Module):
         super().__init__()
         self._weight = convolution.weight.detach().to(dtype)
         self._bias = None if convolution.bias is None else convolution.bias.detach().to(dtype)
-        self._dtype, self._filters = dtype, convolution.out_channels
-        kernel, stride, dilation = convolution.kernel_size, convolution.stride, convolution.dilation
-        padding = cast("tuple[int, ...]", convolution.padding)
-        self._ways = [*map(list, (padding, stride, dilation)), convolution.groups]
-        self._lost = [d * (k - 1) - 2 * p for d, k, p in zip(dilation, kernel, padding, strict=True)]
-        self._stride = stride
+        self._dtype = dtype
+        ways = cast("tuple[int, ...]", convolution.padding), convolution.stride, convolution.dilation
+        self._ways = [*map(list, ways), convolution.groups]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve; see `WinogradConv.forward`."""
+        """Convolve one picture or more; see `WinogradConv.forward`."""
         x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        height, width = (
-            (side - lost - 1) // stride + 1
-            for side, lost, stride in zip(x.shape[2:], self._lost, self._stride, strict=True)
-        )
-        results = _room((len(x), height, width, self._filters), self._dtype).permute(0, 3, 1, 2)
-        self._weight = _in_order(self._weight, x[:1], *self._ways)
-        for index in range(len(x)):
-            one = x[index : index + 1]
-            results[index] = _convolved(one, self._weight, self._bias, *self._ways, "relu", [], "")[0]
+        first = self._of_one(x[:1])
+        _, filters, height, width = first.shape
+        results = _room((len(x), height, width, filters), self._dtype).permute(0, 3, 1, 2)
+        results[:1] = first
+        for index in range(1, len(x)):
+            results[index : index + 1] = self._of_one(x[index : index + 1])
         return results
+
+    def _of_one(self, picture: torch.Tensor) -> torch.Tensor:
+        self._weight = _in_order(self._weight, picture, *self._ways)
+        made = _convolved(picture, self._weight, self._bias, *self._ways, "relu", [], "")
+        return cast("torch.Tensor", made)
 
 
 def with_winograd(traced: nn.Module, dtype: torch.dtype = torch.float32) -> fx.GraphModule | None:

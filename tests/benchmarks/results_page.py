@@ -41,7 +41,7 @@ def page(stored: dict[str, Document]) -> str:
         "Written by `results_page.py` from the files in `results/`, which the benchmarks wrote: change no "
         "figure by hand. Random weights and drawn slides: speed, not accuracy. Ratios carry over to other "
         "machines better than seconds do. No figure here is of a GPU.",
-        *[_encoders(name, stored[name], stored.get(name.replace("encoder", "ceiling"))) for name in encoders],
+        *[_encoders(name, stored[name]) for name in encoders],
         _viewer(stored),
         _curves(stored.get("curves")),
         _what_if(stored.get("whatif")),
@@ -71,7 +71,7 @@ def figures(stored: dict[str, Document]) -> dict[str, str]:
     }
 
 
-def _encoders(name: str, document: Document, ceiling: Document | None) -> str:
+def _encoders(name: str, document: Document) -> str:
     rows = document["figures"]
     cores, most = document["settings"]["cores_used"], max(row["cores_used"] for row in rows)
     others = max(row["others_share_max"] for row in rows)
@@ -113,26 +113,9 @@ def _encoders(name: str, document: Document, ceiling: Document | None) -> str:
             f"Other processes took at most {others:.0%} of the machine.",
             *([f"**Disturbed by other processes: {', '.join(disturbed)}.**"] if disturbed else []),
             targets_table(targets),
-            *([_ceiling(ceiling["figures"], by_name)] if ceiling else []),
             "In brackets: lowest of ours over highest of the other, to highest over lowest. The last two "
             "contenders are what LazySlide and WSInfer reach with an option that is off by default.",
         ]
-    )
-
-
-def _ceiling(best: dict[str, float], by_name: dict[str, Document]) -> str:
-    naive = by_name[NAIVE]["patches_per_s"]
-    said = [
-        f"{precision} {rate:.1f} patches/s, {rate / naive:.1f} x the naive loop (napari-aln: "
-        f"{by_name[ours]['patches_per_s'] / rate:.0%} of that)"
-        for (precision, rate), ours in zip(best.items(), (OURS, OURS_BF16), strict=True)
-        if ours in by_name
-    ]
-    return (
-        "How large a ratio can be depends on the processor. A large matrix product alone, with as many "
-        f"operations a patch as direct convolution, runs on the same cores at: {'; '.join(said)}. It is a "
-        "yardstick, not a limit: Winograd's minimal filtering convolves with 2.25 to 4 times fewer products "
-        "(Lavin & Gray 2016, arXiv:1509.09308)."
     )
 
 
@@ -337,7 +320,6 @@ _REPEAT = """## Doing it again
 ```sh
 python tests/benchmarks/peers/install.py PEERS
 python tests/benchmarks/bench_peers.py --peers PEERS --out tests/benchmarks/results/encoder-1-core.json
-python tests/benchmarks/bench_ceiling.py --out tests/benchmarks/results/ceiling-1-core.json
 xvfb-run -a -s "-screen 0 2560x1440x24" python tests/benchmarks/bench_viewer.py --side 20000 \\
     --peer-python PEERS/napari-wsi/bin/python --out tests/benchmarks/results/viewer-20000.json
 python tests/benchmarks/bench_curves.py --out tests/benchmarks/results/curves.json
