@@ -16,26 +16,31 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.qt import QtViewer
 
-    from napari_aln.widgets.review import Review
+    from napari_aln.widgets.jobs import Job
+    from napari_aln.widgets.scene import Scene
+    from napari_aln.widgets.state import ReviewState
 
 
 class NapariFiles(QObject):
-    """Looks at layers as they come; a slide that our reader read is opened by the review, in its place.
+    """Looks at layers as they come; a slide that our reader read is chosen for review, in its place.
 
     Parameters
     ----------
     viewer
         Whose layers come.
-    review
-        Opens the files.
+    state, scene
+        What is under review, and what shows it.
+    opening
+        Opens slides.
     """
 
+    chosen = Signal(object)  # list of Path
     laid_over = Signal()  # a picture that is no slide lies over the slide
     _offered = Signal()
 
-    def __init__(self, viewer: ViewerModel, review: Review) -> None:
-        super().__init__(review)
-        self._viewer, self._review = viewer, review
+    def __init__(self, viewer: ViewerModel, state: ReviewState, scene: Scene, opening: Job) -> None:
+        super().__init__()
+        self._viewer, self._state, self._scene, self._opening = viewer, state, scene, opening
         self.everything = False  # whether this window is for slides, and one takes the place of the other
         self._layers: list[Layer] = []
         self._qt_viewer: QtViewer | None = None  # whose menu is the review's
@@ -51,39 +56,39 @@ class NapariFiles(QObject):
             self._qt_viewer = None
 
     def take_menu(self, qt_viewer: QtViewer) -> None:
-        """Give what is chosen in napari's File menu to the review, but where it names a reader or a stack."""
+        """Have what napari's File menu opens chosen for review, but where it names a reader or a stack."""
         by_napari = qt_viewer._qt_open  # noqa: SLF001 - behind all entries of the menu
 
         def open_files(filenames: list[str], **how: Any) -> None:  # noqa: ANN401 - as napari has it
             if how.get("stack") or how.get("choose_plugin"):
                 by_napari(filenames, **how)
             else:
-                self._review.open_files([Path(name) for name in filenames])
+                self.chosen.emit([Path(name) for name in filenames])
 
         qt_viewer._qt_open = open_files  # noqa: SLF001
         self._qt_viewer = qt_viewer
 
     def takes(self, layer: Layer) -> bool:
         """Whether a layer is to become the slide under review; inside another napari, where there is none."""
-        return SLIDE_PATH in layer.metadata and (self.everything or self._review.state.slide is None)
+        return SLIDE_PATH in layer.metadata and (self.everything or self._state.slide is None)
 
     def _on_inserted(self, event: Any) -> None:  # noqa: ANN401 - napari's untyped event
         layer = event.value
         if self.takes(layer):
             self._layers.append(layer)
             self._offered.emit()
-        elif self.everything and self._review.state.slide is not None and _is_of_others(layer):
+        elif self.everything and self._state.slide is not None and _is_of_others(layer):
             self.laid_over.emit()
 
     def _open(self) -> None:
         """Open what was offered together."""
         layers, self._layers = self._layers, []
         if not self.everything:
-            busy = self._review.state.slide is not None or self._review.opening.is_running
+            busy = self._state.slide is not None or self._opening.is_running
             layers = [] if busy else layers[:1]
         for layer in layers:
-            self._review.scene.take_out(layer)
-        self._review.open_files([Path(layer.metadata[SLIDE_PATH]) for layer in layers])
+            self._scene.take_out(layer)
+        self.chosen.emit([Path(layer.metadata[SLIDE_PATH]) for layer in layers])
 
 
 def _is_of_others(layer: Layer) -> bool:
