@@ -1,4 +1,4 @@
-"""The choice of runtime, device and precision. Loads torch only where an accelerator may be at hand."""
+"""The choice of runtime, device and precision. Loads torch only for bf16, or an accelerator that may be there."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def winograd_can_stand_in(choice: Choice, precision: str) -> bool:
     """
     if choice.device != "cpu" or not _is_x86() or not _loads("numba"):
         return False
+    if precision == "fp32":
+        return True
     import torch
 
-    if precision == "fp32":
-        return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     return _multiplies_bf16() and not torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - no public way to ask
 
 
@@ -123,6 +123,10 @@ def _runtime(settings: EngineSettings, device: str) -> str:
         )
     if settings.runtime == "winograd" and not _is_x86():
         raise DeviceError("Runtime winograd runs on x86 processors alone.", "Choose runtime torch or auto.")
+    if settings.runtime == "winograd" and not _loads("numba"):
+        raise DeviceError(
+            "numba cannot be loaded; it may be older than numpy.", "Try `pip install --upgrade numba`."
+        )
     if settings.runtime != "auto":
         return settings.runtime
     return "openvino" if device == "cpu" and _is_x86() and _is_installed("openvino") else "torch"

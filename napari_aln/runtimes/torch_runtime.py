@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Prepare = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 
+_asking_for_threads = threading.Lock()
+_found_by: list[int] = []  # torch's number of threads, as found by each that is at work
+
+
 def fused(module: torch.nn.Module) -> torch.nn.Module:
     """Return a copy in eval mode, BatchNorm folded into the convolutions where the graph can be traced."""
     module = copy.deepcopy(module).eval()
@@ -42,14 +46,22 @@ def lay_channels_last(module: torch.nn.Module) -> None:
 
 @contextmanager
 def torch_threads(threads: int | None) -> Iterator[None]:
-    """Have torch compute with so many CPU threads for a while; None: with those it has."""
-    before = torch.get_num_threads()
+    """Have torch compute with so many CPU threads for a while; None: with those it has.
+
+    The number is this thread's own and what threads to come begin with, so who comes while another is at work
+    takes over what that one found.
+    """
+    with _asking_for_threads:
+        before = _found_by[0] if _found_by else torch.get_num_threads()
+        _found_by.append(before)
     try:
         if threads is not None:
             torch.set_num_threads(threads)
         yield
     finally:
-        torch.set_num_threads(before)
+        with _asking_for_threads:
+            _found_by.pop()
+            torch.set_num_threads(before)
 
 
 @contextmanager

@@ -70,7 +70,8 @@ class WinogradConv(nn.Module):
         self._weight = seen.reshape(-1, self._channels, 1, 1)
         self._dtype, self._pool = dtype, pool
         bias = convolution.bias
-        self._bias = np.zeros(len(weight), np.float32) if bias is None else bias.detach().float().numpy()
+        added = torch.zeros(len(weight)) if bias is None else bias.detach().float()
+        self._bias = added.contiguous().numpy()
         self._least = np.full(LANES, 0 if relu else -np.inf, np.float32)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -96,7 +97,9 @@ class WinogradConv(nn.Module):
         picture = seen.reshape(1, tiles, 1, -1).permute(0, 3, 1, 2)
         self._weight = _in_order(self._weight, picture, *_GROUPS)
         products = _convolved(picture, self._weight, None, *_GROUPS, "none", [], "")
-        return cast("torch.Tensor", products.permute(0, 2, 3, 1).reshape(tiles, POINTS, self._filters))
+        return cast(
+            "torch.Tensor", products.permute(0, 2, 3, 1).contiguous().view(tiles, POINTS, self._filters)
+        )
 
 
 class ReluConv(nn.Module):

@@ -14,13 +14,16 @@ loops asks before each whether arrays overlap: that took three quarters of the t
 
 from __future__ import annotations
 
+import functools
 import math
+import pickle
 from typing import TYPE_CHECKING
 
 import numpy as np
 from llvmlite import ir
 from numba import njit
 from numba.core import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
@@ -149,12 +152,31 @@ class _Numbers:
         """Write numbers, for bf16 rounded to the nearest, ties to even."""
         value = lanes.value
         if self.bf16:
-            value = self.builder.fptrunc(value, ir.VectorType(_BFloat(), LANES))
-            value = self.builder.bitcast(value, _HALVES)
+            value = _rounded(self.builder, value)
         self.builder.store(value, self._pointer(address, value.type), align=self.bytes)
 
     def _pointer(self, address, kind):
         return self.builder.inttoptr(address, kind.as_pointer())
+
+
+def _rounds_bf16():
+    """Whether what numba compiles for has an instruction for it; LLVM's own way elsewhere is not linked."""
+    return "+avx512bf16" in cpu_target.target_context.codegen().magic_tuple()[2]
+
+
+def _rounded(builder, value):
+    """Round float32 to the bits of the nearest bf16, ties to even; what is no number stays so."""
+    if _rounds_bf16():
+        return builder.bitcast(builder.fptrunc(value, ir.VectorType(_BFloat(), LANES)), _HALVES)
+
+    def all_lanes(number):
+        return ir.Constant(_BITS, [number] * LANES)
+
+    bits = builder.bitcast(value, _BITS)
+    odd = builder.and_(builder.lshr(bits, all_lanes(16)), all_lanes(1))
+    rounded = builder.lshr(builder.add(bits, builder.add(odd, all_lanes(0x7FFF))), all_lanes(16))
+    is_none = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(is_none, all_lanes(0x7FC0), rounded), _HALVES)
 
 
 def _held_in(context, builder, kind, array):
@@ -226,10 +248,20 @@ _finish, _finish_pooled = _finished(pools=False), _finished(pools=True)
 def _kernel(function):
     """Have a function compiled when it is first called, and kept from start to start where it can be."""
     how = {"nogil": True, "error_model": "numpy"}
+    compiled = njit(**how)(function)
     try:
-        return njit(cache=True, **how)(function)
+        kept = njit(cache=True, **how)(function)
     except RuntimeError:  # neither beside this file nor in the user's cache folder may be written
-        return njit(**how)(function)
+        return compiled
+
+    @functools.wraps(function)
+    def call(*arguments):
+        try:
+            return kept(*arguments)
+        except (OSError, EOFError, pickle.UnpicklingError):  # the disk is full, or what was kept is damaged
+            return compiled(*arguments)
+
+    return call
 
 
 @njit(inline="always")

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TOGETHER = 8
-"""Patches of one thread: their products read the weights of the deepest layers together, a quarter faster."""
+"""Patches of one thread: their products read the weights of the deepest layers together, a quarter faster.
 
-_AT_ONCE = 16
-"""Patches of a call at most, where there are not more threads: as many wait by default."""
+However many threads there are: with other numbers of rows MKL rounds a row by its place.
+"""
 
 
 class WinogradNetwork:
@@ -42,7 +42,7 @@ class WinogradNetwork:
     Notes
     -----
     Everything but these convolutions is torch's. Threads have patches of their own, always as many at once:
-    few are filled up, so that what a patch gives does not depend on its neighbours.
+    few are filled up, so that what a patch gives depends neither on its neighbours nor on the threads.
     """
 
     name = "winograd"
@@ -70,8 +70,7 @@ class WinogradNetwork:
                 if isinstance(module, nn.Linear):
                     module.bfloat16()
         threads = threads or torch.get_num_threads()
-        self._together = max(1, min(_TOGETHER, _AT_ONCE // threads))
-        self.patches_at_once = threads * self._together
+        self.patches_at_once = threads * _TOGETHER
         self._turn = threading.Lock()
         # One thread of torch in each: they are all of this network's.
         self._workers = ThreadPoolExecutor(
@@ -83,8 +82,8 @@ class WinogradNetwork:
     def __call__(self, batch: NDArray[np.uint8] | torch.Tensor) -> tuple[NDArray[np.float32], ...]:
         """Run the network; see `base.CompiledNetwork`."""
         pixels = np.asarray(batch)
-        starts = range(0, max(len(pixels), 1), self._together)  # no patches still tell the widths
-        some = [pixels[start : start + self._together] for start in starts]
+        starts = range(0, max(len(pixels), 1), _TOGETHER)  # no patches still tell the widths
+        some = [pixels[start : start + _TOGETHER] for start in starts]
         # As the threads set torch's number of threads, the caller's comes back at the end.
         with self._turn, torch_errors("computing patches"), torch_threads(1):
             parts = list(self._workers.map(self._some, some))
@@ -92,7 +91,7 @@ class WinogradNetwork:
 
     @torch.inference_mode()
     def _some(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        filled = np.zeros((self._together, *pixels.shape[1:]), np.uint8)
+        filled = np.zeros((_TOGETHER, *pixels.shape[1:]), np.uint8)
         filled[: len(pixels)] = pixels
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
             outputs = self._module(torch.from_numpy(filled))

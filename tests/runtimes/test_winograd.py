@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import importlib.util
 import itertools
+import os
+import subprocess
 import sys
 import threading
 
+import numba
 import numpy as np
 import psutil
 import pytest
@@ -18,7 +21,7 @@ from torch.nn import functional
 from napari_aln.errors import DeviceError
 from napari_aln.heap import return_freed
 from napari_aln.mil.card import ModelCard, PrecisionCheck, TimmNetwork
-from napari_aln.runtimes import choice
+from napari_aln.runtimes import choice, winograd_kernels
 from napari_aln.runtimes.base import compile_network
 from napari_aln.runtimes.winograd_conv import ReluConv, WinogradConv, is_taken, with_winograd
 from napari_aln.runtimes.winograd_kernels import transformed_weights
@@ -28,7 +31,7 @@ from napari_aln.workflows.slide.networks import settings_for_card
 BF16 = torch.bfloat16
 # Relative root mean square; a result is the sum of products that are rounded, and of transforms of such.
 MOST = {torch.float32: 3e-6, BF16: 6 * 2**-8}
-HAS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+HAS_BF16 = torch.cpu._is_avx512_bf16_supported()
 _bf16_here = pytest.mark.skipif(not HAS_BF16, reason="torch has no bf16 on this processor")
 DTYPES = [torch.float32, pytest.param(BF16, marks=_bf16_here)]
 PRECISIONS = {"fp32": torch.float32, "bf16": BF16}
@@ -177,12 +180,12 @@ class Small(nn.Module):
             nn.MaxPool2d(2),
         )
         self.last = convolution(seed=3)
-        self.head = nn.Linear(CHANNELS, 5)
+        self.head, self.one = nn.Linear(CHANNELS, 5), nn.Linear(CHANNELS, 1)
 
     def forward(self, pixels):
         x = self.deep(functional.relu(self.first(pixels.permute(0, 3, 1, 2).float() / 255)))
-        h = self.head((x + functional.relu(self.last(x))).mean((2, 3)))
-        return h, h[:, 0]
+        features = (x + functional.relu(self.last(x))).mean((2, 3))
+        return self.head(features), self.one(features)[:, 0]
 
 
 @pytest.fixture(scope="module")
@@ -214,10 +217,10 @@ class TestNetwork:
         assert "numba" in run.version
 
     def test_a_patch_does_not_depend_on_its_batch_or_thread_bit_for_bit(self, small, precision):
-        run, other = compiled(small, precision), compiled(small, precision, threads=1)
+        run, *others = (compiled(small, precision, threads) for threads in (2, 1, 3, 9))
         h, e = run(PIXELS)
-        for where in (np.array([5, 0, 6, 3]), np.array([4]), np.array([2, 2, 2])):
-            for again in (run, other):
+        for where in (np.array([5, 0, 6, 3]), np.array([4]), np.array([2, 2, 2]), np.arange(25) % 7):
+            for again in (run, *others):
                 h_again, e_again = again(PIXELS[where])
                 np.testing.assert_array_equal(h_again, h[where])
                 np.testing.assert_array_equal(e_again, e[where])
@@ -286,9 +289,7 @@ class TestNetwork:
         assert np.isfinite(run(PIXELS)[0]).all()
 
     def test_the_number_of_threads_decides_how_many_patches_are_done_together(self, small):
-        assert {threads: compiled(small, threads=threads).patches_at_once for threads in (1, 3, 7, 20)} == {
-            1: 8, 3: 15, 7: 14, 20: 20
-        }  # fmt: skip
+        assert [compiled(small, threads=threads).patches_at_once for threads in (1, 3)] == [8, 24]
 
     def test_networks_nobody_holds_give_their_memory_and_threads_back(self):
         class Wide(nn.Module):
@@ -310,8 +311,9 @@ class TestNetwork:
 
         held_mib()
         before, threads = held_mib(), threading.active_count()
-        assert max(held_mib() for _ in range(2)) - before < 30  # each one holds 36 MiB of transformed weights
-        assert threading.active_count() <= threads + 2
+        after = [held_mib() for _ in range(6)]
+        assert after[-1] - before < 100  # each one holds 36 MiB of transformed weights
+        assert threading.active_count() <= threads + 4  # they end a moment after their network
 
     def test_without_numba_the_way_to_it_is_told(self, small, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
@@ -330,6 +332,45 @@ def test_a_processor_without_such_products_is_told(small, monkeypatch):
     monkeypatch.setattr(choice, "_multiplies_bf16", lambda: False)
     with pytest.raises(DeviceError, match="bf16 was asked for"):
         compiled(small, "bf16")
+
+
+OTHER_PROCESSOR = """
+import torch
+from napari_aln.runtimes.winograd_conv import WinogradConv
+from napari_aln.runtimes.winograd_kernels import _rounds_bf16
+assert not _rounds_bf16()
+torch.manual_seed(0)
+conv = torch.nn.Conv2d(64, 64, 3, padding=1).bfloat16().float()
+x = torch.randn(1, 64, 8, 8).bfloat16()
+x[0, 0, 0, 7] = torch.nan
+with torch.inference_mode():
+    got = WinogradConv(conv, torch.bfloat16, relu=True, pool=False)(x).float()
+    exact = conv(x.float()).relu()
+assert got[..., :4, 4:].isnan().all()
+print(float((got - exact)[..., 4:, :4].square().mean().sqrt() / exact[..., 4:, :4].square().mean().sqrt()))
+"""
+
+
+@_bf16_here
+def test_numba_may_compile_for_a_processor_that_does_not_round_to_bf16():
+    env = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_PROCESSOR], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < MOST[BF16]
+
+
+@pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), EOFError("Ran out of input")])
+def test_kernels_that_cannot_be_kept_are_compiled_all_the_same(trouble, monkeypatch):
+    def fail(*_arguments):
+        raise trouble
+
+    called = []
+    kernel = winograd_kernels._kernel(lambda x: x + 1)
+    monkeypatch.setattr(numba.core.caching.Cache, "load_overload", lambda *a: called.append(a) or fail())
+    assert kernel(1) == 2
+    assert called
 
 
 def card(encoder="vgg13_bn", safe_on=None, **given):
@@ -365,8 +406,11 @@ class TestAuto:
         assert chosen(card("resnet50"), precision="bf16") == ("openvino", "cpu", "bf16")
         assert chosen(card(), runtime="torch") == ("torch", "cpu", "fp32")
 
-    def test_a_numba_that_cannot_be_loaded_is_done_without(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "numba", None)
+    def test_a_numba_that_cannot_be_loaded_is_done_without_or_told(self, monkeypatch, small):
+        monkeypatch.setattr(choice, "_loads", lambda package: package != "numba")
+        with pytest.raises(DeviceError, match="cannot be loaded") as told:
+            compiled(small)
+        assert "--upgrade numba" in told.value.next_step
         for settings in ({}, {"precision": "bf16"}):
             assert chosen(card(), **settings)[0] == "openvino"
 

@@ -36,7 +36,7 @@ FORWARD_FIELDS = ("encoder", "pool", "mean", "std", "hidden", "attention_width")
 
 @dataclass(frozen=True)
 class Engine:
-    """One model on one device. Made without loading torch; that is left to `compile`."""
+    """One model on one device. Made without loading torch but for bf16; that is left to `compile`."""
 
     choice: Choice
     settings: EngineSettings
