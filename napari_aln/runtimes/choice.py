@@ -1,4 +1,4 @@
-"""The choice of runtime, device and precision. Loads torch only for bf16, or an accelerator that may be there."""
+"""The choice of runtime, device and precision. Loads torch only for bf16, or where an accelerator may be."""
 
 from __future__ import annotations
 
