@@ -66,9 +66,9 @@ class WinogradNetwork:
         self._module = network
         lay_channels_last(network)
         if precision == "bf16":  # autocast would round their weights anew in each call
-            for module in network.modules():
-                if isinstance(module, nn.Linear):
-                    module.bfloat16()
+            for part in network.modules():
+                if isinstance(part, nn.Linear):
+                    part.bfloat16()
         threads = threads or torch.get_num_threads()
         self.patches_at_once = threads * _TOGETHER
         self._turn = threading.Lock()
