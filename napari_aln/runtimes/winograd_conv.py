@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from napari_aln.runtimes.traced_layers import is_convolution, is_relu, module_of
 from napari_aln.runtimes.winograd_kernels import (
     LANES,
     POINTS,
@@ -23,7 +22,7 @@ from napari_aln.runtimes.winograd_kernels import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -37,6 +36,8 @@ _GROUPS = ([0, 0], [1, 1], [1, 1], POINTS)  # padding, stride, dilation, groups 
 # torch.compile's ways to oneDNN: none that is public keeps weights in oneDNN's order.
 _ordered = torch.ops.mkldnn._reorder_convolution_weight  # noqa: SLF001
 _convolved = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001
+
+_RELUS = (torch.relu, nn.functional.relu)
 
 _rooms = threading.local()
 
@@ -152,14 +153,18 @@ def with_winograd(traced: nn.Module, dtype: torch.dtype = torch.float32) -> fx.G
         return None
     modules = dict(traced.named_modules())
     calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
-    nodes = [node for node in traced.graph.nodes if is_convolution(node, modules) and calls[node.target] == 1]
+    nodes = [
+        node
+        for node in traced.graph.nodes
+        if isinstance(_module_of(node, modules), nn.Conv2d) and calls[node.target] == 1
+    ]
     for node in nodes:
         convolution = cast("nn.Conv2d", modules[str(node.target)])
-        relu = _only_user(node, lambda one: is_relu(one, modules))
+        relu = _only_user(node, lambda one: _is_relu(one, modules))
         pool = None
         does: nn.Module
         if is_taken(convolution):
-            pool = _only_user(relu or node, lambda one: _halves(module_of(one, modules)))
+            pool = _only_user(relu or node, lambda one: _halves(_module_of(one, modules)))
             does = WinogradConv(convolution, dtype, relu=relu is not None, pool=pool is not None)
         elif relu and convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str):
             does = ReluConv(convolution, dtype)
@@ -179,6 +184,16 @@ def is_taken(convolution: nn.Conv2d) -> bool:
     padded = convolution.padding in (1, (1, 1)) and convolution.padding_mode == "zeros"
     many = convolution.in_channels % _MULTIPLE == convolution.out_channels % _MULTIPLE == 0
     return convolution.kernel_size == (3, 3) and one_by_one and padded and many
+
+
+def _module_of(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:
+    """Return the module that a node calls; None where it calls none."""
+    return modules[str(node.target)] if node.op == "call_module" else None
+
+
+def _is_relu(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether a node is a ReLU, as a module or a function."""
+    return isinstance(_module_of(node, modules), nn.ReLU) or node.target in _RELUS
 
 
 def _only_user(node: fx.Node, is_wanted: Callable[[fx.Node], bool]) -> fx.Node | None:
@@ -211,7 +226,7 @@ def _room(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """Return memory to write to, this thread's own; what lies there may be anything.
 
     Memory of such sizes the system gives anew each time, in pages that are cleared when they are first
-    touched: that took as long as a quarter of the network. It is kept until the thread ends.
+    touched: that took a tenth and more of the network's time. It is kept until the thread ends.
     """
     rooms: list[_Room] = _rooms.__dict__.setdefault("of_thread", [])
     bytes_ = math.prod(shape) * dtype.itemsize

@@ -9,7 +9,7 @@ usual 0, ±1, ±2 do worse.
 
 Pixels lie channels last, in float32 or as bits of bf16 in uint16, which numba does not know; sums are
 float32. The arithmetic of a tile is written out in vectors of `LANES` channels, since what numba makes of
-loops asks before each whether arrays overlap: that took three quarters of the time.
+loops, asking before each whether arrays overlap, took more than twice as long.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def _numba() -> Finding:
         importlib.import_module("numba")
         return Finding("numba", True, version("numba"), required=False)
     except (ImportError, OSError) as error:  # ImportError too where numpy is newer than it knows
-        fact = f"cannot be loaded ({error}); VGGs and small ResNets run on OpenVINO instead, half as fast"
+        fact = f"cannot be loaded ({error}); VGGs and small ResNets run on OpenVINO instead, slower"
         return Finding("numba", False, fact, "Try: pip install --upgrade numba", required=False)
 
 

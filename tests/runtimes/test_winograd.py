@@ -1,10 +1,9 @@
-"""Convolutions by Winograd's way: the same as torch's but for rounding, and when they are chosen."""
+"""Convolutions by Winograd's way: the same as torch's but for rounding."""
 
 from __future__ import annotations
 
 import gc
 import importlib.util
-import itertools
 import os
 import subprocess
 import sys
@@ -20,13 +19,11 @@ from torch.nn import functional
 
 from napari_aln.errors import DeviceError
 from napari_aln.heap import return_freed
-from napari_aln.mil.card import ModelCard, PrecisionCheck, TimmNetwork
 from napari_aln.runtimes import choice, winograd_kernels
 from napari_aln.runtimes.base import compile_network
 from napari_aln.runtimes.winograd_conv import ReluConv, WinogradConv, is_taken, with_winograd
 from napari_aln.runtimes.winograd_kernels import transformed_weights
 from napari_aln.settings.engine import EngineSettings
-from napari_aln.workflows.slide.networks import settings_for_card
 
 BF16 = torch.bfloat16
 # Relative root mean square; a result is the sum of products that are rounded, and of transforms of such.
@@ -373,69 +370,8 @@ def test_kernels_that_cannot_be_kept_are_compiled_all_the_same(trouble, monkeypa
     assert called
 
 
-def card(encoder="vgg13_bn", safe_on=None, **given):
-    check = PrecisionCheck(bf16_max_change=0.001, n_patches=50, runtime=safe_on, device="cpu")
-    given |= {} if safe_on is None else {"precision_check": check}
-    return ModelCard(name="x", mode="dlcnbc-ws", encoder=encoder, pool="gap", mpp=1.0, **given)
-
-
-def chosen(of, **settings):
-    on_cpu = EngineSettings.model_validate({"device": "cpu"} | settings)
-    return tuple(choice.choose(settings_for_card(of, on_cpu), bf16_safe_on=of.bf16_safe_on))
-
-
-class TestAuto:
-    @pytest.fixture(autouse=True)
-    def _machine(self, monkeypatch):
-        monkeypatch.setattr(choice, "_is_x86", lambda: True)
-        monkeypatch.setattr(choice, "_multiplies_bf16", lambda: True)
-        monkeypatch.setattr(choice, "_has_bf16", lambda _runtime, _device: True)
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-
-    def test_it_is_taken_where_bf16_is_asked_for_or_was_shown_to_be_safe_so(self):
-        by_winograd = ("winograd", "cpu", "bf16")
-        assert chosen(card(), precision="bf16") == by_winograd
-        assert chosen(card(safe_on="winograd")) == by_winograd
-        assert chosen(card(safe_on="openvino")) == ("openvino", "cpu", "bf16")
-        for encoder in ("vgg13_bn", "resnet18"):
-            assert chosen(card(encoder)) == ("winograd", "cpu", "fp32")
-            assert chosen(card(encoder, safe_on="winograd"), precision="fp32") == ("winograd", "cpu", "fp32")
-
-    def test_encoders_it_does_not_make_faster_are_left_alone(self):
-        assert chosen(card("resnet50")) == ("openvino", "cpu", "fp32")
-        assert chosen(card("resnet50"), precision="bf16") == ("openvino", "cpu", "bf16")
-        assert chosen(card(), runtime="torch") == ("torch", "cpu", "fp32")
-
-    def test_a_numba_that_cannot_be_loaded_is_done_without_or_told(self, monkeypatch, small):
-        monkeypatch.setattr(choice, "_loads", lambda package: package != "numba")
-        with pytest.raises(DeviceError, match="cannot be loaded") as told:
-            compiled(small)
-        assert "--upgrade numba" in told.value.next_step
-        for settings in ({}, {"precision": "bf16"}):
-            assert chosen(card(), **settings)[0] == "openvino"
-
-    def test_bf16_that_this_processor_has_not_leaves_fp32(self, monkeypatch):
-        monkeypatch.setattr(choice, "_has_bf16", lambda *_: False)
-        monkeypatch.setattr(choice, "_multiplies_bf16", lambda: False)
-        for runtime in ("openvino", "winograd"):
-            assert chosen(card(safe_on=runtime)) == ("winograd", "cpu", "fp32")
-
-    def test_other_processors_go_on_as_before(self, monkeypatch):
-        monkeypatch.setattr(choice, "_is_x86", lambda: False)
-        assert chosen(card())[0] == "torch"
-
-    def test_encoders_of_timm_are_left_to_openvino_and_torch(self):
-        timm = TimmNetwork(version="1.0", features=512)
-        assert chosen(card("timm:vgg13_bn", timm=timm))[0] == "openvino"
-        assert chosen(card("timm:vgg13_bn", timm=timm.model_copy(update={"openvino": False})))[0] == "torch"
-
-    def test_in_bf16_processors_with_matrices_of_it_or_no_products_are_left_to_openvino(self, monkeypatch):
-        elsewhere = {
-            "amx": lambda patch: patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True),
-            "no products": lambda patch: patch.setattr(choice, "_multiplies_bf16", lambda: False),
-        }
-        for (_, change), of in itertools.product(elsewhere.items(), (card(), card(safe_on="winograd"))):
-            with monkeypatch.context() as patch:
-                change(patch)
-                assert chosen(of, precision="bf16") == ("openvino", "cpu", "bf16")
-                assert chosen(of) == ("winograd", "cpu", "fp32")
+def test_a_numba_that_cannot_be_loaded_is_told(small, monkeypatch):
+    monkeypatch.setattr(choice, "_loads", lambda package: package != "numba")
+    with pytest.raises(DeviceError, match="cannot be loaded") as told:
+        compiled(small)
+    assert "--upgrade numba" in told.value.next_step
