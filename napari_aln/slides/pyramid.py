@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from napari_aln.slides.protocol import Slide
     from napari_aln.slides.tile_workers import Key
 
-CACHE_BYTES = 192 * 2**20
-"""Tiles kept: several times what a large screen shows."""
+CACHE_BYTES = 128 * 2**20
+"""Tiles kept: several times what most screens show."""
+
+_LARGEST_PICTURE = 2  # caches: 5120 x 2880 px of a screen with two pixels of the slide along each take 170 MiB
 
 PATIENCE_S = 0.05
 """Waiting this long spares most pictures a second drawing, which costs the window as much."""
@@ -52,8 +54,8 @@ class Pyramid:
     slide
         An open slide. It stays the caller's: close it after the pyramid.
     cache_bytes
-        Limit of the tiles kept. A read that needs more than that is no picture for a screen: it is made tile
-        by tile in the calling thread, and complete.
+        Limit of the tiles kept; the picture now shown may exceed it. A read that needs more than twice that
+        is no picture for a screen: it is made tile by tile in the calling thread, and complete.
     threads
         How many make tiles.
     patience_s
@@ -149,7 +151,8 @@ class Pyramid:
         level = self._plan[number]
         parts = list(_parts(level, rows, columns))
         keys = [(number, row, column) for row, column, *_ in parts]
-        patient = len(keys) * level.tile_width_px * level.tile_height_px * 3 <= self._cache_bytes
+        needs_bytes = len(keys) * level.tile_width_px * level.tile_height_px * 3
+        patient = needs_bytes <= _LARGEST_PICTURE * self._cache_bytes
         ahead = self._panning.ahead(number, level, rows, columns)
         tiles = self._workers.want(keys, self.patience_s, ahead) if patient else {}
         for key, (row, column, to, of) in zip(keys, parts, strict=True):

@@ -137,6 +137,17 @@ def test_the_cache_keeps_to_its_limit_and_a_large_read_is_complete(opened, pictu
     assert pyramid.cache_bytes_used <= limit + coarsest
 
 
+def test_a_picture_of_a_screen_larger_than_the_cache_is_not_waited_for(opened, picture):
+    slide = ArraySlide([picture, picture[::2, ::2]], tile_px=256)
+    pyramid = opened(slide, cache_bytes=8 * 256 * 256 * 3, patience_s=0)
+    slide.gates[0].clear()
+    assert pyramid.levels[0][:1024, :1024].shape == (1024, 1024, 3)
+    assert pyramid.pending == 16
+    slide.gates[0].set()
+    pyramid.patience_s = TIMEOUT_S
+    np.testing.assert_array_equal(pyramid.levels[0][:1024, :1024], picture[:1024, :1024])
+
+
 def test_a_picture_of_a_giant_needs_only_its_own_tiles(opened):
     class Giant(ArraySlide):
         def _read_inside(self, level, x, y, width, height):
