@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -24,6 +24,9 @@ def takes(
     names: dict[str, str] | None = None, /, **settings: type[BaseModel]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command a flag for each plain field of settings models; it gets the models, filled and checked.
+
+    What is on by default in one of them takes "on" or "off": a second flag beside it, `--no-...`, would have
+    a column of its own in the help, which cuts off the names of all others in terminals of 80 columns.
 
     Parameters
     ----------
@@ -80,7 +83,13 @@ def _plain_fields(model: type[BaseModel]) -> list[str]:
 
 def _annotation(models: list[type[BaseModel]], name: str, declaration: str | None) -> Any:  # noqa: ANN401
     hint: Any = models[-1].model_fields[name].annotation
+    if _is_switch(models, name):
+        hint = Literal["on", "off"]  # as pydantic reads them
     return Annotated[hint | None, _option(models, name, declaration or f"--{name.replace('_', '-')}")]
+
+
+def _is_switch(models: list[type[BaseModel]], name: str) -> bool:
+    return any(model.model_fields[name].default is True for model in models)
 
 
 def _option(models: list[type[BaseModel]], name: str, declaration: str) -> OptionInfo:
@@ -88,7 +97,12 @@ def _option(models: list[type[BaseModel]], name: str, declaration: str) -> Optio
     field = models[-1].model_fields[name]
     extra = field.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else ""
-    defaults = {str(model.model_fields[name].default): model for model in models}
+    told = {True: "on", False: "off" if _is_switch(models, name) else ""}
+    defaults = {
+        told[value] if isinstance(value, bool) else str(value): model
+        for model in models
+        for value in [model.model_fields[name].default]
+    }
     shown = [
         default if len(defaults) == 1 else f"{default} ({model.model_config.get('title')})"
         for default, model in defaults.items()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Model bundles.", no_args_is_help=True)
 
+_EMPTY: tuple[object, ...] = (None, "", [], {})
+
 BundlePath = Annotated[Path, typer.Argument(help="A bundle: an .alnmodel file or its folder.")]
 
 
@@ -29,9 +31,11 @@ def show(bundle: BundlePath, *, as_json: AsJson = False) -> None:
         output.print_json(card.model_dump(mode="json"))
         return
     table = Table(title=escape(card.name), title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in card.model_dump(mode="json").items():
-        if name != "name" and value not in (None, "", [], {}):
-            table.add_row(name, escape(_readable(value)))
+        if name != "name" and value not in _EMPTY:
+            table.add_row(name, _readable(value))
     output.show(table)
     output.show(card.notice)
 
@@ -44,20 +48,30 @@ def _opened(path: Path) -> Bundle | NucleusBundle:
     return open_nucleus_bundle(path) if holds_nucleus_model(path) else open_bundle(path)
 
 
-def _readable(value: object) -> str:
-    """Return a card's value as lines of text."""
+def _readable(value: object) -> str | Table:
+    """Return a card's value as text; parts of one kind as rows."""
     if isinstance(value, dict):
-        return "\n".join(f"{k}: {_readable(v)}" for k, v in value.items() if v not in (None, "", [], {}))
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
-        return "\n".join(_line(item) for item in value)
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+        part = _grid(2)
+        for name, inner in value.items():
+            if inner not in _EMPTY:
+                part.add_row(escape(name), _readable(inner))
+        return part
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        part = _grid(len(value[0]))
+        part.add_row(*value[0], style="dim")
+        for row in value:
+            part.add_row(*(_readable(inner) if inner is not None else "" for inner in row.values()))
+        return part
+    if isinstance(value, list):
+        return ", ".join(str(_readable(item)) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
 
 
-def _line(value: object) -> str:
-    """Return a card's value on one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_line(v)}" for k, v in value.items() if v is not None)
-    return " ".join(_line(item) for item in value) if isinstance(value, list) else str(value)
+def _grid(columns: int) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(columns):
+        grid.add_column(overflow="fold")  # nothing is cut off
+    return grid
 
 
 @app.command()

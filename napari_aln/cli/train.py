@@ -27,7 +27,7 @@ _CURVE_WIDTH = 24
 
 
 @takes(
-    {"class_weights": "--class-weights/--no-class-weights"},
+    {"stop_above_training_auc": "--stop-above-auc"},
     recipe=RecipeSettings,
     finetuning=FinetuneSettings,
     patches=PatchSettings,

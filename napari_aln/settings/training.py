@@ -108,7 +108,11 @@ class RecipeSettings(TrainingSettings):
         30, "Patience", "Stop when the validation AUC has not risen for this long.", "epochs", ge=1
     )
     stop_above_training_auc: float | None = setting(
-        None, "Stop above training AUC", "Stop after an epoch with more; 0.98 in Xu et al.", ge=0.5, le=1.0
+        None,
+        "Stop above training AUC",
+        "Stop after an epoch with a higher AUC of the training patients; 0.98 in Xu et al.",
+        ge=0.5,
+        le=1.0,
     )
     restart: bool = setting(
         False, "Restart", "Begin anew where an unfinished training could go on, and replace a finished model."

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CACHE_BYTES = 128 * 2**20
 """Tiles kept: several times what most screens show."""
 
-_LARGEST_PICTURE = 2  # caches: 5120 x 2880 px of a screen with two pixels of the slide along each take 170 MiB
+_LARGEST_PICTURE = 2  # caches: 5120 x 2880 px of a screen, two pixels of the slide along each, take 170 MiB
 
 PATIENCE_S = 0.05
 """Waiting this long spares most pictures a second drawing, which costs the window as much."""

@@ -283,6 +283,7 @@ def test_model_commands_know_models_that_find_nuclei(call, tmp_path):
     shipped = sample_path(MODEL_NAME)
     code, out, _ = call("model", "show", shipped)
     assert (code, "CC0-1.0" in out, "Research use only" in out) == (0, True, True)
+    assert "…" not in out  # of the SHA-256 above all
     code, out, _ = call("model", "verify", shipped)
     assert (code, "whole" in out) == (0, True)
     damaged = tmp_path / "d.alnmodel"
@@ -366,7 +367,7 @@ def test_a_shell_completes_commands_flags_and_choices_and_leaves_files_to_itself
     lines = {
         "model sh": ["show"],
         "-q cohort s": ["synthesize", "split"],
-        "predict a.svs --no-c": ["--no-cache"],
+        "predict a.svs --fill": ["--fill-clinical"],
         "train --mode dlcnbc": ["dlcnbc", "dlcnbc-ws"],
         "predict a": [],  # nothing of the program's: the shell offers files
         "model show a": [],

@@ -5,6 +5,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typer.testing import CliRunner
 
+from napari_aln.cli.app import app as program
 from napari_aln.cli.flags import chosen, takes
 from napari_aln.errors import UsageError
 
@@ -16,6 +17,7 @@ class Inner(BaseModel):
 class Knobs(BaseModel):
     level: int = Field(3, description="How loud.", json_schema_extra={"unit": "dB"}, le=10)
     dry: bool = Field(False, description="No water.")
+    echo: bool = Field(True, description="From the walls.")
     inner: Inner = Inner()
 
 
@@ -25,7 +27,7 @@ def app():
     seen = []
 
     @app.command()
-    @takes({"dry": "--dry/--wet"}, knobs=Knobs)
+    @takes({"dry": "--no-water"}, knobs=Knobs)
     def play(song: str, *, knobs: Knobs) -> None:
         seen.append((song, knobs))
 
@@ -36,7 +38,7 @@ def app():
 def test_each_plain_field_is_a_flag_with_help_unit_and_default(app):
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
     assert "How loud. In dB. Default: 3." in text
-    assert "--wet" in text
+    assert "--no-water" in text
     assert "--inner" not in text
 
 
@@ -74,7 +76,7 @@ def test_a_flag_of_two_models_has_the_default_of_each():
     runner = CliRunner()
     text = " ".join(runner.invoke(app, ["--help"], env={"COLUMNS": "200"}).output.split())
     assert "How loud. Default: 3 (--loud), 1 (--soft)." in text
-    assert "No water. Default: False." in text
+    assert "Default: False" not in text
     runner.invoke(app, [])
     runner.invoke(app, ["--level", "5"])
     assert seen == [(3, 1), (5, 5)]
@@ -82,13 +84,39 @@ def test_a_flag_of_two_models_has_the_default_of_each():
 
 def test_what_is_not_given_stays_unset(app):
     runner = CliRunner()
-    assert runner.invoke(app, ["fado", "--wet"]).exit_code == 0
+    assert runner.invoke(app, ["fado", "--no-water"]).exit_code == 0
     ((song, knobs),) = app.seen
-    assert (song, knobs.level, knobs.dry) == ("fado", 3, False)
+    assert (song, knobs.level, knobs.dry) == ("fado", 3, True)
     assert knobs.model_fields_set == {"dry"}
+
+
+@pytest.mark.parametrize(("given", "echo"), [("", True), ("--echo on", True), ("--echo off", False)])
+def test_what_is_on_by_default_is_turned_off_by_name(app, given, echo):
+    runner = CliRunner()
+    assert "From the walls. Default: on." in runner.invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    assert runner.invoke(app, ["fado", *given.split()]).exit_code == 0
+    assert app.seen[0][1].echo is echo
+
+
+def test_what_is_neither_on_nor_off_is_refused(app):
+    assert CliRunner().invoke(app, ["fado", "--echo", "loud"]).exit_code == 2
 
 
 def test_bounds_of_the_model_hold(app):
     outcome = CliRunner().invoke(app, ["fado", "--level", "11"])
     assert isinstance(outcome.exception, UsageError)
     assert "--level 11" in outcome.exception.fact
+
+
+def every_command(command=None, words=()):
+    command = command or typer.main.get_command(program)
+    yield words
+    for name, child in getattr(command, "commands", {}).items():
+        yield from every_command(child, (*words, name))
+
+
+@pytest.mark.parametrize("command", list(every_command()), ids=" ".join)
+def test_a_terminal_of_80_columns_cuts_no_name_off(command):
+    text = CliRunner().invoke(program, [*command, "--help"], env={"COLUMNS": "80"}).output
+    assert "Usage" in text
+    assert "…" not in text

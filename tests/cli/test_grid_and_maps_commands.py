@@ -77,7 +77,7 @@ def test_maps_are_shown_and_slides_that_failed_are_named(call, tmp_path, ws_bund
     monkeypatch.setattr("napari_aln.workflows.evaluation.evaluate_maps.evaluate_maps", workflow)
     code, said, errors = call(
         *("evaluate-maps", "c.csv", "--model", ws_bundle, "--out", tmp_path / "out"),
-        *("--split", "all", "--random-orders", 3, "--device", "cpu", "--no-cache"),
+        *("--split", "all", "--random-orders", 3, "--device", "cpu", "--cache", "off"),
     )
     assert code == 1
     settings, predicting, cache = asked[0]

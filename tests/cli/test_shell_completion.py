@@ -13,7 +13,7 @@ import pytest
 LAST_WORDS = {
     "napari-aln predi": "predict",  # the first Tab of a terminal
     "napari-aln -q model ver": "verify",
-    "napari-aln predict a.svs --no-c": "--no-cache",
+    "napari-aln predict a.svs --fill": "--fill-clinical",
     "napari-aln train a.csv --mode dlcnbc-w": "dlcnbc-ws",
     "napari-aln predict '$(a) b.svs' --er u": "unknown",
     "napari-aln predict slides/dem": "slides/demo.svs",

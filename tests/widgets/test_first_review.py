@@ -32,7 +32,7 @@ def predict_command(tmp_path, slide, bundles, roi, *flags):
     out = tmp_path / "out"
     models = [part for bundle in bundles for part in ("--model", str(bundle))]
     answer = CliRunner().invoke(
-        app, ["predict", str(slide), *models, "--roi", str(roi), "--no-cache", "--out", str(out), *flags]
+        app, ["predict", str(slide), *models, "--roi", str(roi), "--cache", "off", "--out", str(out), *flags]
     )
     assert answer.exit_code == 0, answer.output
     (place,) = out.iterdir()
