@@ -159,9 +159,9 @@ def _has_bf16(runtime: str, device: str) -> bool:
     if runtime == "winograd":
         return _multiplies_bf16()
     if runtime == "openvino":
-        from napari_aln.runtimes.openvino_import import openvino
+        from napari_aln.runtimes.openvino_import import CORE
 
-        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     import torch
 
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The one place that imports OpenVINO, with its telemetry left out.
+"""The one place that imports OpenVINO, with its telemetry left out, and the one `Core` of the process.
 
 ``import openvino`` reports its use over the network through the package `openvino_telemetry` that comes with
 it. Where that package cannot be imported OpenVINO takes a stub of its own; so it is hidden while OpenVINO is
@@ -29,4 +29,12 @@ def _import_openvino() -> ModuleType:
 
 openvino = _import_openvino()
 
-__all__ = ["openvino"]
+CORE = openvino.Core()
+"""Kept until the process ends, and with it the CPU plugin.
+
+The plugin gives the thread that loads it a stack for signals, and gives that memory back in the thread that
+frees it. Freed in another one, it left the first with a stack that is gone: the next Ctrl+C was a
+segmentation fault (OpenVINO 2026.4, Linux).
+"""
+
+__all__ = ["CORE", "openvino"]

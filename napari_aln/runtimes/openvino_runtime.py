@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from napari_aln.errors import DeviceError
-from napari_aln.runtimes.openvino_import import openvino
+from napari_aln.runtimes.openvino_import import CORE, openvino
 
 frontend = importlib.import_module("openvino.frontend")
 props = importlib.import_module("openvino.properties")
@@ -89,7 +89,7 @@ class OpenvinoNetwork:
             config[props.inference_num_threads] = threads
         height, width = (input_px, input_px) if isinstance(input_px, int) else input_px
         try:
-            self._compiled = openvino.Core().compile_model(_converted(module, height, width), "CPU", config)
+            self._compiled = CORE.compile_model(_converted(module, height, width), "CPU", config)
             self._queue = openvino.AsyncInferQueue(self._compiled)
         except _CANNOT as error:
             raise DeviceError(

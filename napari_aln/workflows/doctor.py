@@ -127,9 +127,9 @@ def _openvino() -> Finding:
     if find_spec("openvino") is None and platform.machine().lower() not in ("x86_64", "amd64"):
         return Finding("OpenVINO", True, "not used on this processor: torch is", required=False)
     try:
-        from napari_aln.runtimes.openvino_import import openvino
+        from napari_aln.runtimes.openvino_import import CORE
 
-        devices = ", ".join(openvino.Core().available_devices)
+        devices = ", ".join(CORE.available_devices)
         return Finding("OpenVINO", True, f"{version('openvino')}, devices: {devices}", required=False)
     except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: its plugins cannot be loaded
         fact = f"cannot be loaded ({error}); torch is used instead, which is slower"
