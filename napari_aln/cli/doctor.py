@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from napari_aln.cli import output
 from napari_aln.cli.exit_codes import SOME_FAILED
@@ -15,7 +15,8 @@ def doctor(*, as_json: AsJson = False) -> None:
     """Check the installation and name each missing piece with the step that mends it."""
     from napari_aln.workflows.doctor import examine
 
-    table = Table("", "piece", "found", "next step")
+    names = ("", "piece", "found", "next step")
+    table = Table(*(Column(name, overflow="fold") for name in names))  # paths are long
     whole = True
     findings = list(examine())
     for finding in findings:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -105,14 +106,32 @@ def remark(content: RenderableType) -> None:
 
 
 def remark_table(table: PaperTable, without: tuple[str, ...] = ()) -> None:
-    """Print a table as the papers have it, without columns whose names end so: terminals are narrow."""
+    """Print a table as the papers have it, without columns whose names end so: terminals are narrow.
+
+    Where lines must wrap, they do between words: a number in two pieces is read as another one.
+    """
     places = [place for place, name in enumerate(table.columns) if not name.endswith(without)]
     shown = Table(title=escape(table.title), title_justify="left")
     for place in places:
         shown.add_column(escape(table.columns[place]), overflow="fold")
     for row in table.rows:
         shown.add_row(*(escape(row[place]) for place in places))
+    _keep_words_whole(shown, [[name[place] for name in (table.columns, *table.rows)] for place in places])
     remark(shown)
+
+
+def _keep_words_whole(shown: Table, cells: list[list[str]]) -> None:
+    """Set the widths of a table's columns so that the terminal wraps between words, where they fit at all."""
+    words = [max(cell_len(word) for cell in column for word in [*cell.split(), ""]) for column in cells]
+    wanted = [max(map(cell_len, column)) for column in cells]
+    for padding in (1, 0):
+        spare = Console().width - sum(words) - len(words) * (2 * padding + 1) - 1
+        if spare >= 0:
+            share = min(1.0, spare / max(1, sum(wanted) - sum(words)))
+            shown.padding = (0, padding)
+            for column, word, want in zip(shown.columns, words, wanted, strict=True):
+                column.width = word + int(share * (want - word))
+            return
 
 
 def wrote(place: Path, said: str) -> None:
