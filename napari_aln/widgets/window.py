@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import napari
@@ -52,5 +53,13 @@ def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
 
 
 def run() -> None:
-    """Serve the window until it is closed."""
+    """Serve the window until it is closed, by a system that shuts down too.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        By Ctrl+C or such a system. napari hears of Ctrl+C alone; any other signal would reach whatever Python
+        code of the window happens to run.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     napari.run()
