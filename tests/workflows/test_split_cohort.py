@@ -62,6 +62,18 @@ def test_columns_of_ones_own_are_named_and_never_lost(table):
     assert split_cohort(table, table.with_name("s.csv"), SplitSettings()).left_out == ("grade",)
 
 
+def test_a_table_is_not_replaced_by_its_private_one_under_any_name(table):
+    before = table.read_bytes()
+    aliases = {row.patient_id: row.patient_id for row in read_cohort(table, several_slides=True)}
+    elsewhere = table.parent / "elsewhere"
+    elsewhere.mkdir()
+    for own in (table, elsewhere / ".." / table.name):
+        with pytest.raises(UsageError, match="would lose its patients' ids, slides") as caught:
+            split_cohort(table, own, SplitSettings(), aliases)
+        assert "another table" in caught.value.next_step
+    assert table.read_bytes() == before
+
+
 def test_a_task_has_the_split_of_its_bag_lists(tmp_path):
     table = tmp_path / "c.csv"
     drain(import_bcnb(write_download(tmp_path / "bcnb"), table, 0.5))

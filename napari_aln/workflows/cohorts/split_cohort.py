@@ -53,8 +53,8 @@ def split_cohort(
     Raises
     ------
     UsageError
-        The name of `out` says no format; the table would be replaced by one that lacks its further columns;
-        or a task is given with another method than official.
+        The name of `out` says no format; the table would be replaced by one that lacks its further columns
+        or says nothing of who its patients are; or a task is given with another method than official.
     CohortError
         The table cannot be used or divided so.
     StoreError
@@ -75,11 +75,11 @@ def split_cohort(
     several = settings.method == "kfold"
     tables = tuple(out.with_name(f"{out.stem}-fold{n}{out.suffix}") if several else out for n in folds)
     left_out = unused_columns(table)
-    if left_out and table.absolute() in [place.absolute() for place in tables]:
-        raise UsageError(
-            f"{table} would lose columns that are not the program's own: {', '.join(left_out)}.",
-            "Name another table to write.",
-        )
+    lost = "its patients' ids, slides, outlines and sites" if aliases is not None else ""
+    if left_out and not lost:
+        lost = f"columns that are not the program's own: {', '.join(left_out)}"
+    if lost and table.resolve() in [place.resolve() for place in tables]:
+        raise UsageError(f"{table} would lose {lost}.", "Name another table to write.")
     made_by = made_of_table(table, settings.model_dump(mode="json"), private=aliases is not None)
     counts: list[Counter[tuple[str, str]]] = []
     for place, splits in zip(tables, divided, strict=True):
