@@ -198,13 +198,19 @@ class TestWhatIsMissing:
             again(pristine, models=[tmp_path / "none.alnmodel"])
 
     def test_no_result(self, again, tmp_path, folder):
+        (tmp_path / "empty").mkdir()
         with pytest.raises(StoreError, match="no finished result"):
-            again(tmp_path)
+            again(tmp_path / "empty")
         with pytest.raises(StoreError, match="cannot be read"):
             again(tmp_path / "none")
         (folder / "bags.parquet").unlink()
         with pytest.raises(StoreError, match=r"bags\.parquet"):
             again(folder)
+
+    def test_a_folder_of_results_names_one_of_them(self, again, folder):
+        with pytest.raises(StoreError, match="no result itself: 1 of its folders") as caught:
+            again(folder.parent)
+        assert str(folder) in caught.value.next_step
 
     def test_settings_that_cannot_be(self, folder, again):
         edited(folder, lambda document: document["runs"][0]["settings"]["bags"].update(partitions=-3))
