@@ -223,6 +223,12 @@ def test_nuclei_of_another_slide_are_refused(result, tmp_path):
         contrast_of_result(tmp_path)
 
 
+def test_without_nuclei_the_command_that_measures_them_is_named(result, tmp_path):
+    with pytest.raises(StoreError, match=r"no table of nuclei .*none\.parquet") as caught:
+        contrast_of_result(result[0], nuclei=tmp_path / "none.parquet")
+    assert f"nuclei measure SLIDE --result {result[0]}" in caught.value.next_step
+
+
 def test_the_folder_adds_up_and_names_nothing_in_private_mode(tissue_slide, tmp_path):
     regions = [Region(box(600, 500, 1112, 1012), name="Mrs Smith"), Region(box(1300, 500, 1500, 700))]
     request = NucleiRequest(NucleiSettings(method="classical"), regions, private=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import shapely
 
-from napari_aln.errors import UsageError
+from napari_aln.errors import StoreError, UsageError
 from napari_aln.evaluation.group_differences import adjusted_p, group_difference
 from napari_aln.evaluation.plots import DPI
 from napari_aln.evaluation.violins import violin_figure
@@ -277,6 +277,12 @@ def contrast_of_result(
     """
     scored = scored_patches(folder, run)
     path = nuclei or folder / NUCLEI_PARQUET
+    if not path.is_file():
+        raise StoreError(
+            f"There is no table of nuclei {path}.",
+            f"Measure the slide's nuclei first: `napari-aln nuclei measure SLIDE --result {folder}`. A table "
+            "that lies elsewhere is named by --nuclei.",
+        )
     table = read_nuclei(path)
     if scored.slide_hash != table.slide_hash:
         raise UsageError(f"{path} and {folder} are of different slides.", "Give the nuclei of this slide.")
