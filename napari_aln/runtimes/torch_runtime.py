@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Prepare = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 
+_tracing = threading.Lock()
 _asking_for_threads = threading.Lock()
 _found_by: list[int] = []  # torch's number of threads, as found by each that is at work
 
@@ -32,9 +33,31 @@ def fused(module: torch.nn.Module) -> torch.nn.Module:
     """Return a copy in eval mode, BatchNorm folded into the convolutions where the graph can be traced."""
     module = copy.deepcopy(module).eval()
     try:
-        return fuse(module)
+        with _tracing:  # two at once would leave torch's modules replaced for good
+            graph = _Tracer().trace(module)
+        return fuse(fx.GraphModule(module, graph), inplace=True, no_trace=True)
     except (fx.proxy.TraceError, RuntimeError):  # cannot be traced; the result is the same, only slower
         return module
+
+
+class _Tracer(fx.Tracer):
+    """Traces what its own thread calls: torch replaces calls of modules for all threads meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self, m: torch.nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401 - as torch has it
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:  # noqa: ANN401
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 def lay_channels_last(module: torch.nn.Module) -> None:
@@ -42,6 +65,12 @@ def lay_channels_last(module: torch.nn.Module) -> None:
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+
+
+def thread_count() -> int:
+    """Return how many CPU threads torch has, whatever a network that is at work has set."""
+    with _asking_for_threads:
+        return _found_by[0] if _found_by else torch.get_num_threads()
 
 
 @contextmanager
@@ -55,8 +84,7 @@ def torch_threads(threads: int | None) -> Iterator[None]:
         before = _found_by[0] if _found_by else torch.get_num_threads()
         _found_by.append(before)
     try:
-        if threads is not None:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(before if threads is None else threads)
         yield
     finally:
         with _asking_for_threads:

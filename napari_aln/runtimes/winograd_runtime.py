@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numba
@@ -12,7 +12,13 @@ import torch
 from torch import nn
 
 from napari_aln.errors import DeviceError
-from napari_aln.runtimes.torch_runtime import fused, lay_channels_last, torch_errors, torch_threads
+from napari_aln.runtimes.torch_runtime import (
+    fused,
+    lay_channels_last,
+    thread_count,
+    torch_errors,
+    torch_threads,
+)
 from napari_aln.runtimes.winograd_conv import with_winograd
 
 if TYPE_CHECKING:
@@ -69,13 +75,10 @@ class WinogradNetwork:
             for part in network.modules():
                 if isinstance(part, nn.Linear):
                     part.bfloat16()
-        threads = threads or torch.get_num_threads()
+        threads = threads or thread_count()
         self.patches_at_once = threads * _TOGETHER
         self._turn = threading.Lock()
-        # One thread of torch in each: they are all of this network's.
-        self._workers = ThreadPoolExecutor(
-            threads, "winograd", initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._workers = ThreadPoolExecutor(threads, "winograd")
         height, width = (input_px, input_px) if isinstance(input_px, int) else input_px
         self(np.zeros((0, height, width, 3), np.uint8))  # compiles what numba has not kept from before
 
@@ -84,13 +87,16 @@ class WinogradNetwork:
         pixels = np.asarray(batch)
         starts = range(0, max(len(pixels), 1), _TOGETHER)  # no patches still tell the widths
         some = [pixels[start : start + _TOGETHER] for start in starts]
-        # As the threads set torch's number of threads, the caller's comes back at the end.
+        # The threads set torch's number of threads, so all must be done when the caller's comes back.
         with self._turn, torch_errors("computing patches"), torch_threads(1):
-            parts = list(self._workers.map(self._some, some))
+            at_work = [self._workers.submit(self._some, patches) for patches in some]
+            wait(at_work)
+            parts = [one.result() for one in at_work]
         return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
 
     @torch.inference_mode()
     def _some(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        torch.set_num_threads(1)  # in each, as they are all of this network's
         filled = np.zeros((_TOGETHER, *pixels.shape[1:]), np.uint8)
         filled[: len(pixels)] = pixels
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
