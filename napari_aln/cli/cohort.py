@@ -34,7 +34,7 @@ def synthesize(
     folder: Annotated[
         Path, typer.Argument(help="Where slides, truth and cohort.csv go: a new or empty folder.")
     ],
-    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 20,
+    patients: Annotated[int, typer.Option(min=2, help="How many patients.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same cohort.")] = 0,
     *,
     settings: SynthesizeSettings,

@@ -137,3 +137,10 @@ def test_predict_takes_the_resolution_of_the_table_unless_one_is_given(call, ws_
     assert result["slide"]["mpp"] == [0.5, 0.5]
     code, _, err = call(*arguments, "--mpp", "0", verb="predict")
     assert code == 2
+
+
+def test_help_asks_for_as_many_drawn_patients_as_both_labels_need(call, tmp_path):
+    assert "[x>=2]" in call("cohort", "synthesize", "--help")[1]
+    code, _, err = call("cohort", "synthesize", tmp_path / "drawn", "--patients", "1")
+    assert (code, "--patients" in err, "greater than or equal to 2" in err) == (2, True, True)
+    assert not (tmp_path / "drawn").exists()
