@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
     from napari_aln.records import PatchTable, Region
+    from napari_aln.slides import Slide
     from napari_aln.widgets.scene import Scene
     from napari_aln.widgets.state import ReviewState
 
@@ -52,6 +53,7 @@ class RoiEditing(QObject):
         self._brush = BrushLayer(viewer, BRUSH_RANK)
         self._patches = RoiPatches(state)
         self._so_far: tuple[Region, ...] | None = None  # while something is being drawn
+        self._slide: Slide | None = None  # whose regions these are
         self.outlines = PatchOutlines(viewer, PATCHES_RANK)
         self.tool = NO_TOOL
         self.change = "add"
@@ -211,6 +213,9 @@ class RoiEditing(QObject):
         self.outlines.layer.clear()
 
     def _on_slide(self) -> None:
+        if self._state.slide is self._slide:  # names were hidden or shown alone
+            return
+        self._slide = self._state.slide
         self.tool = NO_TOOL
         self._so_far = None
         self._history.reset(self._state.regions)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_aln.records import Progress, Region
+    from napari_aln.slides import Slide
     from napari_aln.widgets.dock import ReviewDock
     from napari_aln.workflows.slide.roi_file import RoiFile
 
@@ -45,6 +46,7 @@ class Wiring:
         self.dock = dock
         self.review = dock.review
         self.state = dock.review.state
+        self._slide: Slide | None = None  # that the panels show
         self._roi_file: RoiFile | None = None  # the one imported last
         self._about_import = ""  # what the banner said of it
         dock.map.set_opacity(self.review.scene.map.opacity)
@@ -162,7 +164,9 @@ class Wiring:
 
     def _on_slide(self) -> None:
         dock, slide = self.dock, self.state.slide
-        dock.show_split(False)
+        if slide is not self._slide:  # else names were hidden or shown alone
+            self._slide = slide
+            dock.show_split(False)
         info = slide.info if slide else None
         dock.slide_card.set_slide(info, self.state.name)
         dock.slide_card.set_hide_names(self.state.hide_names)

@@ -355,3 +355,10 @@ def test_the_user_may_remove_the_brush_with_the_brush_in_hand(drawn, hands):
     drawn.stroke([(2050, 700), (2500, 700)])
     hands.until(lambda: hands.state.regions != before)
     assert hands.errors() == []
+
+
+def test_hiding_names_keeps_the_tool_and_what_can_be_undone(drawn):
+    drawn.hands.click(drawn.hands.dock.slide_card.hide_names_box)
+    assert drawn.tool == ["lasso"]
+    drawn.hands.key(Qt.Key.Key_Z, CTRL)
+    assert drawn.state.regions == ()
