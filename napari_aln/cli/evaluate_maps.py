@@ -18,7 +18,7 @@ from napari_aln.settings.prediction import CacheSettings, PredictSettings
 
 
 @takes(
-    {"enabled": "--cache", "limit_gb": "--cache-limit-gb", "fill_clinical": "--fill-clinical"},
+    {"enabled": "--cache", "limit_gb": "--cache-limit-gb"},
     settings=MapSettings,
     engine=EngineSettings,
     cache=CacheSettings,

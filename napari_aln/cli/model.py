@@ -30,7 +30,7 @@ def show(bundle: BundlePath, *, as_json: AsJson = False) -> None:
     if as_json:
         output.print_json(card.model_dump(mode="json"))
         return
-    table = Table(title=escape(card.name), title_justify="left", show_header=False)
+    table = Table(title=escape(card.name), title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(overflow="fold")
     for name, value in card.model_dump(mode="json").items():
@@ -49,29 +49,28 @@ def _opened(path: Path) -> Bundle | NucleusBundle:
 
 
 def _readable(value: object) -> str | Table:
-    """Return a card's value as text; parts of one kind as rows."""
+    """Return a card's value as text; parts of one kind as rows, with no number in two pieces."""
     if isinstance(value, dict):
-        part = _grid(2)
+        part = Table.grid(padding=(0, 1))
+        part.add_column()
+        part.add_column(overflow="fold")
         for name, inner in value.items():
             if inner not in _EMPTY:
                 part.add_row(escape(name), _readable(inner))
         return part
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        part = _grid(len(value[0]))
-        part.add_row(*value[0], style="dim")
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        part = Table.grid(padding=(0, 1))
+        for name in value[0]:
+            in_numbers = not any(isinstance(row[name], str) for row in value)
+            part.add_column(overflow="ellipsis" if in_numbers else "fold", no_wrap=in_numbers)
+        part.add_row(*(name.replace("_", "\n") for name in value[0]), style="dim")
         for row in value:
             part.add_row(*(_readable(inner) if inner is not None else "" for inner in row.values()))
         return part
     if isinstance(value, list):
-        return ", ".join(str(_readable(item)) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
-
-
-def _grid(columns: int) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(columns):
-        grid.add_column(overflow="fold")  # nothing is cut off
-    return grid
+        between = "\n" if value and isinstance(value[0], list) else ", "
+        return between.join(str(_readable(item)) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
 
 
 @app.command()

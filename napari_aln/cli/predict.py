@@ -38,7 +38,7 @@ def _receptor(help_text: str) -> Any:  # noqa: ANN401 - typer's options are of n
 
 
 @takes(
-    {"enabled": "--cache", "limit_gb": "--cache-limit-gb", "fill_clinical": "--fill-clinical"},
+    {"enabled": "--cache", "limit_gb": "--cache-limit-gb"},
     patches=PatchSettings,
     bags=BagSettings,
     engine=EngineSettings,

@@ -19,10 +19,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 BAG_SIZE = 10
+"""Patches in a bag, in the reference and both papers."""
 
 COUNTER = "num_batches_tracked"
 """Ends the names of tensors that count training steps: they play no part in scoring and are not stored."""
-"""Patches in a bag, in the reference and both papers."""
 
 CLINICAL_VALUES = 5
 """Age, tumour size, ER-, PR-, HER2-, in this order."""

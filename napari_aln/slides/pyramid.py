@@ -325,9 +325,19 @@ class PyramidLevel:
         ]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return the whole level: see `Pyramid.whole`. The coarsest is shared unless a copy is asked for."""
+        """Return the whole level: see `Pyramid.whole`. The coarsest is shared unless a copy is asked for.
+
+        Raises
+        ------
+        ValueError
+            No copy is wanted, and there is nothing to share.
+        """
+        wanted = self.dtype if dtype is None else np.dtype(dtype)
+        shared = self._number == len(self._pyramid.levels) - 1 and wanted == self.dtype
+        if copy is False and not shared:
+            raise ValueError("Only the coarsest level can be had without a copy, and only as uint8.")
         whole: NDArray[Any] = self._pyramid.whole(self._number)
-        return whole.astype(self.dtype if dtype is None else dtype, copy=bool(copy))
+        return whole.astype(wanted, copy=bool(copy))
 
     def __repr__(self) -> str:
         return f"<PyramidLevel {self._number} {self.shape}>"
@@ -362,6 +372,8 @@ def _full(key: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401 - as numpy takes it
 
 def _ascending(key: Any, size: int) -> tuple[range, bool]:  # noqa: ANN401 - as numpy takes it
     """Return the ascending range an index means, and whether its order was reversed."""
+    if isinstance(key, bool):  # to numpy that is a mask
+        raise IndexError(f"A level takes whole numbers and slices, not {key!r}.")
     if isinstance(key, slice):
         wanted = range(*key.indices(size))
         return (wanted[::-1], True) if wanted.step < 0 else (wanted, False)

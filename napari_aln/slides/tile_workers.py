@@ -99,9 +99,9 @@ class TileWorkers:
     ) -> dict[Key, NDArray[np.uint8]]:
         """Ask for a picture; return those of its tiles that come within `patience_s`.
 
-        When some did not, `arrived` is called once they all came, or after `PROGRESS_S` when at least one
-        did; then not again until the next picture is asked for. Tiles `ahead` are made when there is nothing
-        else to do; nobody waits for them, and nothing is told.
+        When some did not, `arrived` is called once they all came, or with the first that comes after
+        `PROGRESS_S`; then not again until the next picture is asked for. Tiles `ahead` are made when there is
+        nothing else to do; nobody waits for them, and nothing is told.
         """
         with self._lock:
             if self._closed:

@@ -56,12 +56,12 @@ class NapariFiles(QObject):
             self._qt_viewer = None
 
     def take_menu(self, qt_viewer: QtViewer) -> None:
-        """Have what napari's File menu opens chosen for review, but where it names a reader or a stack."""
+        """Have what napari's File menu opens chosen for review, unless it is said how, or is an address."""
         by_napari = qt_viewer._qt_open  # noqa: SLF001 - behind all entries of the menu
 
-        def open_files(filenames: list[str], **how: Any) -> None:  # noqa: ANN401 - as napari has it
-            if how.get("stack") or how.get("choose_plugin"):
-                by_napari(filenames, **how)
+        def open_files(filenames: list[str], *args: Any, **how: Any) -> None:  # noqa: ANN401 - as napari has it
+            if args or any(how.values()) or any("://" in str(name) for name in filenames):
+                by_napari(filenames, *args, **how)
             else:
                 self.chosen.emit([Path(name) for name in filenames])
 

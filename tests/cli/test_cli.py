@@ -284,6 +284,13 @@ def test_model_commands_know_models_that_find_nuclei(call, tmp_path):
     code, out, _ = call("model", "show", shipped)
     assert (code, "CC0-1.0" in out, "Research use only" in out) == (0, True, True)
     assert "…" not in out  # of the SHA-256 above all
+    assert "seen_mpp        0.5" in out
+    code, out, _ = call("model", "show", sample_path("dlcnbc-ws-demo.alnmodel"))
+    for numbers in (
+        "0.6567   0.9293    0.1351 0.1112",
+        "0.9711 60 test",
+    ):  # whole rows
+        assert numbers in out
     code, out, _ = call("model", "verify", shipped)
     assert (code, "whole" in out) == (0, True)
     damaged = tmp_path / "d.alnmodel"

@@ -109,7 +109,7 @@ def test_a_level_is_indexed_as_numpy_would(opened, picture, key):
     np.testing.assert_array_equal(level[key], pixels[key])
 
 
-@pytest.mark.parametrize("key", [301, (0, -1024), (0, 0, 0, 0), (..., ...), "a", np.array([1, 2]), 1.0])
+@pytest.mark.parametrize("key", [301, (0, -1024), (0, 0, 0, 0), (..., ...), "a", np.array([1, 2]), 1.0, True])
 def test_what_cannot_index_a_level_says_so(opened, picture, key):
     level = opened(ArraySlide([picture[:301, :1023]])).levels[0]
     with pytest.raises(IndexError):
@@ -126,6 +126,10 @@ def test_a_level_is_an_array_like(opened, picture):
     assert np.asarray(last) is np.asarray(last)
     assert np.array(last) is not np.asarray(last)
     np.testing.assert_array_equal(np.asarray(last), last[:])
+    assert np.array(last, copy=False) is np.asarray(last)
+    for level, dtype in ((first, None), (last, float)):
+        with pytest.raises(ValueError, match="without a copy"):
+            np.array(level, dtype, copy=False)
 
 
 def test_tiles_follow_those_of_the_file(opened, picture):

@@ -9,7 +9,10 @@ from napari_aln.slides.pyramid import Pyramid
 from napari_aln.slides.tile_workers import TileWorkers
 
 
-def test_a_read_returns_soon_with_what_coarser_levels_show_and_tells_when_the_rest_is_there(opened):
+def test_a_read_returns_soon_with_what_coarser_levels_show_and_tells_when_the_rest_is_there(
+    opened, monkeypatch
+):
+    monkeypatch.setattr("napari_aln.slides.tile_workers.PROGRESS_S", TIMEOUT_S)  # else told of in parts
     fine = np.zeros((1200, 1200, 3), np.uint8)
     fine[:600], fine[600:] = 40, 80
     slide = ArraySlide([fine, fine[::2, ::2] + np.uint8(5)], tile_px=256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 from pathlib import Path
@@ -16,6 +17,14 @@ from vispy.visuals.text.text import SDFRendererCPU
 from window_hands import LONG_MS, Hands
 
 OUR_THREADS = ("aln-", "napari-aln-tiles", "decode")
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """Wait as long as a machine under load needs, where a test does not say how long."""
+    for wait in ("waitUntil", "waitSignal"):
+        setattr(qtbot, wait, functools.partial(getattr(qtbot, wait), timeout=LONG_MS))
+    return qtbot
 
 
 @pytest.fixture(scope="session")
