@@ -155,9 +155,9 @@ class Review(QObject):
         """Put the demonstration under review: slide, ROI, clinical values, both models; run both if asked."""
         from napari_aln.workflows.demo import ROI, SLIDE, demo_clinical, sample_path
 
-        self._runs_to_come = ["whole-slide", "roi"] if and_run else []
         self.open_case(sample_path(SLIDE), sample_path(ROI), demo_clinical())
         self.models.load_demo()
+        self._runs_to_come = ["whole-slide", "roi"] if and_run else []
 
     def open_case(self, path: Path, roi: Path | None, clinical: Clinical | None) -> None:
         """Open a slide with its ROI file and its patient's clinical values, where they are known."""
@@ -174,7 +174,13 @@ class Review(QObject):
         self.slide_asked.emit(path)
         self.opening.start(partial(steps.open_for_review, path, mpp, self.remembered))
 
+    def cancel_run(self) -> None:
+        """End the run that is under way, and those that were to follow it."""
+        self._runs_to_come = []
+        self.running.cancel()
+
     def _leave_slide(self) -> None:
+        self._runs_to_come = []
         if self.running.is_running:
             self.running.cancel()
             self.told.emit("warning", "The run was cancelled, because another slide is opened.")
@@ -187,7 +193,6 @@ class Review(QObject):
         self._leave_slide()
         for job in (self.opening, self.models.loading, self.importing):
             job.reset()
-        self._runs_to_come = []
         self._slide_path = slide.info.path
         self._show_slide(slide)
 

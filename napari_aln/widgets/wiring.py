@@ -102,7 +102,7 @@ class Wiring:
         dock.roi.origin.chosen.connect(self._on_origin)
         dock.roi.clear_requested.connect(review.clear_regions)
         dock.run.run_requested.connect(review.run)
-        dock.run.cancel_requested.connect(review.running.cancel)
+        dock.run.cancel_requested.connect(review.cancel_run)
         dock.results.show_map_requested.connect(self._on_show_map)
         dock.results.save_requested.connect(dock.files.ask_where_to_save)
         dock.compare.difference_toggled.connect(self.state.show_difference)

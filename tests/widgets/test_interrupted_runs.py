@@ -12,10 +12,12 @@ from tests_shared import draw_tissue, write_slide
 from window_hands import Hands
 
 from napari_aln.records import Progress
+from napari_aln.shipped import sample_path
 from napari_aln.store.features import FeatureCache
 from napari_aln.widgets.changes import why_stale
 from napari_aln.widgets.jobs import JobState
 from napari_aln.widgets.state import networks
+from napari_aln.workflows.demo import ROI
 from napari_aln.workflows.review import steps
 from napari_aln.workflows.slide.networks import Engine
 
@@ -70,6 +72,14 @@ def begin(hands, held, kind: str = "whole-slide") -> None:
         sign.clear()
     hands.start(kind)
     hands.until(held.begun.is_set)
+
+
+def test_a_cancelled_demonstration_asks_no_second_model(hands, held):
+    hands.review.open_demo(and_run=True)
+    hands.until(held.begun.is_set)
+    hands.click(hands.dock.run.cancel_button)
+    hands.import_roi(sample_path(ROI))
+    assert hands.review.running.state is JobState.CANCELLED
 
 
 def run_thread():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from napari_aln.store.session import (
 from napari_aln.versions import package_versions
 from napari_aln.workflows.predict import Request
 from napari_aln.workflows.review.kept_features import with_kept_features
-from napari_aln.workflows.slide.prepare import survey
+from napari_aln.workflows.slide.prepare import is_another_mask, survey
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -129,7 +129,7 @@ class SessionMaker:
             result_sha256=self._packed[id(answer.result)][1],
             asked=_case(tuple(regions or ()), request.clinical or Clinical(), request.settings),
             bundles=tuple(places[id(bundle)] for bundle in request.bundles),
-            mask_is_current=answer.seen is seen or not (seen is not None and seen.edited),
+            mask_is_current=not is_another_mask(answer.seen, seen),
         )
 
 
@@ -295,5 +295,7 @@ def _answers(
         result = unpack_result(saved.results[answer.result_sha256], info)
         if request.cache is not None:
             result = with_kept_features(result, own, info, request.cache)
-        answers.append(Answered(request, seen if answer.mask_is_current else None, result))
+        # A mask that was drawn and is kept no more differs from any: an edited overview of its own does, too.
+        kept = seen if seen is None or answer.mask_is_current else replace(seen, edited=True)
+        answers.append(Answered(request, kept, result))
     return tuple(answers)

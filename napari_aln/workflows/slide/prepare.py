@@ -56,6 +56,11 @@ class Overview:
         return self._penned[grid]
 
 
+def is_another_mask(one: Overview | None, other: Overview | None) -> bool:
+    """Whether two overviews of a slide differ in their masks: what was found anew is alike, drawn is not."""
+    return one is not other and any(seen is not None and seen.edited for seen in (one, other))
+
+
 def require_mpp(info: SlideInfo) -> Mpp:
     """Return the slide's µm/px.
 
