@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import threading
-from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_aln.errors import AlnError
 from napari_aln.slides.color import to_srgb
+from napari_aln.slides.array_keys import ascending, full_key
 from napari_aln.slides.panning import Panning
 from napari_aln.slides.pyramid_plan import PlannedLevel, area_mean, plan_levels, source_box
 from napari_aln.slides.sampling import Reduces
@@ -313,9 +313,9 @@ class PyramidLevel:
         IndexError
             A number out of range, too many of them, or another kind of index.
         """
-        rows_key, columns_key, channels_key = _full(key)
-        rows, flip_rows = _ascending(rows_key, self.shape[0])
-        columns, flip_columns = _ascending(columns_key, self.shape[1])
+        rows_key, columns_key, channels_key = full_key(key)
+        rows, flip_rows = ascending(rows_key, self.shape[0])
+        columns, flip_columns = ascending(columns_key, self.shape[1])
         picture = self._pyramid.read(self._number, rows, columns)
         picture = picture[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
         return picture[
@@ -356,34 +356,6 @@ def _reduced_level(slide: Slide, plan: tuple[PlannedLevel, ...]) -> tuple[int, N
             if rgb is not None:
                 return number, rgb
     return None
-
-
-def _full(key: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401 - as numpy takes it
-    """Return one index for each axis."""
-    keys = key if isinstance(key, tuple) else (key,)
-    dots = [at for at, k in enumerate(keys) if k is Ellipsis] or [len(keys)]
-    before, after = keys[: dots[0]], keys[dots[0] + 1 :]
-    between = 3 - len(before) - len(after)
-    if len(dots) > 1 or between < 0:
-        raise IndexError(f"A level has 3 axes; {key} does not fit.")
-    all_keys: list[Any] = [*before, *[slice(None)] * between, *after]
-    return all_keys[0], all_keys[1], all_keys[2]
-
-
-def _ascending(key: Any, size: int) -> tuple[range, bool]:  # noqa: ANN401 - as numpy takes it
-    """Return the ascending range an index means, and whether its order was reversed."""
-    if isinstance(key, bool):  # to numpy that is a mask
-        raise IndexError(f"A level takes whole numbers and slices, not {key!r}.")
-    if isinstance(key, slice):
-        wanted = range(*key.indices(size))
-        return (wanted[::-1], True) if wanted.step < 0 else (wanted, False)
-    try:
-        at = index(key)
-    except TypeError:
-        raise IndexError(f"A level takes whole numbers and slices, not {key!r}.") from None
-    if not -size <= at < size:
-        raise IndexError(f"{at} lies outside an axis of {size}.")
-    return range(at % size, at % size + 1), False
 
 
 def _parts(
