@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_aln.errors import AlnError
-from napari_aln.slides.color import to_srgb
 from napari_aln.slides.array_keys import ascending, full_key
+from napari_aln.slides.color import to_srgb
 from napari_aln.slides.panning import Panning
 from napari_aln.slides.pyramid_plan import PlannedLevel, area_mean, plan_levels, source_box
 from napari_aln.slides.sampling import Reduces
