@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from napari_aln.settings.prediction import PredictSettings
 from napari_aln.widgets.state import key_of
-from napari_aln.workflows.slide.prepare import is_another_mask
 
 if TYPE_CHECKING:
     from napari_aln.mil.bundle import Bundle
@@ -34,7 +33,7 @@ def changes(state: ReviewState, run: str) -> list[str]:
         changed.append(MODEL)
     if mode != "dlcnbc-ws" and asked.regions != state.roi:
         changed.append(ROI)
-    if mode == "dlcnbc-ws" and state.seen and is_another_mask(answer.seen, state.seen):
+    if mode == "dlcnbc-ws" and state.seen and state.seen.has_another_mask(answer.seen):
         changed.append(MASK)
     if bundle.card.clinical and asked.clinical != state.clinical:
         changed.append(CLINICAL)

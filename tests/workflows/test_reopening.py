@@ -20,7 +20,7 @@ from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.review.resume import open_session, unfinished
 from napari_aln.workflows.review.session import Answered, Review, SessionMaker, reopen
 from napari_aln.workflows.review.whatif import WhatIf
-from napari_aln.workflows.slide.prepare import is_another_mask, survey
+from napari_aln.workflows.slide.prepare import survey
 
 PATIENT = Clinical(age_years=61, tumor_size_cm=2.4, er=True, pr=False, her2=False)
 SETTINGS = PredictSettings(bags=BagSettings(seed=5))
@@ -88,7 +88,7 @@ def test_everything_comes_back(review, place):
         )
         for run, scores in other.result.scores.items():
             np.testing.assert_array_equal(one.result.scores[run].contribution, scores.contribution)
-    assert is_another_mask(again.answers[0].seen, again.seen)
+    assert again.seen.has_another_mask(again.answers[0].seen)
     assert again.answers[1].seen is again.seen
     reopened.slide.close()
 
@@ -98,7 +98,7 @@ def test_an_answer_of_a_mask_that_was_reset_is_known_as_such(review, place):
     reopened = drain(reopen(saved_and_read(found_anew, place)))
     again = reopened.review
     assert not again.seen.edited
-    assert [is_another_mask(one.seen, again.seen) for one in again.answers] == [False, True]
+    assert [again.seen.has_another_mask(one.seen) for one in again.answers] == [False, True]
     reopened.slide.close()
 
 

@@ -27,7 +27,7 @@ from napari_aln.store.session import (
 from napari_aln.versions import package_versions
 from napari_aln.workflows.predict import Request
 from napari_aln.workflows.review.kept_features import with_kept_features
-from napari_aln.workflows.slide.prepare import is_another_mask, survey
+from napari_aln.workflows.slide.prepare import survey
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -129,7 +129,7 @@ class SessionMaker:
             result_sha256=self._packed[id(answer.result)][1],
             asked=_case(tuple(regions or ()), request.clinical or Clinical(), request.settings),
             bundles=tuple(places[id(bundle)] for bundle in request.bundles),
-            mask_is_current=not is_another_mask(answer.seen, seen),
+            mask_is_current=seen is None or not seen.has_another_mask(answer.seen),
         )
 
 

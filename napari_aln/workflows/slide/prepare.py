@@ -49,16 +49,15 @@ class Overview:
         """Return the same overview with a mask a person drew; both arrays are (H, W) of the overview."""
         return replace(self, mask=replace(self.mask, tissue=tissue, pen=pen), edited=True)
 
+    def has_another_mask(self, other: Overview | None) -> bool:
+        """Whether an overview of the slide differs in its mask: one found anew is alike, one drawn is not."""
+        return other is not self and (self.edited or (other is not None and other.edited))
+
     def penned(self, grid: PatchGrid) -> NDArray[np.bool_]:
         """Return the (rows, columns) cells that a drawn pen line enters; worked out once for each grid."""
         if grid not in self._penned:
             self._penned[grid] = tissue_share(grid, self.mask.pen, self.downsample) > MAX_PEN_SHARE
         return self._penned[grid]
-
-
-def is_another_mask(one: Overview | None, other: Overview | None) -> bool:
-    """Whether two overviews of a slide differ in their masks: what was found anew is alike, drawn is not."""
-    return one is not other and any(seen is not None and seen.edited for seen in (one, other))
 
 
 def require_mpp(info: SlideInfo) -> Mpp:
