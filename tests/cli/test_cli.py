@@ -9,24 +9,13 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refused
 from tests_shared import draw_tissue
 
 from napari_aln.mil.bundle import open_bundle
-from napari_aln.nuclei.segmentation import MODEL_NAME
-from napari_aln.shipped import sample_path
 
 CLINICAL = ["--age", "61", "--tumor-size", "2.4", "--er", "+", "--pr", "-", "--her2", "-"]
 AS_IN_TABLES = ["--age", "61", "--tumor-size", "2,4", "--er", "Positive", "--pr", "neg", "--her2", "1+"]
-
-
-def refused(outcome, *words):
-    code, _, err = outcome
-    assert code == 2
-    assert "Traceback" not in err
-    lines = [line for line in err.splitlines() if line.startswith("Error: ")]
-    assert len(lines) == 1
-    for word in words:
-        assert word in lines[0]
 
 
 def test_predict_writes_a_result_folder(call, tissue_slide, roi_bundle, ws_bundle, roi_file, tmp_path):
@@ -267,35 +256,6 @@ def test_a_slide_takes_only_the_region_file_of_its_own_name(
     for suffix in (".json", ".geojson"):
         (folder / f"case 1{suffix}").write_text(roi_file.read_text())
     refused(call(*arguments), "several region files")
-
-
-def test_model_commands(call, ws_bundle, tmp_path):
-    code, out, _ = call("model", "show", ws_bundle)
-    assert (code, "dlcnbc-ws" in out, "Research use only" in out) == (0, True, True)
-    code, out, _ = call("model", "verify", ws_bundle)
-    assert (code, "whole" in out) == (0, True)
-    damaged = tmp_path / "d.alnmodel"
-    damaged.write_bytes(ws_bundle.read_bytes()[:-100])
-    refused(call("model", "verify", damaged), "d.alnmodel")
-
-
-def test_model_commands_know_models_that_find_nuclei(call, tmp_path):
-    shipped = sample_path(MODEL_NAME)
-    code, out, _ = call("model", "show", shipped)
-    assert (code, "CC0-1.0" in out, "Research use only" in out) == (0, True, True)
-    assert "…" not in out  # of the SHA-256 above all
-    assert "seen_mpp        0.5" in out
-    code, out, _ = call("model", "show", sample_path("dlcnbc-ws-demo.alnmodel"))
-    for numbers in (
-        "0.6567   0.9293    0.1351 0.1112",
-        "0.9711 60 test",
-    ):  # whole rows
-        assert numbers in out
-    code, out, _ = call("model", "verify", shipped)
-    assert (code, "whole" in out) == (0, True)
-    damaged = tmp_path / "d.alnmodel"
-    damaged.write_bytes(shipped.read_bytes()[:-100])
-    refused(call("model", "verify", damaged), "d.alnmodel")
 
 
 def test_cache_commands(call, tissue_slide, ws_bundle, tmp_path):

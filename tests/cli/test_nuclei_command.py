@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refused
 from tests_shared import SLIDE_SIZE_PX, draw_tissue, write_slide
 
 from napari_aln.store.nuclei import FILES
@@ -23,15 +24,6 @@ def small_roi(tmp_path):
         '{"type": "Polygon", "coordinates": [[[700,500],[900,500],[900,700],[700,700],[700,500]]]}'
     )
     return path
-
-
-def refused(outcome, *words):
-    code, _, err = outcome
-    assert code == 2
-    lines = [line for line in err.splitlines() if line.startswith("Error: ")]
-    assert len(lines) == 1
-    for word in words:
-        assert word in lines[0]
 
 
 def test_measure_writes_its_files_and_says_how_many(call, tissue_slide, small_roi, tmp_path):
