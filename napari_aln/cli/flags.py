@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ from napari_aln.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic.fields import FieldInfo
     from typer.models import OptionInfo
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -97,21 +98,44 @@ def _option(models: list[type[BaseModel]], name: str, declaration: str) -> Optio
     field = models[-1].model_fields[name]
     extra = field.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else ""
-    told = {True: "on", False: "off" if _is_switch(models, name) else ""}
-    defaults = {
-        told[value] if isinstance(value, bool) else str(value): model
-        for model in models
-        for value in [model.model_fields[name].default]
-    }
+    off = "off" if _is_switch(models, name) else ""
+    defaults = {_as_typed(model.model_fields[name].default, off): model for model in models}
     shown = [
         default if len(defaults) == 1 else f"{default} ({model.model_config.get('title')})"
         for default, model in defaults.items()
-        if default not in ("None", "", "[]")
+        if default
     ]
-    notes = [f"In {unit}." if unit else "", f"Default: {', '.join(shown)}." if shown else ""]
+    notes = [
+        f"In {unit}." if unit else "",
+        _bounds(field),
+        f"Default: {', '.join(shown)}." if shown else "",
+    ]
     text = " ".join([field.description or "", *(note for note in notes if note)])
-    option: OptionInfo = typer.Option(declaration, help=text)
+    kinds = [f"<{kind.__name__}>" for kind in get_args(field.annotation) if inspect.isclass(kind)]
+    metavar = " ".join(kinds) if get_origin(field.annotation) in (list, tuple) else None  # else typer's own
+    option: OptionInfo = typer.Option(declaration, help=text, metavar=metavar)
     return option
+
+
+def _as_typed(default: Any, off: str) -> str:  # noqa: ANN401
+    """Return a default as it is typed behind its flag, empty where there is none; `off` stands for False."""
+    if isinstance(default, bool):
+        return "on" if default else off
+    if isinstance(default, (list, tuple)):
+        return (" " if isinstance(default, tuple) else ", ").join(map(str, default))
+    return "" if default is None else str(default)
+
+
+def _bounds(field: FieldInfo) -> str:
+    """Return between which values a field lies, as a sentence; empty where it has no bounds."""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    limits = [
+        f"{word} {getattr(limit, key):.10g}"
+        for key, word in words.items()
+        for limit in field.metadata
+        if hasattr(limit, key)
+    ]
+    return f"{', '.join(limits).capitalize()}." if limits else ""
 
 
 def chosen(model: type[Model], given: dict[str, Any], names: dict[str, str] | None = None) -> Model:

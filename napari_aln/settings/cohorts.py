@@ -11,16 +11,26 @@ from napari_aln.settings.described import Settings, setting
 TRAITS = ("size", "shape", "density", "alignment")
 """Of the tumour nuclei of a synthetic patient."""
 
+_LIMITS = {"cores": (1, 4), "core_width_um": (300, 2000), "core_length_um": (600, 20000)}
+"""Of both ends of a range that slides are drawn from."""
+
+
+def _span(name: str) -> str:
+    low, high = _LIMITS[name]
+    return f"{low} to {high}"
+
 
 class SynthesizeSettings(Settings):
     """What a synthetic cohort looks like; but for the planted traits, the label depends on none of these."""
 
-    cores: tuple[int, int] = setting((1, 1), "Cores a slide", "Fewest and most needle cores on a slide.")
+    cores: tuple[int, int] = setting(
+        (1, 1), "Cores a slide", f"Fewest and most needle cores on a slide, {_span('cores')}."
+    )
     core_width_um: tuple[float, float] = setting(
-        (700.0, 850.0), "Core width", "Narrowest and widest core.", "µm"
+        (700.0, 850.0), "Core width", f"Narrowest and widest core, {_span('core_width_um')}.", "µm"
     )
     core_length_um: tuple[float, float] = setting(
-        (1800.0, 2400.0), "Core length", "Shortest and longest core.", "µm"
+        (1800.0, 2400.0), "Core length", f"Shortest and longest core, {_span('core_length_um')}.", "µm"
     )
     traits: list[str] = setting(
         list(TRAITS),
@@ -39,11 +49,7 @@ class SynthesizeSettings(Settings):
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
-        for name, low, high in (
-            ("cores", 1, 4),
-            ("core_width_um", 300, 2000),
-            ("core_length_um", 600, 20000),
-        ):
+        for name, (low, high) in _LIMITS.items():
             smallest, largest = getattr(self, name)
             if not low <= smallest <= largest <= high:
                 fact = f"{name} is {smallest} to {largest}, outside {low} to {high} or the wrong way round."

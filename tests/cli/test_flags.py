@@ -1,5 +1,7 @@
 """Flags made from settings models."""
 
+import re
+
 import pytest
 import typer
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +18,9 @@ class Inner(BaseModel):
 
 class Knobs(BaseModel):
     level: int = Field(3, description="How loud.", json_schema_extra={"unit": "dB"}, le=10)
+    share: float | None = Field(None, description="Of all.", gt=0.0, lt=1.0)
+    span: tuple[int, int] = Field((1, 4), description="From, to.")
+    kinds: list[str] = Field(["soft", "dry"], description="Of sound.")
     dry: bool = Field(False, description="No water.")
     echo: bool = Field(True, description="From the walls.")
     inner: Inner = Inner()
@@ -37,9 +42,20 @@ def app():
 
 def test_each_plain_field_is_a_flag_with_help_unit_and_default(app):
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
-    assert "How loud. In dB. Default: 3." in text
+    assert "How loud. In dB. At most 10. Default: 3." in text
+    assert "Of all. More than 0, less than 1." in text
     assert "--no-water" in text
     assert "--inner" not in text
+
+
+def test_several_values_stand_in_the_help_as_they_are_typed(app):
+    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    assert "From, to. Default: 1 4." in text
+    assert "Of sound. Default: soft, dry." in text
+    kinds_of = dict(re.findall(r"(--[\w-]+) +(<\S+(?: <\w+>)*)", text))
+    assert (kinds_of["--span"], kinds_of["--kinds"]) == ("<int> <int>", "<str>")
+    assert CliRunner().invoke(app, ["fado", "--span", "2", "3", "--kinds", "dry"]).exit_code == 0
+    assert (app.seen[0][1].span, app.seen[0][1].kinds) == ((2, 3), ["dry"])
 
 
 def test_values_that_do_not_go_together_are_told_by_their_flags():
