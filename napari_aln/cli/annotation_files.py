@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from napari_aln.cli import output
+from napari_aln.cohort.wording import counted
 
 app = typer.Typer(help="Annotation files.", no_args_is_help=True)
 
@@ -76,8 +77,8 @@ def convert(
             done = convert_file(source, target, opened.info)
     for warning in done.warnings:
         output.warn(warning)
-    regions = "1 region" if done.regions == 1 else f"{done.regions} regions"
     output.wrote(
         target,
-        f"Wrote {target}: {regions} as {done.written_as}, read as {done.read_as}; origin {write_origin}.",
+        f"Wrote {target}: {counted(done.regions, 'region')} as {done.written_as}, read as "
+        f"{done.read_as}; origin {write_origin}.",
     )

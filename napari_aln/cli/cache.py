@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.filesize import decimal
 
 from napari_aln.cli import output
 from napari_aln.cli.output import AsJson
+from napari_aln.cohort.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 app = typer.Typer(help="The feature cache, and the stores of training.", no_args_is_help=True)
 
@@ -48,14 +53,18 @@ def info(
         ]
         output.print_json(told)
         return
-    output.show(f"{cache.root}: {len(entries)} entries, {sum(e[1] for e in entries) / 1e6:.1f} MB")
+    output.show(f"{cache.root}: {counted(len(entries), 'entry', 'entries')}, {_size(entries)}")
     for folder, size, used in entries:
         output.show(
-            f"  {folder.name}  {size / 1e6:8.1f} MB  last used {datetime.fromtimestamp(used):%Y-%m-%d %H:%M}"
+            f"  {folder.name}  {decimal(size):>9}  last used {datetime.fromtimestamp(used):%Y-%m-%d %H:%M}"
         )
     for store in stores:
         kept = store.entries()
-        output.show(f"{store.root}: {len(kept)} slides, {sum(e[1] for e in kept) / 1e6:.1f} MB")
+        output.show(f"{store.root}: {counted(len(kept), 'slide')}, {_size(kept)}")
+
+
+def _size(entries: Sequence[tuple[Path, int, float]]) -> str:
+    return decimal(sum(size for _, size, _ in entries))
 
 
 @app.command()
@@ -74,4 +83,4 @@ def clear(
     if training:
         stores += [TrainingStore(cache_dir), PatchStore(cache_dir)]
     freed = sum(store.clear() for store in stores)
-    output.remark(f"Freed {freed / 1e6:.1f} MB.")
+    output.remark(f"Freed {decimal(freed)}.")

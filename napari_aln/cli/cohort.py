@@ -15,6 +15,7 @@ from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import BAD_INPUT
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
+from napari_aln.cohort.wording import counted, named
 from napari_aln.settings.cohorts import SplitSettings, SynthesizeSettings
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ def import_bcnb(
     ] = False,
 ) -> None:
     """Make a cohort table of the BCNB data set; slides stay where they are, and who lacks what is named."""
-    from napari_aln.cohort.checks import named
     from napari_aln.workflows.cohorts.import_bcnb import import_bcnb as import_workflow
 
     imported = progress.run(import_workflow(folder, out, mpp, complete_only=complete_only), "import")
@@ -65,12 +65,12 @@ def import_bcnb(
         output.warn(sentence, "Not there:")
     for gap in imported.gaps:
         ids = gap.patient_ids
-        output.warn(f"{gap.fact}: {named(ids)}", _count(len(ids), "patient"))
+        output.warn(f"{gap.fact}: {named(ids)}", counted(len(ids), "patient"))
     output.wrote(
         out,
-        f"Wrote {out}: {_count(imported.n_patients, 'patient')}, {_count(imported.n_slides, 'slide')} at "
-        f"{mpp:g} µm/px, {imported.n_outlines} with outlines, {_count(imported.n_bags, 'reference bag')}, "
-        f"{_count(imported.n_patches, 'reference patch', 'reference patches')}. "
+        f"Wrote {out}: {counted(imported.n_patients, 'patient')}, {counted(imported.n_slides, 'slide')} at "
+        f"{mpp:g} µm/px, {imported.n_outlines} with outlines, {counted(imported.n_bags, 'reference bag')}, "
+        f"{counted(imported.n_patches, 'reference patch', 'reference patches')}. "
         f"Check it with: napari-aln cohort check {out}",
     )
 
@@ -112,7 +112,6 @@ def split(
     settings: SplitSettings,
 ) -> None:
     """Divide the patients of a table into train, val and test, stratified by class."""
-    from napari_aln.cohort.checks import named
     from napari_aln.workflows.cohorts.split_cohort import split_cohort
 
     divided = split_cohort(table, out, settings, _aliases(table) if private else None)
@@ -125,7 +124,7 @@ def split(
         lacks = "bag of that task" if settings.task else settings.stratify_by
         output.warn(
             f"without a {lacks}, and so in no split: {named(ids)}",
-            _count(len(ids), "patient"),
+            counted(len(ids), "patient"),
         )
 
 
@@ -154,7 +153,7 @@ def baseline(
     filled = f", {done.n_filled} with filled values" if done.n_filled else ""
     output.wrote(
         out,
-        f"Wrote {out}: {_count(done.n_patients, 'patient')}{filled}, fitted on {done.n_train}. "
+        f"Wrote {out}: {counted(done.n_patients, 'patient')}{filled}, fitted on {done.n_train}. "
         f"Judge it with: napari-aln evaluate {out} --out DIR. {RESEARCH_NOTICE}",
     )
 
@@ -195,8 +194,8 @@ def _show(table: Path, checked: Checked) -> None:
         output.show(found)
     errors = checked.n_errors
     output.show(
-        f"{_count(checked.n_patients, 'patient')}, {_count(checked.n_slides, 'slide')} opened: "
-        f"{_count(errors, 'error')}, {_count(len(checked.findings) - errors, 'warning')}."
+        f"{counted(checked.n_patients, 'patient')}, {counted(checked.n_slides, 'slide')} opened: "
+        f"{counted(errors, 'error')}, {counted(len(checked.findings) - errors, 'warning')}."
     )
 
 
@@ -217,7 +216,3 @@ def _patients_table(counts: Mapping[tuple[str, str], int]) -> Table:
         cells = (str(counts.get((split, label), 0)) for split in splits)
         table.add_row(escape(label or "no label"), *cells)
     return table
-
-
-def _count(number: int, one: str, several: str = "") -> str:
-    return f"{number} {one}" if number == 1 else f"{number} {several or one + 's'}"

@@ -12,6 +12,7 @@ from napari_aln.cli.evaluate import say_what_was_found
 from napari_aln.cli.exit_codes import SOME_FAILED
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
+from napari_aln.cohort.wording import counted
 from napari_aln.settings.engine import EngineSettings
 from napari_aln.settings.evaluation import MapSettings
 from napari_aln.settings.prediction import CacheSettings, PredictSettings
@@ -59,5 +60,5 @@ def evaluate_maps(
         output.remark_table(table)
     say_what_was_found(found, out, as_json=as_json, n_left_out=len(found.left_out))
     if found.left_out:
-        output.warn(f"{len(found.left_out)} slides were left out.", "")
+        output.warn(f"Left out: {counted(len(found.left_out), 'slide')}.", "")
         raise typer.Exit(SOME_FAILED)

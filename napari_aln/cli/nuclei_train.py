@@ -9,6 +9,7 @@ import typer
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.flags import takes
+from napari_aln.cohort.wording import counted
 from napari_aln.settings.nuclei import NucleiTrainSettings
 
 if TYPE_CHECKING:
@@ -48,14 +49,16 @@ def train(
     trained = progress.run(work, "nuclei train", describe=described)
     if trained.estimated:
         output.warn(
-            f"µm/px of {len(trained.estimated)} pictures was estimated from their nuclei; "
+            f"µm/px of {counted(len(trained.estimated), 'picture')} was estimated from nuclei; "
             "state it in images.csv where it is known."
         )
     card = trained.bundle.card
     for figures in card.metrics:
         output.remark(
-            f"{figures.source.name or images.name}, held out ({figures.source.pictures} pictures, "
-            f"{figures.source.nuclei} nuclei): F1 {figures.f1:.3f}, AJI {figures.aji:.3f}, "
+            f"{figures.source.name or images.name}, held out "
+            f"({counted(figures.source.pictures, 'picture')}, "
+            f"{counted(figures.source.nuclei, 'nucleus', 'nuclei')}): F1 {figures.f1:.3f}, "
+            f"AJI {figures.aji:.3f}, "
             f"PQ {figures.pq:.3f}"
         )
     output.wrote(out, f"Wrote {out}. {card.notice}")
@@ -79,4 +82,4 @@ def examples(
     from napari_aln.workflows.training.nucleus_examples import nucleus_examples
 
     made = progress.run(nucleus_examples(out, pictures, seed, slide or [], method), "nuclei examples")
-    output.wrote(out, f"Wrote {made} pictures to {out}.")
+    output.wrote(out, f"Wrote {counted(made, 'picture')} to {out}.")

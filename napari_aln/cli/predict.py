@@ -14,6 +14,7 @@ from napari_aln.cli.exit_codes import SOME_FAILED
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
 from napari_aln.cli.predict_cohort import predict_cohort
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import AlnError, UsageError
 from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
 from napari_aln.records import ATTENTION_NOTICE, RESEARCH_NOTICE
@@ -153,7 +154,7 @@ def _holds_card(path: Path) -> bool:
 
 def _clinical_of_flags(table: Path | None, **given: str | None) -> Clinical | None:
     """Return the values given as flags, or None where none was."""
-    from napari_aln.cohort.columns import Column
+    from napari_aln.cohort.columns import Column, is_equivocal
     from napari_aln.cohort.table import clinical_of
 
     words = {
@@ -163,6 +164,12 @@ def _clinical_of_flags(table: Path | None, **given: str | None) -> Clinical | No
     }
     if words and table:
         raise UsageError("--clinical and single clinical values were both given.", "Give one of the two.")
+    for column, word in words.items():
+        if is_equivocal(column, word):
+            output.warn(
+                f"{column.name} {word} is equivocal and taken as unknown. Give + or - where in situ "
+                "hybridisation has told."
+            )
     return clinical_of(words) if words else None
 
 
@@ -194,7 +201,7 @@ def _run_all(listed: Sequence[Listed], predictor: Predictor, *, as_json: bool) -
         )
     if failed:
         names = ", ".join(str(slide) for slide in failed)
-        output.warn(f"{len(failed)} of {len(listed)} slides failed: {names}", "")
+        output.warn(f"{len(failed)} of {counted(len(listed), 'slide')} failed: {names}", "")
         raise typer.Exit(SOME_FAILED)
 
 

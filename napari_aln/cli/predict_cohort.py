@@ -8,6 +8,7 @@ import typer
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import SOME_FAILED
+from napari_aln.cohort.wording import counted
 from napari_aln.records import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def predict_cohort(
         output.warn(f"{path}: {why}", "")
     kept = f", {found.n_kept} of them kept from before" if found.n_kept else ""
     n_done = found.n_slides - len(found.failed)
+    slides = counted(found.n_slides, "slide")
     if as_json:
         output.print_json(
             {
@@ -47,11 +49,10 @@ def predict_cohort(
     else:
         output.wrote(
             asked.out,
-            f"Wrote {asked.out}: {n_done} of {found.n_slides} slides{kept}; {CSV_NAME}, {HTML_NAME}. "
-            f"{RESEARCH_NOTICE}",
+            f"Wrote {asked.out}: {n_done} of {slides}{kept}; {CSV_NAME}, {HTML_NAME}. {RESEARCH_NOTICE}",
         )
     if found.failed:
-        output.warn(f"{len(found.failed)} of {found.n_slides} slides failed.", "")
+        output.warn(f"{len(found.failed)} of {slides} failed.", "")
         raise typer.Exit(SOME_FAILED)
 
 

@@ -10,6 +10,7 @@ import typer
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import SOME_FAILED
 from napari_aln.cli.flags import takes
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings.patches import PatchSettings
@@ -158,7 +159,7 @@ def _run(work: Generator[Progress, None, Trained], out: Path) -> None:
     output.remark(f"Kept epoch {fitted.best_epoch} of {fitted.epochs}. Curves and scores: {trained.folder}.")
     _show(trained.bundle.card, out)
     if trained.left_out:
-        output.warn(f"{len(trained.left_out)} slides were left out.", "")
+        output.warn(f"Left out: {counted(len(trained.left_out), 'slide')}.", "")
         raise typer.Exit(SOME_FAILED)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import SOME_FAILED
+from napari_aln.cohort.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,8 @@ def train_grid(cohort: Path, grid_file: Path, out: Path, given: Mapping[str, Any
     n_ended = len(every) - len(found.failed)
     output.wrote(
         out,
-        f"Wrote {out}: {n_ended} of {len(every)} trainings{kept}; grid.csv, grid.md. {RESEARCH_NOTICE}",
+        f"Wrote {out}: {n_ended} of {counted(len(every), 'training')}{kept}; grid.csv, grid.md. "
+        f"{RESEARCH_NOTICE}",
     )
     if found.failed:
         raise typer.Exit(SOME_FAILED)

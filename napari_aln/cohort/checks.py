@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_aln.cohort.bags import TASKS
 from napari_aln.cohort.table import SPLITS, differences
+from napari_aln.cohort.wording import counted, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +20,6 @@ Severity = Literal["error", "warning"]
 
 LARGEST_USUAL_TUMOR_CM = 15.0
 YOUNGEST_USUAL_YEARS = 18.0
-_NAMED = 8
 _NEEDED_FOR = {
     "slide": "Add the slides, or leave these patients out where a model looks at slides.",
     "roi": "Modes inside the ROI leave them out; the whole-slide mode needs none.",
@@ -35,13 +35,6 @@ class Finding:
     fact: str
     next_step: str
     patient_ids: tuple[str, ...] = ()
-
-
-def named(ids: Iterable[str]) -> str:
-    """Return ids as a sentence names them: the first few, and how many more."""
-    known = list(ids)
-    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
-    return ", ".join(known[:_NAMED]) + more
 
 
 def check_lines(lines: Sequence[Line]) -> list[Finding]:
@@ -258,8 +251,9 @@ def _empty_cells(patients: dict[str, list[Line]]) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}",
-                f"Empty for {len(lacking)} of {len(firsts)} patients: {named(lacking)}.",
-                _NEEDED_FOR.get(kind, "Modes with clinical data need it, or the cohort's mean by request."),
+                f"Not known for {len(lacking)} of {counted(len(firsts), 'patient')}: {named(lacking)}.",
+                _NEEDED_FOR.get(kind, "Modes with clinical data need it, or the cohort's mean by request.")
+                + (" The HER2 score 2+ is equivocal: give the status." if "her2" in columns else ""),
                 lacking,
             )
 
@@ -297,7 +291,8 @@ def check_bags(bags: Sequence[ReferenceBag], rows: Sequence[CohortRow]) -> list[
                 Finding(
                     "error",
                     f"bags {task}",
-                    f"{len(wrong)} patients' bags have another label than the table: {named(sorted(wrong))}.",
+                    f"The bags of {counted(len(wrong), 'patient')} have another label than the table: "
+                    f"{named(sorted(wrong))}.",
                     "One of the two is wrong: compare with the data set's workbook.",
                     tuple(sorted(wrong)),
                 )

@@ -59,6 +59,12 @@ _RECEPTOR = {
 _HER2_SCORE = {"0": "-", "1+": "-", "2+": "unknown", "3+": "+"}
 """Immunohistochemical score -> status (ASCO/CAP 2018): 2+ is equivocal until in situ hybridisation."""
 
+
+def is_equivocal(column: Column, text: str) -> bool:
+    """Whether a cell holds a score that leaves open what it says, so that it is read as unknown."""
+    return column.field == "her2" and _HER2_SCORE.get(text.strip()) == "unknown"
+
+
 _LABEL = {"N+": "N(+)", "N+(1~2)": "N+(1-2)", "N+(＞2)": "N+(>2)"}
 """Other spellings of the classes, the data set's own among them."""
 

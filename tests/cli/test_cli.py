@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -119,6 +120,11 @@ class TestWrongInput:
     def test_missing_clinical_value(self, predict, tissue_slide):
         refused(predict(tissue_slide, clinical=["--age", "50"]), "tumour size", "--fill-clinical")
 
+    def test_an_equivocal_score_is_said_to_be_taken_as_unknown(self, predict, tissue_slide):
+        outcome = predict(tissue_slide, clinical=[*CLINICAL[:-1], "2+"])
+        refused(outcome, "HER2", "--fill-clinical")
+        assert "--her2 2+ is equivocal and taken as unknown." in outcome[2]
+
     def test_clinical_value_out_of_range(self, predict, tissue_slide):
         refused(predict(tissue_slide, clinical=["--age", "-3", *CLINICAL[2:]]), "--age: '-3'")
 
@@ -188,7 +194,7 @@ def test_ctrl_c_ends_with_a_word_and_keeps_what_was_read(
     assert code == 130
     assert "Cancelled" in err
     assert list((tmp_path / "o").iterdir()) == []
-    assert "1 entries" in call("cache", "info", "--cache-dir", tmp_path / "c")[1]
+    assert "1 entry" in call("cache", "info", "--cache-dir", tmp_path / "c")[1]
 
 
 def test_a_cancelled_run_promises_nothing_where_nothing_is_kept(
@@ -262,15 +268,16 @@ def test_cache_commands(call, tissue_slide, ws_bundle, tmp_path):
     where = ["--cache-dir", tmp_path / "c"]
     call("predict", tissue_slide, "--model", ws_bundle, *CLINICAL, "--out", tmp_path / "o", *where)
     code, out, _ = call("cache", "info", *where)
-    assert (code, "1 entries" in out) == (0, True)
+    assert code == 0
+    assert re.search(r"features: 1 entry, [1-9][\d.]* k?B\n  \w+ +[1-9][\d.]* k?B  last used", out)
     code, out, _ = call("cache", "clear", *where)
     assert (code, "Freed" in out) == (0, True)
     assert "0 entries" in call("cache", "info", *where)[1]
     kept = tmp_path / "c" / "training-patches" / "entry"
     kept.mkdir(parents=True)
     (kept / "pixels.u8").write_bytes(bytes(3_000_000))
-    assert "1 slides, 3.0 MB" in call("cache", "info", *where)[1]
-    assert "Freed 0.0 MB" in call("cache", "clear", *where)[1]
+    assert "1 slide, 3.0 MB" in call("cache", "info", *where)[1]
+    assert "Freed 0 bytes." in call("cache", "clear", *where)[1]
     assert "Freed 3.0 MB" in call("cache", "clear", "--training", *where)[1]
     assert not kept.exists()
 

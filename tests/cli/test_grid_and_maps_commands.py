@@ -39,7 +39,7 @@ def test_a_grid_gets_the_recipe_of_file_and_flags_and_names_what_failed(call, gr
     assert combination.recipe.patches.min_entropy_bits == 4.5
     assert gpus == ()  # frozen: on the processor
     assert "dlcnbc-ws resnet18 none seed 0 failed: No network." in errors
-    assert "0 of 1 trainings" in said
+    assert "0 of 1 training;" in said
     assert RESEARCH_NOTICE in said
 
 

@@ -52,7 +52,7 @@ def test_a_model_with_its_card(call, folder, tmp_path):
     assert code == 0, warned
     card = open_nucleus_bundle(out).card
     assert "µm/px of 2 pictures was estimated" in warned  # b's is empty, c is not in the table
-    assert "breast, held out (1 pictures, 9 nuclei): F1 " in said
+    assert "breast, held out (1 picture, 9 nuclei): F1 " in said
     assert "Research use only" in said
     assert {(s.name, s.pictures, s.nuclei) for s in card.sources} == {("", 1, 9), ("breast", 2, 18)}
     assert [f.source.name for f in card.metrics] == ["breast"]

@@ -128,7 +128,7 @@ def test_ends_of_nothing_are_refused(nuclei, patches, ends, word):
 
 
 def test_nothing_to_compare_is_refused(nuclei, patches):
-    with pytest.raises(UsageError, match="1 measured"):
+    with pytest.raises(UsageError, match="measured: 1\\. Two"):
         contrast(nuclei, UM, patches, np.where(np.arange(N) == 3, 1.0, np.nan))
     with pytest.raises(UsageError, match="no nuclei"):
         contrast(nuclei.iloc[:0], UM, patches, np.arange(N))

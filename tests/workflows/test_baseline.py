@@ -96,7 +96,7 @@ def test_the_test_patients_change_nothing_that_is_fitted(cohort, tmp_path):
 def test_missing_values_are_filled_only_where_that_is_allowed(tmp_path):
     path = tmp_path / "cohort.csv"
     write_cohort(path, [patient(n, **({"her2": "unknown"} if n in (3, 9) else {})) for n in range(96)])
-    with pytest.raises(ClinicalError, match=r"2 patients lack clinical values \(003, 009\)"):
+    with pytest.raises(ClinicalError, match=r"clinical values are missing of 2 patients \(003, 009\)"):
         clinical_baseline(path, tmp_path / "s.csv")
     assert not (tmp_path / "s.csv").exists()
     assert clinical_baseline(path, tmp_path / "s.csv", fill_clinical=True).n_filled == 2

@@ -159,8 +159,8 @@ def no_nodes(label):
         (set_cells("4", site="A"), "warning", "column site", "5 of 6 patients have no site"),
         (set_cells("4", tumor_size_cm=22.0), "warning", "line 5", "22 cm is unusual; mm, perhaps"),
         (set_cells("4", age_years=4.0), "warning", "line 5", "age of 4 years"),
-        (set_cells("4", er="unknown", pr="unknown"), "warning", "columns er, pr", "Empty for 1 of 6"),
-        (set_cells("4", roi=None), "warning", "column roi", "Empty for 1 of 6 patients: 4"),
+        (set_cells("4", er="unknown", pr="unknown"), "warning", "columns er, pr", "Not known for 1 of 6"),
+        (set_cells("4", roi=None), "warning", "column roi", "Not known for 1 of 6 patients: 4"),
         (
             set_cells("4", patient_id="05"),
             "warning",
@@ -213,8 +213,8 @@ def test_bags_are_held_against_the_table(table):
     errors = {(where, fact) for severity, where, fact in found(table) if severity == "error"}
     leak = f"Patient {train.patient_id} has bags in train and test: what was trained on would be tested on."
     assert ("bags type-0", leak) in errors
-    assert ("bags type-0", "1 patients' bags have another label than the table: 2.") in errors
-    assert ("bags", "1 patients have bags whose patches are not there: 5.") in errors
+    assert ("bags type-0", "The bags of 1 patient have another label than the table: 2.") in errors
+    assert ("bags", "The patches of 1 patient with bags are not there: 5.") in errors
     bags_beside(table).write_text("x")
     assert any("is no table of bags" in fact for _, _, fact in found(table))
 

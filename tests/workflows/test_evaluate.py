@@ -138,7 +138,7 @@ def test_a_training_is_compared_with_a_baseline_that_scored_the_training_patient
     trained = write_rows(tmp_path / "trained.csv", rows)
     found, record = run(trained, tmp_path / "out", compare=[scores])
     assert [row["cohort"] for row in record["tables"]["comparison"]] == ["val", "test"]
-    assert found.notes == ["30 training patients are left out: trained did not score them."]
+    assert found.notes == ["30 training patients left out: not scored by trained."]
 
     rows = [row for row in rows if row["patient"] != rows[-1]["patient"]]  # a test patient is not left out
     assert rows[-1]["split"] == "test"

@@ -171,7 +171,7 @@ def test_a_slide_that_fails_is_named_and_the_report_says_only_how_many(table, ca
     found = drain(evaluate_maps(tmp_path / "cohort.csv", bundles, out, SETTINGS, PREDICTING, cache))
     assert [lost.slide for lost in found.left_out] == ["broken slide.tif"]
     page = (out / "evaluation.html").read_text(encoding="utf-8")
-    assert "1 slides could not be used" in page
+    assert "1 slide could not be used" in page
     assert "broken slide" not in page
     assert rows[0].patient_id not in page
     write_cohort(tmp_path / "none.csv", [rows[2].model_copy(update={"slide": broken})])

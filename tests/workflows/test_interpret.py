@@ -315,12 +315,12 @@ def test_bad_slides_are_named_and_the_others_done(cohort, tmp_path, monkeypatch,
     )
     assert code == 1
     lines = {line.split(":")[0]: line for line in errors.splitlines()}
-    assert "hold 0 nuclei: too few" in lines["Patient P03"]
+    assert "has 0 nuclei in 4 patches: too few" in lines["Patient P03"]
     assert "was measured at 0.25 x 0.25" in lines["Patient P04"]
     assert "does not state a usable µm/px" in lines["Patient P05"]
     assert "no nuclei in 75%" in lines["Patient P06"]
     assert "gone.tif" in lines["Patient P07"]
-    assert "5 slides were left out." in errors
+    assert "Left out: 5 slides." in errors
     assert "Nucleus features of N0 and N(+)" in said
     assert RESEARCH_NOTICE in said
     assert len(read_slides(tmp_path / "out" / SLIDES_NAME)) == 15

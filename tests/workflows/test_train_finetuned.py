@@ -146,7 +146,7 @@ def test_a_slide_that_fails_is_named_and_counted(table, store, tmp_path):
     work = train_finetuned(folder / table.name, "dlcnbc-ws", tmp_path / "m.alnmodel", once, store)
     result = drain(work)
     assert [(lost.patient_id, lost.slide) for lost in result.left_out] == [(bad.patient_id, bad.slide.name)]
-    assert "1 slides of the whole cohort" in result.bundle.card.training_cohort.remarks
+    assert "1 slide of the whole cohort" in result.bundle.card.training_cohort.remarks
 
 
 def test_what_cannot_be_trained_is_refused(table, ws_bundle, tmp_path):
@@ -211,4 +211,4 @@ def test_patients_without_a_split_take_no_part_and_are_counted(table, store, tmp
     (tmp_path / "cohort.csv").unlink()  # nothing is lost by what happens to the table meanwhile
     result = drain(work)
     assert result.bundle.card.training_cohort.n_patients == 3
-    assert any(remark.startswith("1 patients") for remark in result.remarks)
+    assert any(remark.startswith("1 patient of") for remark in result.remarks)

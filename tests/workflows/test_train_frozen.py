@@ -192,7 +192,7 @@ def test_three_classes(table, store, recipe, tmp_path, monkeypatch):
     names = {m.name for m in card.metrics}
     assert {"AUC", "ACC", "KAPPA", "AUC N+(1-2)"} <= names
     assert {m.cohort for m in card.metrics if m.name not in NAMES} == {"validation"}
-    assert "The AUC on test is not defined: of 1 patients none is N+(1-2) or N+(>2)." in result.remarks
+    assert "The AUC on test is not defined: of 1 patient none is N+(1-2) or N+(>2)." in result.remarks
 
 
 def test_a_test_split_of_one_class_or_of_trained_slides_is_told(table, store, recipe, tmp_path, monkeypatch):
@@ -205,7 +205,7 @@ def test_a_test_split_of_one_class_or_of_trained_slides_is_told(table, store, re
     write_cohort(tmp_path / "cohort.csv", rows)
     result = drain(train_frozen(tmp_path / "cohort.csv", "dlcnbc-ws", tmp_path / "m.alnmodel", recipe, store))
     assert ("AUC", "test") not in {(m.name, m.cohort) for m in result.bundle.card.metrics}
-    assert "The AUC on test is not defined: of 1 patients none is N(+)." in result.remarks
+    assert "The AUC on test is not defined: of 1 patient none is N(+)." in result.remarks
     both = f"Patients {trained_on.patient_id} (train) and {tested.patient_id} (test) have a slide of the same"
     assert [remark for remark in result.remarks if remark.startswith(both)]
 
@@ -219,7 +219,7 @@ def test_a_slide_that_fails_is_named_and_counted(table, store, recipe, tmp_path,
     bad.slide.write_bytes(b"not a slide")
     result = drain(train_frozen(folder / table.name, "dlcnbc-ws", tmp_path / "m.alnmodel", recipe, store))
     assert [(lost.patient_id, lost.slide) for lost in result.left_out] == [(bad.patient_id, bad.slide.name)]
-    assert "1 slides of the whole cohort" in result.bundle.card.training_cohort.remarks
+    assert "1 slide of the whole cohort" in result.bundle.card.training_cohort.remarks
     worse = next(row for row in rows if row.split == "val" and row.is_positive)
     worse.slide.unlink()
     with pytest.raises(CohortError, match=r"val split .*2 slides left out.* no patient who is N\(\+\)"):

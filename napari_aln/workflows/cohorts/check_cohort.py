@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.bags import bags_beside, read_bags
-from napari_aln.cohort.checks import Finding, check_bags, check_lines, named
+from napari_aln.cohort.checks import Finding, check_bags, check_lines
 from napari_aln.cohort.table import read_lines, unused_columns
+from napari_aln.cohort.wording import counted, named
 from napari_aln.errors import AlnError
 from napari_aln.records import Progress
 from napari_aln.slides.first_open import open_untried
@@ -136,7 +137,7 @@ def _check_bags(table: Path, rows: list[CohortRow]) -> list[Finding]:
     findings = check_bags(bags, rows)
     missing = _without_patches(bags)
     if missing:
-        fact = f"{len(missing)} patients have bags whose patches are not there: {named(missing)}."
+        fact = f"The patches of {counted(len(missing), 'patient')} with bags are not there: {named(missing)}."
         findings.append(Finding("error", "bags", fact, "Unpack paper_patches, then import again.", missing))
     return findings
 

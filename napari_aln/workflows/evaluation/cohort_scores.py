@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_aln.cohort.table import read_cohort, unused_cells
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import CohortError
 from napari_aln.evaluation.cases import WHOLE, Scored, file_stem
 from napari_aln.evaluation.tables import PaperTable
@@ -182,7 +183,7 @@ def _refuse_too_few(
         return
     lacking = f", and none of them is {' or '.join(dict.fromkeys(missing))}" if flow.judged else ""
     raise CohortError(
-        f"Of {len(patients)} patients in the table {len(flow.judged)} can be judged{lacking}; "
+        f"Of {counted(len(patients), 'patient')} in the table {len(flow.judged)} can be judged{lacking}; "
         f"{len(flow.unlabelled)} are without label, {len(flow.without_result)} without result, and a model "
         f"learned from {len(flow.learned_from)}{strangers}.",
         "Give the table that was predicted, with labels of every class; ids are text, so 007 is not 7.",
@@ -212,9 +213,9 @@ def _notes(
         "left out: a model learned from their slides.": flow.learned_from,
         "judged without those of their slides that have no result.": sorted(in_part),
     }
-    notes = [f"{_counted(len(own), 'patient')}{tell(own)} {what}" for what, own in told.items() if own]
+    notes = [f"{counted(len(own), 'patient')}{tell(own)} {what}" for what, own in told.items() if own]
     if strangers:
-        notes.append(f"{_counted(len(strangers), 'result')}{tell(strangers)} not used: of no patient known.")
+        notes.append(f"{counted(len(strangers), 'result')}{tell(strangers)} not used: of no patient known.")
     if any(len(run.slides) > 1 for model in models for run in model.of_patient.values()):
         notes.append(PATIENT_RULE)
     unknown = [model.name for model in models if model.learned_from is None]
@@ -230,13 +231,9 @@ def _notes(
         filled = sum(bool(run.clinical_filled) for run in model.records)
         if filled:
             notes.append(
-                f"{model.name}: missing clinical values were filled in on {_counted(filled, 'slide')}."
+                f"{model.name}: missing clinical values were filled in on {counted(filled, 'slide')}."
             )
     return notes
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _columns(

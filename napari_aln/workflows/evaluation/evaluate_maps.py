@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_aln.cohort.table import read_cohort
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import AlnError, CohortError, DeviceError, StoreError, UsageError
 from napari_aln.evaluation import plots
 from napari_aln.evaluation.cases import file_stem
@@ -239,9 +240,9 @@ def _add(
     slides = [one for own in patients for one in own]
     n_toward = sum(one.curves.toward == 1 for one in slides)
     notes = [
-        f"{len(slides)} slides of {len(patients)} patients, {n_toward} of them on the side of N(+); "
-        f"{settings.random_orders} random orders a slide, seed {settings.seed}."
-        + (f" {lost} slides could not be used." if lost else ""),
+        f"{counted(len(slides), 'slide')} of {counted(len(patients), 'patient')}, {n_toward} of them on the "
+        f"side of N(+); {settings.random_orders} random orders a slide, seed {settings.seed}."
+        + (f" {counted(lost, 'slide')} could not be used." if lost else ""),
         "All patches pooled as one bag give a probability that differs from the slide's (mean over bags) by "
         f"{np.mean([one.off_slide_result for one in slides]):.3f} on average.",
     ]

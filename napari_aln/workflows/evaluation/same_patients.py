@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import CohortError
 from napari_aln.evaluation.cases import WHOLE, Scored, file_stem
 
@@ -32,7 +33,7 @@ def shared_cohorts(models: Sequence[Scored]) -> tuple[list[Scored], list[str]]:
         if members and without and all(map(len, kept)):
             models = kept
             notes.append(
-                f"{len(members)} {name} patients are left out: {', '.join(without)} did not score them."
+                f"{counted(len(members), f'{name} patient')} left out: not scored by {', '.join(without)}."
             )
     return list(models), notes
 

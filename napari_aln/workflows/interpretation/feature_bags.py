@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from shapely.geometry import shape
 
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import AlnError, CohortError, DeviceError, RegionError, StoreError, TissueError
 from napari_aln.nuclei.measured_area import MeasuredArea
 from napari_aln.nuclei.segmentation import DEFAULT_METHOD, stated
@@ -198,7 +199,8 @@ def _nuclei_of(
     lacking = [one.title for one in PAPER_FEATURES if not len(features.values[one.name].value)]
     if lacking:
         raise CohortError(
-            f"Its {features.n_patches} patches hold {features.n_nuclei} nuclei: too few for "
+            f"It has {counted(features.n_nuclei, 'nucleus', 'nuclei')} in "
+            f"{counted(features.n_patches, 'patch', 'patches')}: too few for "
             f"{', '.join(lacking).lower()}.",
             "Check that it is H&E, in focus and of the right µm/px, or take it out of the table.",
         )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import UsageError
 from napari_aln.nuclei.histograms import fit_quantisation
 from napari_aln.nuclei.segmentation import DEFAULT_METHOD, stated
@@ -158,7 +159,7 @@ def _label(row: CohortRow) -> int:
 def _require_all_classes(
     measured: Sequence[SlideNuclei], left_out: Sequence[LeftOut], cohort_csv: Path
 ) -> None:
-    lost = f" ({len(left_out)} slides left out, first: {left_out[0]})" if left_out else ""
+    lost = f" ({counted(len(left_out), 'slide')} left out, first: {left_out[0]})" if left_out else ""
     seen = {slide.row.patient_id: (slide.row.split, _label(slide.row)) for slide in measured}
     require_classes(list(seen.values()), BINARY, f"{cohort_csv}{lost}")
 
@@ -242,10 +243,12 @@ def _without_names(slides: Sequence[InterpretedSlide]) -> list[InterpretedSlide]
 
 def _notes(left_out: Sequence[LeftOut], n_slides: int, doubts: Sequence[str]) -> list[str]:
     """Return what a reader of the report has to know; it names no patient and no slide."""
-    notes = [f"{len(left_out)} slides could not be used."] if left_out else []
+    notes = [f"{counted(len(left_out), 'slide')} could not be used."] if left_out else []
     counts = Counter(line.partition(":")[0] for line in doubts)
     return notes + [
-        f"{counts[name]} of {n_slides} slides {what}." for name, what in _DOUBTS.items() if counts[name]
+        f"{counts[name]} of {counted(n_slides, 'slide')} {what}."
+        for name, what in _DOUBTS.items()
+        if counts[name]
     ]
 
 
@@ -254,9 +257,9 @@ def _source_notes(measured: Sequence[SlideNuclei], n_tables: int) -> list[str]:
     notes = []
     given = sum(slide.is_given for slide in measured)
     if n_tables:
-        notes.append(f"Nuclei of {given} of {len(measured)} slides are from the tables at hand.")
+        notes.append(f"Nuclei of {given} of {counted(len(measured), 'slide')} are from the tables at hand.")
         if n_tables > given:
-            notes[0] += f" {n_tables - given} tables were not used."
+            notes[0] += f" Tables not used: {n_tables - given}."
     methods = Counter(slide.method or "not stated" for slide in measured)
     if len(methods) > 1:
         said = ", ".join(f"{name} ({number})" for name, number in sorted(methods.items()))

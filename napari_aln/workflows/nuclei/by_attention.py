@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import shapely
 
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import StoreError, UsageError
 from napari_aln.evaluation.group_differences import adjusted_p, group_difference
 from napari_aln.evaluation.plots import DPI
@@ -82,7 +83,7 @@ class Ends(NamedTuple):
             )
         if n < 2:
             raise UsageError(
-                f"{n} measured patches with attention cannot be compared.",
+                f"Patches with attention that were measured: {n}. Two are the fewest that can be compared.",
                 "Measure the nuclei of the whole slide, or where the run's patches are.",
             )
         return min(self.k if self.k is not None else max(1, round(self.share * n)), n // 2)
@@ -130,8 +131,9 @@ class NucleiContrast:
     @property
     def title(self) -> str:
         """What is compared, in a line."""
+        high = counted(self.k, "patch", "patches")
         return (
-            f"{self.run.upper()}: {self.k} patches of highest against {self.k} of lowest "
+            f"{self.run.upper()}: {high} of highest against {self.k} of lowest "
             f"{MAP_STYLES[self.map_name].quantity}"
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_aln.cohort.wording import counted
 from napari_aln.geometry import Mpp, Rect
 from napari_aln.nuclei.morphometry import NEIGHBOUR_FEATURES, PLACE, measure, neighbour_distances_um
 from napari_aln.nuclei.outlines import Outlines, PackedOutlines, outlines_of, packed
@@ -285,15 +286,17 @@ class NucleiWork:
         elif not self._nuclei:
             pale = " Hardly anything is stained like nuclei." if self._stain.contrast < MIN_CONTRAST else ""
             found.append(f"no_nuclei: No nucleus was found.{pale}")
+        tiles = counted(counts["tiles"], "tile")
         if counts["blurred_tiles"]:
             found.append(
-                f"blurred: {counts['blurred_tiles']} of {counts['tiles']} tiles are out of focus: nuclei are "
+                f"blurred: out of focus are {counts['blurred_tiles']} of {tiles}: nuclei are "
                 "missed there, and those found are drawn too large."
             )
         if counts["blank_tiles"]:
-            found.append(f"blank: {counts['blank_tiles']} of {counts['tiles']} tiles show hardly any tissue.")
+            found.append(f"blank: hardly any tissue on {counts['blank_tiles']} of {tiles}.")
         if counts["debris"]:
-            found.append(f"debris: {counts['debris']} black or very large things are not counted as nuclei.")
+            things = counted(counts["debris"], "black or very large thing")
+            found.append(f"debris: not counted as nuclei: {things}.")
         if seen.edited:
             found.append("tissue: The tissue mask was edited by hand; the slide alone does not repeat this.")
         return found

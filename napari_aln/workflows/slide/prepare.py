@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_aln.annotations import read_annotations, usable_regions
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import MppError, RegionError, TissueError
 from napari_aln.latest import keep_latest
 from napari_aln.patches.grid import MAX_PEN_SHARE, candidates, patch_grid, tissue_share
@@ -156,7 +157,9 @@ def pen_note(
         left_out, where = int(_in_roi(card, slide, seen, regions, settings)[1].sum()), "the ROI"
     else:
         return ()
-    return (f"pen: {left_out} patches of {where} are left out, pen is drawn on them.",) if left_out else ()
+    if not left_out:
+        return ()
+    return (f"pen: {counted(left_out, 'patch', 'patches')} of {where} left out, where pen is drawn.",)
 
 
 def usable_roi(

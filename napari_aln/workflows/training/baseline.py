@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from napari_aln.cohort.table import read_cohort, receptor_sign
+from napari_aln.cohort.wording import counted
 from napari_aln.cohort.writing import TABLE_SUFFIXES, write_table
 from napari_aln.errors import ClinicalError, CohortError, UsageError
 from napari_aln.evaluation.logistic import fit_logistic
@@ -96,7 +97,7 @@ def clinical_baseline(
     incomplete = [row.patient_id for row in rows if missing_values(row.clinical)]
     if incomplete and not fill_clinical:
         raise ClinicalError(
-            f"{cohort}: {len(incomplete)} patients lack clinical values "
+            f"{cohort}: clinical values are missing of {counted(len(incomplete), 'patient')} "
             f"({', '.join(incomplete[:_NAMED])}{', ...' if len(incomplete) > _NAMED else ''}).",
             "Fill in the cells, or allow --fill-clinical: the mean or the more frequent category.",
         )

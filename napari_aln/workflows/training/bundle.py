@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_aln.cohort.table import SPLITS, read_cohort
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import StoreError, UsageError
 from napari_aln.mil.bundle import save_bundle
 from napari_aln.mil.bundle_file import refuse_foreign_bundle
@@ -262,7 +263,7 @@ class Order:
         CohortError
             So many slides were left out that a split lacks a class.
         """
-        lost = f" ({len(left_out)} slides left out, first: {left_out[0]})" if left_out else ""
+        lost = f" ({counted(len(left_out), 'slide')} left out, first: {left_out[0]})" if left_out else ""
         labels = [(p.rows[0].split, p.label) for p in patients]
         require_classes(labels, self.classes, f"{self.cohort_csv}{lost}")
         return {split: [p for p in patients if p.rows[0].split == split] for split in SPLITS}
@@ -315,8 +316,8 @@ class Order:
             scored = replace(scored, patients=tuple(alias[one] for one in scored.patients))
         write_scores(self.folder / SCORES_NAME, scored)
         if self._table.without_split:
-            lacking = f"{self._table.without_split} patients of {self.cohort_csv}"
-            remarks += (f"{lacking} have no split and took no part.",)
+            lacking = counted(self._table.without_split, "patient")
+            remarks += (f"{lacking} of {self.cohort_csv} without a split took no part.",)
         remarks += shared_slides(of)
         with storing(self.out_bundle):
             bundle = save_bundle(card, network.state_dict(), self.out_bundle)
@@ -369,5 +370,7 @@ class Order:
             n_patients=len(patients),
             n_per_class=dict(zip(self.classes, counts.tolist(), strict=True)),
             stain=None if stain is None else StainStatistics(od_mean=stain.od_mean, od_sd=stain.od_sd),
-            remarks=f"{len(left_out)} slides of the whole cohort could not be used." if left_out else "",
+            remarks=f"{counted(len(left_out), 'slide')} of the whole cohort could not be used."
+            if left_out
+            else "",
         )

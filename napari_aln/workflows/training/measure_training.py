@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_aln.cohort.wording import counted
 from napari_aln.evaluation.auc import auc_interval
 from napari_aln.evaluation.cases import Scored
 from napari_aln.evaluation.curves import calibration
@@ -109,7 +110,8 @@ def measured(card: ModelCard, scored: Scored) -> tuple[ModelCard, tuple[str, ...
         missing = [c for c, n in zip(card.classes, n_of, strict=True) if not n]
         if missing:
             remarks.append(
-                f"The AUC on {name} is not defined: of {n_of.sum()} patients none is {' or '.join(missing)}."
+                f"The AUC on {name} is not defined: of {counted(int(n_of.sum()), 'patient')} none is "
+                f"{' or '.join(missing)}."
             )
     if not scored.is_binary:
         figures = [metric for split in ("test", "val") for metric in _of_three(scored, split)]

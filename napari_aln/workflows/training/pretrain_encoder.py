@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_aln.cohort.table import read_cohort
 from napari_aln.cohort.truth import nuclei_path, patch_targets, read_nuclei
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import CohortError
 from napari_aln.mil.card import COUNTER, ModelCard
 from napari_aln.records import Progress
@@ -95,7 +96,7 @@ def pretrain_encoder(
         total = settings.steps + settings.whole_steps
         for done, misfit, apart in fit_encoder(network, patches, settings):
             yield Progress(f"train encoder, misfit {misfit:.3f}, renditions apart {apart:.3f}", done, total)
-    trained_on = f"{_LEARNED} of {len(rows)} training patients"
+    trained_on = f"{_LEARNED} of {counted(len(rows), 'training patient')}"
     trained_on += "" if private else f" of {cohort_csv.name}"
     facts = {"encoder": settings.encoder, TRAINED_ON: trained_on}
     made_by = made_of_table(cohort_csv, settings.model_dump(mode="json"), private=private)
