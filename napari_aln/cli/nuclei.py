@@ -10,6 +10,7 @@ import typer
 from napari_aln.cli import nuclei_train, output, progress
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import UsageError
 from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.settings.nuclei import NucleiSettings
@@ -67,11 +68,14 @@ def measure(
     from napari_aln.slides.first_open import open_untried
     from napari_aln.store.nuclei import read_statement
     from napari_aln.store.result import alias_of, read_document, shown_name
+    from napari_aln.workflows.folders import require_one_result
     from napari_aln.workflows.nuclei.folder import NucleiRequest, nuclei_to_folder
 
     if (out is None) == (result is None):
         raise UsageError("Where to write is not clear.", "Give either --out or --result.")
     folder = out or result or Path()
+    if result is not None:
+        require_one_result(result)
     stored = None if result is None else read_document(result)
     if stored is not None:
         mpp = _mpp_of(stored, mpp)
@@ -89,8 +93,8 @@ def measure(
         return
     density = f", {measured.density_per_mm2:.0f} per mm²" if measured.area_mm2 > 0 else ""
     output.remark(
-        f"{title}: {len(measured.table)} nuclei in {measured.area_mm2:.2f} mm²{density}, by the method "
-        f"{measured.method}, in {measured.seconds:.1f} s."
+        f"{title}: {counted(len(measured.table), 'nucleus', 'nuclei')} in {measured.area_mm2:.2f} mm²"
+        f"{density}, by the method {measured.method}, in {measured.seconds:.1f} s."
     )
     output.remark(RESEARCH_NOTICE)
     output.wrote(folder, f"Written to {folder}")
@@ -135,6 +139,7 @@ def contrast(
     from napari_aln.store.atomic import check_writable
     from napari_aln.store.json_document import parse_json
     from napari_aln.store.result import NUCLEI_JSON, read_document
+    from napari_aln.workflows.folders import require_one_result
     from napari_aln.workflows.nuclei.by_attention import (
         CONTRAST_JSON,
         INDEPENDENCE_NOTICE,
@@ -143,6 +148,7 @@ def contrast(
         write_contrast,
     )
 
+    require_one_result(result)
     alias = read_document(result).alias
     check_writable(out)
     found = contrast_of_result(result, run, nuclei, ends=Ends(share, patches))

@@ -1,10 +1,11 @@
-"""Which files of a folder are slides: parts of slides, results and hidden files are none."""
+"""What a folder is: which of its files are slides, and whether it is the result of one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_aln.errors import SlideError
+from napari_aln.cohort.wording import counted
+from napari_aln.errors import SlideError, StoreError
 from napari_aln.slides.formats import SLIDE_SUFFIXES
 from napari_aln.store.result import RESULT_JSON
 
@@ -15,6 +16,28 @@ if TYPE_CHECKING:
 _SUFFIXES = frozenset(SLIDE_SUFFIXES)
 _COMPANIONS = {".vms": (".jpg", ".jpeg"), ".vmu": (".jpg", ".jpeg")}
 """Index file of a slide -> its own pictures in the same folder, which are no slides."""
+
+
+def require_one_result(folder: Path) -> None:
+    """Refuse a folder that is there and is not the result of one slide; what is not there is not looked at.
+
+    Raises
+    ------
+    StoreError
+        It holds several results, or none.
+    """
+    if not folder.is_dir() or (folder / RESULT_JSON).exists():
+        return
+    within = sorted(folder.glob(f"*/{RESULT_JSON}"))
+    if within:
+        raise StoreError(
+            f"{folder} is no result itself: it holds {counted(len(within), 'result')}.",
+            f"Name one of them, for example {within[0].parent}.",
+        )
+    raise StoreError(
+        f"{folder} is no finished result: there is no {RESULT_JSON} in it.",
+        "Give the folder that `napari-aln predict` wrote for a slide.",
+    )
 
 
 def slides_below(folder: Path) -> Iterator[Path]:

@@ -12,8 +12,8 @@ from napari_aln.errors import DeviceError, StoreError
 from napari_aln.records import Clinical, Progress
 from napari_aln.settings.prediction import PredictSettings
 from napari_aln.slides.first_open import opening_untried
-from napari_aln.store.result import RESULT_JSON
 from napari_aln.store.stored_result import StoredRun, read_stored
+from napari_aln.workflows.folders import require_one_result
 from napari_aln.workflows.predict import Request, predict_slide
 from napari_aln.workflows.results.agreement import Check, Tolerance, compare_runs, tolerance_of
 from napari_aln.workflows.slide.networks import ReadyNetworks, engine_for
@@ -91,7 +91,7 @@ def verify(
         The run was refused, as `predict` refuses it.
     """
     yield Progress("read result", 0, 1)
-    _refuse_a_folder_of_results(place)
+    require_one_result(place)
     stored = read_stored(place)
     folders = list(dict.fromkeys(_folders_near(place.absolute())))
     path = find_slide(stored.quick_hash, slide, folders, stored.slide_file)
@@ -119,15 +119,6 @@ def verify(
         notes=tuple(dict.fromkeys(notes)),
         full_hash=sha256_of(path) if full_hash else None,
     )
-
-
-def _refuse_a_folder_of_results(place: Path) -> None:
-    within = [] if (place / RESULT_JSON).exists() else sorted(place.glob(f"*/{RESULT_JSON}"))
-    if within:
-        raise StoreError(
-            f"{place} is no result itself: {len(within)} of its folders are.",
-            f"Name one of them, for example {within[0].parent}.",
-        )
 
 
 def _folders_near(place: Path) -> list[Path]:

@@ -87,4 +87,10 @@ def test_measure_takes_labels_of_the_slides_size_only(call, tissue_slide, tmp_pa
 
 
 def test_contrast_refuses_what_is_no_result(call, tmp_path):
-    refused(call("contrast", tmp_path, "--out", tmp_path / "out"), "no finished result")
+    arguments = ("contrast", tmp_path, "--out", tmp_path / "out")
+    refused(call(*arguments), "no finished result", "that `napari-aln predict` wrote")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text("{}")
+    refused(call(*arguments), "holds 2 results", str(tmp_path / "a"))
+    refused(call("measure", "a.svs", "--result", tmp_path), "holds 2 results", str(tmp_path / "a"))

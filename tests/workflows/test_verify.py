@@ -120,7 +120,7 @@ def test_a_changed_patch_value_and_a_lost_patch_are_found(folder, again):
     found = again(folder)
     assert ("dlcnbc-ws", "patches") in differing(found)
     reason = next(check.reason for check in found.checks if check.what == "patches" and not check.agrees)
-    assert "0 patches are gone, 1 are new" in reason
+    assert "0 patches gone, 1 new" in reason
 
 
 def test_another_seed_or_region_gives_other_bags_or_patches(folder, again):
@@ -208,7 +208,7 @@ class TestWhatIsMissing:
             again(folder)
 
     def test_a_folder_of_results_names_one_of_them(self, again, folder):
-        with pytest.raises(StoreError, match="no result itself: 1 of its folders") as caught:
+        with pytest.raises(StoreError, match="no result itself: it holds 1 result") as caught:
             again(folder.parent)
         assert str(folder) in caught.value.next_step
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_aln.cohort.wording import counted
 from napari_aln.mil.card import BF16_LIMIT
 from napari_aln.store.machine import machine_facts
 from napari_aln.store.stored_result import VALUES
@@ -134,7 +135,10 @@ def compare_runs(stored: StoredRun, again: StoredRun, tolerance: Tolerance, doub
     at, at_again = _shared(stored.l0_xy, again.l0_xy)
     n, n_again, n_shared = len(stored.l0_xy), len(again.l0_xy), len(at)
     same_patches = n == n_again == n_shared
-    reason = doubts or f"{n - n_shared} patches are gone, {n_again - n_shared} are new: {_OTHER_PATCHES}"
+    reason = (
+        doubts
+        or f"{counted(n - n_shared, 'patch', 'patches')} gone, {n_again - n_shared} new: {_OTHER_PATCHES}"
+    )
     checks = [
         Check(run, "patches", same_patches, str(n), str(n_again), reason="" if same_patches else reason)
     ]
