@@ -42,8 +42,13 @@ def needs_units() -> bool:
     return isinstance(shared.get(), LazyRegistry)
 
 
-def build_first_picture() -> None:
-    """Make a picture that nobody sees, with units; on the window's thread."""
+def ready_units() -> None:
+    """Have units that were built here, where none was asked for before; on the window's thread."""
     if needs_units():
         use_units(build_units())
+
+
+def build_first_picture() -> None:
+    """Make a picture that nobody sees, with units; on the window's thread."""
+    ready_units()
     Image(np.zeros((4, 4, 3), np.uint8), rgb=True, units=("µm", "µm"))

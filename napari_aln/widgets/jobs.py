@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from qtpy import compat
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     Work = Callable[[], Generator[Progress, None, Any]]
     NewJob = Callable[[str, Callable[[Any], None]], "Job"]  # name and what is done with the answer
+
+
+MOST_PATIENCE_MS = 2000
+"""After which others start beside it: it waits for a slow drive, not for the processor."""
 
 
 class JobState(StrEnum):
@@ -47,6 +51,10 @@ class _Run(QObject):
         self.stop = Event()
         self._work = work
         self.worker = Thread(target=self._run, name=name)
+
+    @property
+    def has_begun(self) -> bool:
+        return self.worker.ident is not None
 
     def _run(self) -> None:
         try:
@@ -77,6 +85,8 @@ class Job(QObject):
         Names the thread.
     parent
         Owns the job. Call `close` before it goes.
+    gives_way
+        To what no thread of this job is started beside.
     """
 
     state_changed = Signal(object)  # JobState
@@ -84,7 +94,7 @@ class Job(QObject):
     done = Signal(object)  # what the generator returned
     failed = Signal(object)  # the exception
 
-    def __init__(self, name: str, parent: QObject | None = None) -> None:
+    def __init__(self, name: str, parent: QObject | None = None, gives_way: Precedence | None = None) -> None:
         super().__init__(parent)
         self.setObjectName(name)
         self._state = JobState.IDLE
@@ -92,6 +102,9 @@ class Job(QObject):
         self._awaited: int | None = None  # the run whose answers count
         self._runs: list[_Run] = []  # the one whose thread works, and at most one that waits for it
         self._closed = False
+        self._gives_way = gives_way
+        if gives_way is not None:
+            gives_way.ended.connect(self._begin)
 
     @property
     def state(self) -> JobState:
@@ -117,8 +130,7 @@ class Job(QObject):
         self._awaited = run.number
         self._runs = [*self._runs[:1], run]  # one that still waited was cancelled before it began
         self._set_state(JobState.RUNNING)
-        if len(self._runs) == 1:
-            run.worker.start()
+        self._begin()
 
     def cancel(self) -> None:
         """Drop the run that is under way; its thread ends at the generator's next yield."""
@@ -138,7 +150,8 @@ class Job(QObject):
         self._closed = True
         self._let_go()
         for run in self._runs[:1]:
-            run.worker.join(patience_s)
+            if run.has_begun:
+                run.worker.join(patience_s)
         self._runs.clear()
 
     def _let_go(self) -> None:
@@ -172,5 +185,36 @@ class Job(QObject):
         if not self._runs or self._runs[0].number != number:
             return  # closed meanwhile
         self._runs.pop(0).worker.join()
-        if self._runs:
+        self._begin()
+
+    def _begin(self) -> None:
+        held = self._gives_way is not None and self._gives_way.is_claimed
+        if self._runs and not self._runs[0].has_begun and not held:
             self._runs[0].worker.start()
+
+
+class Precedence(QObject):
+    """Lets jobs wait while what one job answers is on its way to the screen.
+
+    Threads that load modules take turns with the window's own: beside three of them a picture takes three
+    times as long.
+    """
+
+    ended = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._timer = QTimer(self, singleShot=True)
+        self._timer.timeout.connect(self.ended)
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether others are to wait."""
+        return self._timer.isActive()
+
+    def follow(self, job: Job) -> None:
+        """Give it to a job, until its answer is drawn."""
+        job.state_changed.connect(self._on_state)
+
+    def _on_state(self, state: JobState) -> None:
+        self._timer.start(MOST_PATIENCE_MS if state is JobState.RUNNING else 0)  # Qt paints before timers

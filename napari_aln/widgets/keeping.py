@@ -273,14 +273,14 @@ class Keeping(QObject):
         return written, None
 
     def _write(self, note: _Note) -> None:
-        from napari_aln.store.autosave import Autosave
-        from napari_aln.workflows.review.resume import write_to_hand_on
-        from napari_aln.workflows.review.session import SessionMaker
-
         if note.review is None:
             if self._autosave is not None:
                 self._autosave.finish()
             return
+        from napari_aln.store.autosave import Autosave
+        from napari_aln.workflows.review.resume import write_to_hand_on
+        from napari_aln.workflows.review.session import SessionMaker
+
         self._maker = self._maker or SessionMaker()
         if note.path is not None:
             write_to_hand_on(self._maker, note.review, note.path)

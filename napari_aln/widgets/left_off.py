@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
+    from napari_aln.records import Progress
     from napari_aln.slides import Slide
     from napari_aln.widgets.keeping import Keeping
     from napari_aln.widgets.panels.offer_bar import OfferBar
@@ -60,16 +62,13 @@ class LeftOff(QObject):
         self._bar.hide()
 
     def _look(self) -> None:
-        from napari_aln.store.autosave import autosave_folder
-        from napari_aln.workflows.review.resume import last_state
-
         slide = self._review.state.slide
         if slide is None:
             return
         if self._keeping.writing.is_running:
             QTimer.singleShot(WRITING_MS, self, self._look)
             return
-        self.looking.start(partial(last_state, autosave_folder(), slide.info.quick_hash))
+        self.looking.start(partial(_last_state, slide.info.quick_hash))
 
     def _on_found(self, found: Unfinished | None) -> None:
         slide = self._review.state.slide
@@ -89,3 +88,11 @@ class LeftOff(QObject):
         slide = self._review.state.slide
         if choice == "restore" and self._found is not None and slide is not None:
             self._keeping.open(self._found.path, slide_path=slide.info.path)
+
+
+def _last_state(slide_hash: str) -> Generator[Progress, None, Unfinished | None]:
+    """See `last_state`; loaded on the job's thread, for the slide is about to be drawn."""
+    from napari_aln.store.autosave import autosave_folder
+    from napari_aln.workflows.review.resume import last_state
+
+    return (yield from last_state(autosave_folder(), slide_hash))

@@ -19,7 +19,7 @@ from napari_aln.store.remembered import Remembered
 from napari_aln.store.result import shown_name
 from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
 from napari_aln.widgets.hotspots import Hotspots
-from napari_aln.widgets.jobs import Job
+from napari_aln.widgets.jobs import Job, Precedence
 from napari_aln.widgets.live import Live
 from napari_aln.widgets.memory import Memory
 from napari_aln.widgets.models import Models
@@ -91,11 +91,13 @@ class Review(QObject):
         self.scene.trouble.connect(self.on_error)
         self.scene.noted.connect(self._on_noted)
         self.jobs: list[Job] = []
+        self._slide_first = Precedence(self)
         self.models = Models(self.state, self.remembered, self.remember, self.new_job)
         self.models.failed.connect(self.on_error)
         self.models.told.connect(self.told)
         self.models.loaded.connect(self._run_next)
-        self.opening = self.new_job("open", self._on_opened)
+        self.opening = self.new_job("open", self._on_opened, urgent=True)
+        self._slide_first.follow(self.opening)
         self.napari_files = NapariFiles(viewer, self.state, self.scene, self.opening)
         self.napari_files.chosen.connect(self.open_files)
         self.surveying = self.new_job("survey", self._on_surveyed)
@@ -118,9 +120,9 @@ class Review(QObject):
         self._clinical_to_come: Clinical | None = None
         self._runs_to_come: list[Kind] = []
 
-    def new_job(self, name: str, on_done: Callable[[Any], None]) -> Job:
+    def new_job(self, name: str, on_done: Callable[[Any], None], *, urgent: bool = False) -> Job:
         """Return a job whose errors are shown, and which ends with the review."""
-        job = Job(name, self)
+        job = Job(name, self, None if urgent else self._slide_first)
         job.done.connect(on_done)
         job.failed.connect(self.on_error)
         self.jobs.append(job)

@@ -46,9 +46,9 @@ def open_window(paths: Sequence[Path] = (), *, demo: bool = False) -> Viewer:
     if demo:
         dock.review.open_demo(and_run=True)
     else:
+        dock.review.open_files(list(paths))
         if not any(path.suffix.lower() == SESSION_SUFFIX for path in paths):  # it brings its own
             dock.review.models.load_remembered()
-        dock.review.open_files(list(paths))
     return viewer
 
 

@@ -1,11 +1,19 @@
 """What napari builds for its first picture: units above all, kept from start to start."""
 
+import sys
+
+import numpy as np
 import pint
 import pytest
+import scipy
+from napari.components import ViewerModel
 from pint.registry import LazyRegistry
 
+from napari_aln.slides import open_slide
 from napari_aln.widgets import first_picture
 from napari_aln.widgets.first_picture import build_first_picture, build_units, use_units
+from napari_aln.widgets.layers.placement import Frame
+from napari_aln.widgets.layers.slide_layer import SlideLayer
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +70,32 @@ def test_what_is_kept_may_be_broken(cache, left):
 def test_nothing_can_be_kept(cache):
     (cache / "units").write_text("not a folder")
     assert str(build_units().parse_units("µm")) == "micrometer"
+
+
+def test_the_slides_thumbnail_shows_it_and_needs_no_scipy(qtbot, tissue_slide, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.ndimage", None)  # an import of it fails
+    monkeypatch.delattr(scipy, "ndimage", raising=False)
+    shown = SlideLayer(ViewerModel(), 0)
+    with open_slide(tissue_slide) as slide:
+        shown.show(slide, Frame(slide.info.mpp))
+        qtbot.waitUntil(lambda: shown.pyramid.pending == 0)
+        shown.layer.opacity = 0.5
+        shown.layer.refresh()
+        thumbnail, truth = shown.layer.thumbnail, slide.thumbnail(32)
+        shown.close()
+    top = (32 - truth.shape[0]) // 2
+    middle = thumbnail[top : top + truth.shape[0], :, :3].astype(float)
+    assert np.abs(2 * middle - truth).mean() < 4
+    assert not thumbnail[: top - 1, :, :3].any()
+
+
+def test_napari_knows_the_slides_layer_as_one_of_its_pictures(qtbot, tissue_slide):
+    viewer = ViewerModel()
+    shown = SlideLayer(viewer, 0)
+    with open_slide(tissue_slide) as slide:
+        shown.show(slide, Frame(slide.info.mpp))
+        data, about, kind = shown.layer.as_layer_data_tuple()
+        assert kind == "image"
+        assert viewer._add_layer_from_data(data, about, kind)[0].multiscale
+        viewer.layers.clear()
+        shown.close()

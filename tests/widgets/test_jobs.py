@@ -7,7 +7,8 @@ from threading import Event, current_thread, main_thread
 import pytest
 
 from napari_aln.records import Progress
-from napari_aln.widgets.jobs import Job, JobState
+from napari_aln.widgets import jobs
+from napari_aln.widgets.jobs import Job, JobState, Precedence
 
 
 @pytest.fixture
@@ -151,3 +152,54 @@ def test_a_job_that_qt_has_taken_already_can_be_put_away(qtbot):
     shiboken6.delete(job)
     job.reset()
     job.close()
+
+
+@pytest.fixture
+def urgent_and_other(job, qtbot):
+    """Return a job, and one that gives way to it."""
+    precedence = Precedence(job)
+    precedence.follow(job)
+    other = Job("other", gives_way=precedence)
+    yield job, other
+    other.close()
+
+
+def test_a_job_that_gives_way_begins_when_the_urgent_ones_answer_was_dealt_with(urgent_and_other, qtbot):
+    urgent, other = urgent_and_other
+    first, second, begun = Steps(n=1), Steps(n=1), []
+    urgent.done.connect(lambda _: begun.append(second.begun.is_set()))
+    with qtbot.waitSignal(urgent.progressed):
+        urgent.start(first)
+    other.start(second)
+    assert other.is_running
+    second.go.set()
+    with qtbot.waitSignal(other.done):
+        first.go.set()
+    assert begun == [False]
+
+
+def test_a_job_gives_way_to_none_that_only_waits(urgent_and_other, qtbot, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_PATIENCE_MS", 1)
+    urgent, other = urgent_and_other
+    first, second = Steps(n=1), Steps(n=1)
+    with qtbot.waitSignal(urgent.progressed):
+        urgent.start(first)
+    second.go.set()
+    with qtbot.waitSignal(other.done):
+        other.start(second)
+    assert urgent.is_running
+    first.go.set()
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+def test_a_job_that_waits_can_be_ended(urgent_and_other, qtbot, how):
+    urgent, other = urgent_and_other
+    first, second = Steps(n=1), Steps(n=1)
+    with qtbot.waitSignal(urgent.progressed):
+        urgent.start(first)
+    other.start(second)
+    getattr(other, how)()
+    with qtbot.waitSignal(urgent.done):
+        first.go.set()
+    qtbot.waitUntil(lambda: not other._runs)
+    assert not second.begun.is_set()

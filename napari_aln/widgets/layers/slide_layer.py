@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import PIL.Image
 import psygnal
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_aln.slides.pyramid import Pyramid
+from napari_aln.widgets.first_picture import ready_units
 from napari_aln.widgets.layers.held import HeldLayer
 
 if TYPE_CHECKING:
@@ -42,6 +45,20 @@ class _Bell(QObject):
         self._do_failed(error)
 
 
+class _Picture(Image):  # type: ignore[misc]  # napari tells no types
+    """napari's picture, with a thumbnail that needs no scipy.ndimage, a third of a first picture to load."""
+
+    _type_string = "image"  # napari takes it from the name of the class
+
+    def _update_thumbnail(self) -> None:
+        if self._slice.empty:
+            return
+        picture = PIL.Image.fromarray(self._slice.thumbnail.raw)
+        picture.thumbnail(self._thumbnail_shape[:2])
+        picture.putalpha(round(255 * self.opacity))
+        self.thumbnail = np.asarray(picture)
+
+
 class SlideLayer(HeldLayer):
     """The slide's picture. Owns the pyramid, not the slide.
 
@@ -66,7 +83,8 @@ class SlideLayer(HeldLayer):
         self.pyramid = Pyramid(slide)
         self.pyramid.on_arrival = self._bell.arrived.emit
         self.pyramid.on_error = self._bell.failed.emit
-        layer = Image(
+        ready_units()
+        layer = _Picture(
             list(self.pyramid.levels),
             rgb=True,
             multiscale=True,
