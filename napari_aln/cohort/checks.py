@@ -50,6 +50,7 @@ def check_lines(lines: Sequence[Line]) -> list[Finding]:
         _splits,
         _sites,
         _unusual_values,
+        _equivocal_scores,
         _empty_cells,
     )
     return [finding for check in checks for finding in check(patients)]
@@ -227,6 +228,18 @@ def _unusual_values(patients: dict[str, list[Line]]) -> Iterator[Finding]:
             )
 
 
+def _equivocal_scores(patients: dict[str, list[Line]]) -> Iterator[Finding]:
+    lines = {p: own[0] for p, own in patients.items() if own[0].her2_is_equivocal}
+    if lines:
+        yield Finding(
+            "warning",
+            _lines(lines.values()),
+            f"The HER2 score 2+ is equivocal and counts as unknown: {counted(len(lines), 'patient')}.",
+            "Give + or - where in situ hybridisation has told.",
+            tuple(lines),
+        )
+
+
 def _empty_cells(patients: dict[str, list[Line]]) -> Iterator[Finding]:
     firsts = _firsts(patients)
     missing = {
@@ -252,8 +265,7 @@ def _empty_cells(patients: dict[str, list[Line]]) -> Iterator[Finding]:
                 "warning",
                 f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}",
                 f"Not known for {len(lacking)} of {counted(len(firsts), 'patient')}: {named(lacking)}.",
-                _NEEDED_FOR.get(kind, "Modes with clinical data need it, or the cohort's mean by request.")
-                + (" The HER2 score 2+ is equivocal: give the status." if "her2" in columns else ""),
+                _NEEDED_FOR.get(kind, "Modes with clinical data need it, or the cohort's mean by request."),
                 lacking,
             )
 

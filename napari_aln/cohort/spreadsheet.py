@@ -74,8 +74,10 @@ def read_tables(path: Path) -> dict[str, Table]:
     Raises
     ------
     CohortError
-        The file cannot be read, is not what its name says, or a row has another number of cells.
+        The file cannot be read, is a folder or not what its name says, or a row has another number of cells.
     """
+    if path.is_dir():
+        raise CohortError(f"{path} is a folder, no table.", "Name the CSV, XLSX or Parquet file itself.")
     try:
         if path.suffix.lower() in XLSX_SUFFIXES:
             return _read_workbook(path)

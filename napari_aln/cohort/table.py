@@ -16,8 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from napari_aln.cohort.columns import cell_of, not_recognised, recognise
+from napari_aln.cohort.columns import cell_of, is_equivocal, not_recognised, recognise
 from napari_aln.cohort.spreadsheet import read_tables
+from napari_aln.cohort.wording import counted
 from napari_aln.cohort.writing import write_table
 from napari_aln.errors import ClinicalError, CohortError
 from napari_aln.geometry import MPP_LIMITS_UM
@@ -148,6 +149,7 @@ class Line(NamedTuple):
 
     number: int
     row: CohortRow
+    her2_is_equivocal: bool = False  # it gives the score 2+, which counts as unknown
 
 
 def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
@@ -177,11 +179,11 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
         if len(unusable) == 1:
             raise told
         raise CohortError(
-            f"{told.fact} {len(unusable) - 1} more line(s) are not usable either.",
+            f"{told.fact} Not usable either: {counted(len(unusable) - 1, 'more line')}.",
             f"{told.next_step} `napari-aln cohort check` names them all.",
         ) from told
     seen: dict[str, CohortRow] = {}
-    for _, row in lines:
+    for row in (line.row for line in lines):
         first = seen.setdefault(row.patient_id, row)
         if first is not row and not several_slides:
             raise CohortError(f"{path} names patient {row.patient_id} twice.", "Keep one line a patient.")
@@ -191,7 +193,7 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
                 f"({', '.join(differing)}).",
                 "Give all slides of a patient the same clinical values, nodes, label and split.",
             )
-    return [row for _, row in lines]
+    return [line.row for line in lines]
 
 
 def read_lines(path: Path) -> tuple[list[Line], dict[int, CohortError]]:
@@ -207,7 +209,9 @@ def read_lines(path: Path) -> tuple[list[Line], dict[int, CohortError]]:
     unusable: dict[int, CohortError] = {}
     for number, cells in table.rows:
         try:
-            lines.append(Line(number, _row(path, number, cells, columns)))
+            her2 = columns.get("her2")
+            doubtful = her2 is not None and is_equivocal(her2, cells[her2.place])
+            lines.append(Line(number, _row(path, number, cells, columns), doubtful))
         except CohortError as error:
             unusable[number] = error
     if not table.rows:
@@ -246,8 +250,13 @@ def _patients_of(path: Path) -> tuple[Table, dict[str, Column]]:
     named = {sheet: recognise(path, table.columns) for sheet, table in tables.items()}
     found = [sheet for sheet, columns in named.items() if "patient_id" in columns]
     if not found:
+        has = (
+            "has no column patient_id in its first line"
+            if any(t.columns for t in tables.values())
+            else "is empty"
+        )
         raise CohortError(
-            f"{path} has no column patient_id in its first line.",
+            f"{path} {has}.",
             "Give a CSV, XLSX or Parquet table whose first line names columns: "
             f"{', '.join(CohortRow.model_fields)}.",
         )

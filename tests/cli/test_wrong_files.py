@@ -21,7 +21,7 @@ WRONG = {
     "a text for a slide": (("predict", "text.svs", *MODEL), "not a slide of a known type"),
     "no model": (("predict", sample_path(SLIDE), "--model", "gone.alnmodel"), "no model bundle"),
     "a text for a model": (("predict", sample_path(SLIDE), "--model", "text.alnmodel"), "no readable"),
-    "a folder for a table": (("predict", "folder.csv", *MODEL), "Is a directory|Permission denied"),
+    "a folder for a table": (("predict", "folder.csv", *MODEL), "is a folder, no table"),
     "a table of other columns": (("evaluate-maps", "wrong.csv", *MODEL), "no column patient_id"),
     "a table in UTF-16": (("interpret", "utf16.csv"), "save it as XLSX or CSV UTF-8"),
     "a table in UTF-16 without its mark": (("interpret", "nul.csv"), "save it as XLSX or CSV UTF-8"),

@@ -63,7 +63,7 @@ def test_several_bad_lines_are_counted(tmp_path):
     table = write(
         tmp_path / "cohort.csv", HEADER + bad + GOOD.replace("7,", "8,", 1) + bad.replace("7", "9", 1)
     )
-    with pytest.raises(CohortError, match=r"line 2, column age_years.* 1 more line") as caught:
+    with pytest.raises(CohortError, match=r"line 2, column .* Not usable either: 1 more line") as caught:
         read_cohort(table)
     assert "cohort check" in caught.value.next_step
 
@@ -71,7 +71,7 @@ def test_several_bad_lines_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "no column patient_id"),
+        ("", "is empty"),
         ("name,age\nx,4\n", "no column patient_id"),
         (HEADER, "no patient"),
         (HEADER + GOOD + GOOD, "names patient 7 twice"),
@@ -110,3 +110,9 @@ def test_two_rows_of_one_slide_are_no_answer(tmp_path):
     rows = read_cohort(write(tmp_path / "cohort.csv", HEADER + GOOD + GOOD.replace("7,", "8,", 1)))
     with pytest.raises(ClinicalError, match="2 rows for a b"):
         find_patient(rows, "a b")
+
+
+def test_a_folder_is_told_to_be_no_table(tmp_path):
+    with pytest.raises(CohortError, match=r"is a folder, no table") as caught:
+        read_cohort(tmp_path)
+    assert "the CSV, XLSX or Parquet file" in caught.value.next_step

@@ -175,6 +175,14 @@ def test_what_a_table_says_against_itself(table, change, severity, where, told):
     assert [(how, place) for how, place, _ in match] == [(severity, where)]
 
 
+def test_an_equivocal_score_is_told_where_it_stands(tmp_path):
+    path = tmp_path / "cohort.csv"
+    path.write_text("patient_id,her2,label\n1,2+,N0\n2,unknown,N(+)\n3,2+,N(+)\n")
+    match = [finding for finding in found(path) if "2+" in finding[2]]
+    assert [(how, where) for how, where, _ in match] == [("warning", "lines 2, 4")]
+    assert "counts as unknown: 2 patients" in match[0][2]
+
+
 def test_one_class_alone_and_sites_of_one_class(table):
     bags_beside(table).unlink()
 
