@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from napari_aln.errors import CohortError
+from napari_aln.records import THREE_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,9 +128,14 @@ def _members(classes: Mapping[str, str], fewest: int, seed: int, purpose: str) -
         members[name].append(patient_id)
     for name, ids in members.items():
         if len(ids) < fewest:
+            steps = ["Add patients of it"]
+            if fewest > _FEWEST:
+                steps.append("ask for fewer folds")
+            if name in THREE_CLASSES[1:]:
+                steps.append("stratify by label")
             raise CohortError(
                 f"The class {name} has too few patients ({len(ids)}) for {fewest} parts that all hold it.",
-                "Ask for fewer folds, or stratify by label.",
+                f"{', or '.join(steps)}.",
             )
         ids.sort(key=lambda patient_id: hashlib.sha256(f"{seed}\n{purpose}\n{patient_id}".encode()).digest())
     return {name: members[name] for name in sorted(members)}

@@ -92,7 +92,7 @@ def refuse_one_class(scored: Scored) -> None:
             missing = ", ".join(np.array(scored.classes)[n_of == 0])
             raise UsageError(
                 f"{scored.model}, cohort {cohort_name(cohort)}: no patient is {missing}, so the AUC is not "
-                f"defined ({int(n_of.sum())} patients).",
+                f"defined (n = {int(n_of.sum())}).",
                 "Give patients of every class in each cohort.",
             )
 

@@ -359,7 +359,7 @@ def test_another_encoding_is_refused(tmp_path):
 def test_a_cohort_of_one_class_has_no_auc(tmp_path):
     rows = [row for row in binary_rows() if row["split"] != "test" or row["label"] == "N0"]
     with pytest.raises(
-        UsageError, match=r"cohort I-T: no patient is N\(\+\), so the AUC is not defined \(18 pat"
+        UsageError, match=r"cohort I-T: no patient is N\(\+\), so the AUC is not defined \(n = 18\)"
     ):
         run(write_rows(tmp_path / "s.csv", rows), tmp_path / "out")
     assert not (tmp_path / "out").exists()

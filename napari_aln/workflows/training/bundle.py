@@ -161,7 +161,7 @@ class Order:
             was = {"trainer": record["trainer"], "mode": record["mode"], **record["recipe"]}
             was["cohort"] = record["cohort"]["sha256"][:10]
         except (OSError, ValueError, KeyError, TypeError):
-            fact = f"{self.out_bundle} is a model already, and not of this training."
+            fact = f"{self.out_bundle} exists and is not the model of this training."
             raise StoreError(fact, _AGAIN) from None
         now_is = {"trainer": self._trainer, "mode": self.mode, **self._recipe_record()}
         now_is["cohort"] = self._table.sha256[:10]
