@@ -57,7 +57,7 @@ def test_each_patient_is_tested_once_and_folds_are_even():
 
 def test_a_class_too_small_to_be_in_all_parts_is_refused():
     few = CLASSES | {"Q1": "N+(>2)", "Q2": "N+(>2)"}
-    with pytest.raises(CohortError, match=r"class N\+\(>2\) has too few patients \(2\) for 3 parts") as caught:
+    with pytest.raises(CohortError, match=r"\(>2\) has too few patients \(2\) for 3 parts") as caught:
         holdout(few, 0.2, 0.25, seed=0)
     assert caught.value.next_step == "Add patients of it, or stratify by label."
     with pytest.raises(CohortError, match=r"N\(\+\) has too few patients \(20\) for 21 parts") as caught:
