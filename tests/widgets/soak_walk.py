@@ -116,9 +116,10 @@ class Walk(Deeds):
     def _draw(self, kinds: list[Action]) -> Action:
         """Return the next action, likelier one that was seldom done; what cannot be done now is passed over.
 
-        So every kind is done early, and what it loads for good is loaded before anything is compared. Each
+        What was never done comes first: so what it loads for good is loaded before anything is compared. Each
         draw has a generator of its own: a walk that went another way for once soon goes on as before.
         """
+        kinds = [action for action in kinds if not self.done[action.name] and action.may()] or kinds
         weights = np.array([action.weight / (1 + self.done[action.name]) for action in kinds])
         while True:
             self.rng = np.random.default_rng((self.seed, next(self._draws)))
