@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,10 +11,10 @@ import typer
 from napari_aln.cli import output
 from napari_aln.cli.output import Quiet
 from napari_aln.errors import UsageError
-from napari_aln.heap import prepare_heaps
+from napari_aln.heap import made_to_last, prepare_heaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
 def view(
@@ -75,23 +73,8 @@ def show(files: Sequence[Path], *, demo: bool = False) -> None:
     prepare_heaps()  # before there are threads
     if files or demo:
         first_open.warm_up()  # it starts while the window is built
-    with _made_to_last():
+    with made_to_last():
         from napari_aln.widgets.window import open_window, run
 
         open_window(files, demo=demo)
     run()
-
-
-@contextmanager
-def _made_to_last() -> Iterator[None]:
-    """Keep what is made meanwhile out of Python's search for unused cycles.
-
-    Searching takes a seventh of the time in which a window opens. What the window is made of lives as long as
-    the program: looked through again and again, it would only interrupt a person's work later.
-    """
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        gc.enable()
