@@ -12,6 +12,7 @@ from napari_aln.cli import output, progress
 from napari_aln.cli.exit_codes import SOME_FAILED
 from napari_aln.cli.flags import takes
 from napari_aln.cli.output import AsJson
+from napari_aln.cohort.wording import counted
 from napari_aln.errors import UsageError
 from napari_aln.settings.evaluation import EvaluateSettings
 
@@ -142,6 +143,6 @@ def say_what_was_found(found: Evaluation, folder: Path, *, as_json: bool, **more
         return
     output.wrote(
         folder,
-        f"Wrote {folder}: evaluation.html, {len(found.tables)} tables, {len(found.figures)} figures. "
-        f"{RESEARCH_NOTICE}",
+        f"Wrote {folder}: evaluation.html, {counted(len(found.tables), 'table')}, "
+        f"{counted(len(found.figures), 'figure')}. {RESEARCH_NOTICE}",
     )

@@ -386,10 +386,10 @@ def find_patient(rows: Sequence[CohortRow], name: str) -> CohortRow:
     ]
     if len(found) != 1:
         alike = [row.patient_id for row in rows if row.patient_id.lstrip("0") == name.lstrip("0")]
-        raise ClinicalError(
-            f"The clinical table has {len(found) or 'no'} rows for {name}.",
-            f"It has {alike[0]}, but ids are text and leading zeros count: write both alike."
-            if alike and not found
-            else "Add one line whose patient_id, or whose slide's file name, is that name.",
-        )
+        step = "Add one line whose patient_id, or whose slide's file name, is that name."
+        if found:
+            step = "Keep one of them."
+        elif alike:
+            step = f"It has {alike[0]}, but ids are text and leading zeros count: write both alike."
+        raise ClinicalError(f"The clinical table has {len(found) or 'no'} rows for {name}.", step)
     return found[0]

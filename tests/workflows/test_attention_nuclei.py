@@ -190,6 +190,12 @@ def test_a_new_result_of_the_slide_keeps_the_nuclei(result, tissue_slide, ws_bun
     assert "Nuclei where" in words_of(place)
 
 
+def test_a_folder_for_the_table_of_nuclei_names_the_table_in_it(result):
+    with pytest.raises(StoreError, match="is a folder") as caught:
+        contrast_of_result(result[0], nuclei=result[0])
+    assert str(result[0] / "nuclei.parquet") in caught.value.next_step
+
+
 def test_a_contrast_is_written_with_its_figure(result, tmp_path):
     write_contrast(contrast_of_result(result[0], ends=Ends(k=2)), tmp_path, "alias")
     rows = pd.read_csv(tmp_path / "contrast.csv", encoding="utf-8-sig")

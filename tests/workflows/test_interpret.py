@@ -246,7 +246,7 @@ def test_folders_of_measured_nuclei_are_taken_as_they_are(cohort, tmp_path, monk
     other = tmp_path / "other"
     other.mkdir()
     write_nuclei(rows, other / "nuclei.parquet", mpp=kept.mpp, slide_hash="0" * 64)
-    with pytest.raises(CohortError, match="None of the 1 tables of nuclei is of a slide of this cohort"):
+    with pytest.raises(CohortError, match="Of 1 table of nuclei none is of a slide of this cohort"):
         drain(interpret(table, tmp_path / "out", SETTINGS, NucleiSettings(), given=other))
     (tmp_path / "nuclei" / "slide 5" / "nuclei.json").write_text("{}")
     far = stated_nuclei(paths[19], "classical", box(5000, 5000, 5100, 5100))

@@ -162,7 +162,9 @@ def test_missing_clinical_values_are_filled_only_on_request(slide, ws_bundle):
         "pr": True,
         "her2": False,
     }
-    assert any("Filled from the training cohort" in text for text in record.warnings)
+    (told,) = [text for text in record.warnings if "Filled from the training cohort" in text]
+    assert "er = +" in told
+    assert "True" not in told
 
 
 def test_a_models_own_reduction_holds_unless_the_user_sets_another(slide, make_bundle):

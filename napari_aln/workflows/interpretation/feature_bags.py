@@ -173,7 +173,7 @@ def _require_any_given(
         except AlnError:  # it is named when its turn comes
             continue
     raise CohortError(
-        f"None of the {len(given)} tables of nuclei is of a slide of this cohort.",
+        f"Of {counted(len(given), 'table')} of nuclei none is of a slide of this cohort.",
         "Name the folder with this cohort's tables, or leave it out to measure the slides.",
     )
 

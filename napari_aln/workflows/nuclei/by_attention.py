@@ -279,6 +279,8 @@ def contrast_of_result(
     """
     scored = scored_patches(folder, run)
     path = nuclei or folder / NUCLEI_PARQUET
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder, no table.", f"Name the table in it: {path / NUCLEI_PARQUET}.")
     if not path.is_file():
         raise StoreError(
             f"There is no table of nuclei {path}.",

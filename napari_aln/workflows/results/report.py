@@ -24,6 +24,7 @@ from napari_aln.workflows.results.pictures import (
 from napari_aln.workflows.results.repeat import command_of
 from napari_aln.workflows.slide.compare import compare, difference_style
 from napari_aln.workflows.slide.maps import MAP_STYLES, colour_limits
+from napari_aln.workflows.slide.score import filled_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -296,6 +297,5 @@ def clinical_lines(run: RunRecord) -> list[str]:
         else:
             lines.append(f"{name.upper()} {signs[value]}")
     if run.clinical_filled:
-        values = ", ".join(f"{name} = {value}" for name, value in run.clinical_filled.items())
-        lines.append(f"filled from the training cohort: {values}")
+        lines.append(f"filled from the training cohort: {filled_words(run.clinical_filled)}")
     return lines

@@ -13,7 +13,7 @@ from napari_aln.patches.membership import belongs
 from napari_aln.records import BagPrediction, PatchScores, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     import numpy as np
@@ -253,6 +253,12 @@ def _unlike_training(card: ModelCard, settings: PredictSettings) -> list[str]:
     return names
 
 
+def filled_words(filled: Mapping[str, float | bool]) -> str:
+    """Return the values that took the place of missing ones, receptors as a user writes them."""
+    signs = {name: "+" if value else "-" for name, value in {**filled, **signs}.items() if isinstance(value, bool)}
+    return ", ".join(f"{name} = {value}" for name, value in {**filled, **signs}.items())
+
+
 def _warnings(
     card: ModelCard, n_patches: int, filled: dict[str, float | bool], settings: PredictSettings
 ) -> list[str]:
@@ -265,8 +271,7 @@ def _warnings(
             f"Only {n_patches} of the {card.bag_size} patches that fill a bag: this rests on one small bag."
         )
     if filled:
-        values = ", ".join(f"{name} = {value}" for name, value in filled.items())
-        warnings.append(f"Filled from the training cohort, because missing: {values}.")
+        warnings.append(f"Filled from the training cohort, because missing: {filled_words(filled)}.")
     if card.norm_statistics == "bag":
         warnings.append("Scored with the norm statistics of each bag: no slide-level maps, nothing cached.")
     return warnings
