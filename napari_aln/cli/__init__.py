@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -21,5 +22,16 @@ def main() -> None:
     except KeyboardInterrupt:  # while the program was still loading
         sys.exit(INTERRUPTED)
     except AlnError as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(BAD_INPUT)
+        _end(str(error))
+    except OSError as error:  # of a look at a file, as in a folder that may not be entered
+        if error.filename is None:
+            raise
+        _end(
+            f"{os.fsdecode(error.filename)} cannot be reached ({error.strerror}). Check the name, the "
+            "permissions on it and on the folders above it, and that the drive is there."
+        )
+
+
+def _end(why: str) -> None:
+    print(f"Error: {why}", file=sys.stderr)  # noqa: T201
+    sys.exit(BAD_INPUT)

@@ -76,9 +76,9 @@ def read_tables(path: Path) -> dict[str, Table]:
     CohortError
         The file cannot be read, is a folder or not what its name says, or a row has another number of cells.
     """
-    if path.is_dir():
-        raise CohortError(f"{path} is a folder, no table.", "Name the CSV, XLSX or Parquet file itself.")
     try:
+        if path.is_dir():
+            raise CohortError(f"{path} is a folder, no table.", "Name the CSV, XLSX or Parquet file itself.")
         if path.suffix.lower() in XLSX_SUFFIXES:
             return _read_workbook(path)
         if path.suffix.lower() == PARQUET_SUFFIX:

@@ -81,7 +81,9 @@ def synthesize(
         (out_dir / "truth").mkdir(exist_ok=True)
         _begin(out_dir, {"patients": n_patients, "seed": seed} | settings.model_dump(mode="json"))
     except OSError as error:
-        raise CohortError(f"{out_dir} cannot be written: {error}.", "Name another folder.") from error
+        raise CohortError(
+            f"{out_dir} cannot be written ({error.strerror or error}).", "Name another folder."
+        ) from error
     labels = draw_labels(seed, n_patients, settings)
     splits = split_labels(labels, settings)
     rows = []
@@ -98,7 +100,9 @@ def synthesize(
     try:
         write_cohort(table, rows)
     except OSError as error:
-        raise CohortError(f"{table} cannot be written: {error}.", "Free space, then start again.") from error
+        raise CohortError(
+            f"{table} cannot be written ({error.strerror or error}).", "Free space, then start again."
+        ) from error
     return table
 
 
@@ -277,7 +281,7 @@ def _write_patient(out_dir: Path, patient: Patient, slide: SyntheticSlide, jpeg_
         unfinished.replace(nuclei)
     except OSError as error:
         raise CohortError(
-            f"The slide of {patient.patient_id} cannot be written to {out_dir}: {error}.",
+            f"The slide of {patient.patient_id} cannot be written to {out_dir} ({error.strerror or error}).",
             "Free space, or name another folder.",
         ) from error
 

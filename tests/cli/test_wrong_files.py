@@ -25,6 +25,10 @@ WRONG = {
     "a table of other columns": (("evaluate-maps", "wrong.csv", *MODEL), "no column patient_id"),
     "a table in UTF-16": (("interpret", "utf16.csv"), "save it as XLSX or CSV UTF-8"),
     "a table in UTF-16 without its mark": (("interpret", "nul.csv"), "save it as XLSX or CSV UTF-8"),
+    "a name longer than file systems take": (
+        ("model", "show", "x" * 300),
+        "cannot be reached|no model bundle",
+    ),
     "no result": (("nuclei", "contrast", "gone"), "There is no folder"),
     "a file for a result": (("nuclei", "contrast", "ok.csv"), "There is no folder"),
     "no folder of nuclei": (("interpret", "ok.csv", "--nuclei", "gone"), "There is no folder"),
@@ -40,7 +44,7 @@ WRONG = {
     "scores over their table": (("cohort", "baseline", "ok.csv", "ok.csv"), "is the table that is read"),
     "no download": (("cohort", "import-bcnb", "gone", "t.csv", "--mpp", "0.5"), "There is no folder"),
 }
-NO_OUT = ("cohort",)
+NO_OUT = ("cohort", "model")
 
 
 @pytest.fixture
