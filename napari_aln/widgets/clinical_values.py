@@ -39,12 +39,14 @@ class ClinicalValues(QObject):
         self._review, self._state = review, review.state
         self.table: ClinicalTable | None = None
         self._taken: tuple[str, Clinical] | None = None  # patient id and values
-        self._slide: str | None = None  # hash of the one looked up last
+        self._slide: tuple[Path, str] | None = None  # the one looked up last; a copy may be another patient's
+        self._asks_for_next = False  # whose patient: the slide's that is being opened
         self._path: Path | None = None
         self.reading = review.new_job("table", self._on_read)
         self.reading.failed.disconnect()  # its file is named differently
         self.reading.failed.connect(self._on_failed)
         self._state.slide_changed.connect(self._on_slide)
+        review.opening.failed.connect(self._on_not_opened)
         self._state.case_changed.connect(self._tell)
 
     def open(self, path: Path) -> None:
@@ -113,9 +115,21 @@ class ClinicalValues(QObject):
                 "Correct it and choose the table again.",
             )
             self.table = None
-        elif not self._look_up() and self._state.slide is not None:
-            self.choice_wanted.emit()
+        elif self._review.opening.is_running:
+            self._asks_for_next = True
+        else:
+            self._look_up_or_ask()
         self._tell()
+
+    def _look_up_or_ask(self) -> None:
+        self._asks_for_next = False
+        if not self._look_up() and self._state.slide is not None:
+            self.choice_wanted.emit()
+
+    def _on_not_opened(self, _error: Exception) -> None:
+        if self._asks_for_next:  # the slide before stays
+            self._look_up_or_ask()
+            self._tell()
 
     def _on_failed(self, error: Exception) -> None:
         if isinstance(error, AlnError) and self._path is not None:
@@ -126,9 +140,12 @@ class ClinicalValues(QObject):
 
     def _on_slide(self) -> None:
         slide = self._state.slide
-        own = None if slide is None else slide.info.quick_hash
-        if own != self._slide:  # names may have been hidden alone
-            self._slide = own
+        own = None if slide is None else (slide.info.path, slide.info.quick_hash)
+        is_another = own != self._slide  # names may have been hidden alone
+        self._slide = own
+        if self._asks_for_next and not self._review.opening.is_running:
+            self._look_up_or_ask()
+        elif is_another:
             self._look_up()
         self._tell()
 

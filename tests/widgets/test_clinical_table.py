@@ -116,3 +116,30 @@ def test_values_of_a_table_in_the_window(hands, tmp_path):
     table.write_text("patient_id,age_years\n12,570\n")
     hands.drop(table)
     hands.until(lambda: "No line of the table can be used" in hands.banner())
+
+
+def test_a_table_and_its_slide_dropped_at_once(hands, tmp_path):
+    """The table is asked for the slide that comes with it, which may be a copy of the one before."""
+    slides = [tmp_path / name for name in ("Doe.tif", "7.tif", "Roe.tif")]
+    drawn = draw_tissue(np.random.default_rng(3))
+    write_slide(slides[0], drawn)
+    slides[1].write_bytes(slides[0].read_bytes())
+    write_slide(slides[2], drawn[::-1])
+    table = tmp_path / "patients-of-both.csv"
+    table.write_text(TABLE, encoding="utf-8")
+    form, state = hands.dock.clinical, hands.state
+    hands.open(slides[0])
+    hands.drop(slides[1], table)
+    hands.until(lambda: hands.is_open(slides[1]) and not hands.dock.clinical_values.reading.is_running)
+    assert state.clinical == Clinical(44.0, 1.1)
+    assert form.source.shown_text() == "From patients-of-both.csv, patient 7."
+    assert not hands.dock.findChildren(ClinicalTableDialog)
+
+    hands.drop(slides[2], table)
+    dialog = open_dialog(hands)
+    assert "has no patient Roe" in all_texts(dialog)
+    hands.qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    assert state.clinical == Clinical()
+
+    hands.open(slides[1])
+    assert form.source.shown_text() == "From patients-of-both.csv, patient 7."
