@@ -11,7 +11,7 @@ import struct
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -115,6 +115,7 @@ def tiff_level(page: TiffPage, path: Path, file_bytes: int) -> TiffLevel:
         raise SlideError(
             f"{path} is truncated: its last tiles are missing.", "Copy or download the file again, whole."
         )
+    level = replace(level, offsets=level.offsets[:needed], byte_counts=level.byte_counts[:needed])
     most = LARGEST_TILE_BYTES if page.is_tiled else LARGEST_STRIP_BYTES
     if tile[0] * level.tile_height_px * level.channels > most:
         raise SlideError(

@@ -117,6 +117,8 @@ def _read(folder: Path) -> pa.Table:
     lacking = set(_NEEDED) - set(table.column_names)
     if lacking:
         raise StoreError(f"{path} lacks {', '.join(sorted(lacking))}.", "Run predict again for this slide.")
+    if not pa.types.is_string(table.schema.field("run").type):
+        raise StoreError(f"{path} is damaged: it does not name its runs.", "Run predict again for this slide.")
     return table
 
 

@@ -8,6 +8,7 @@ import tifffile
 from slide_files import write_pyramid
 
 from napari_aln.errors import SlideError
+from napari_aln.slides import open_slide
 from napari_aln.slides.tiles import TileReader, tiff_level
 
 _WHITE = (255, 255, 255)
@@ -88,6 +89,19 @@ def test_a_jpeg_tile_without_its_end_is_told_not_filled_with_grey(path):
     with pytest.raises(SlideError, match="has no end"):
         reader.read(0, 256, 128, 20, 20, _WHITE)
     reader.close()
+
+
+@pytest.mark.parametrize("kept_px", [128, 200])
+def test_tiles_beyond_the_pictures_end_do_not_count(tmp_path, rgb, kept_px):
+    """A picture whose stated height was changed has more tiles than it needs, the fullest among them."""
+    picture = np.full_like(rgb, 200)
+    picture[kept_px + 128 :] = rgb[kept_px + 128 :]
+    path = write_pyramid(tmp_path / "cut.tif", [picture])
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages[0].tags["ImageLength"].overwrite(kept_px)
+    with open_slide(path) as slide:
+        assert slide.info.size_px == (rgb.shape[1], kept_px)
+        assert np.abs(slide.read_level(0, (0, 0), slide.info.size_px).astype(int) - 200).max() < 3
 
 
 def test_a_level_that_is_not_read_here_is_told(path):
