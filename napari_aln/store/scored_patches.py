@@ -118,7 +118,7 @@ def _read(folder: Path) -> pa.Table:
     if lacking:
         raise StoreError(f"{path} lacks {', '.join(sorted(lacking))}.", "Run predict again for this slide.")
     if not pa.types.is_string(table.schema.field("run").type):
-        raise StoreError(f"{path} is damaged: it does not name its runs.", "Run predict again for this slide.")
+        raise StoreError(f"{path} is damaged: it does not name its runs.", "Run predict again.")
     return table
 
 
