@@ -122,7 +122,7 @@ def test_a_finished_model_is_replaced_only_on_request(trained, table, recipe, tm
     with pytest.raises(StoreError, match="another training: cohort is"):
         Order(tmp_path / "fewer.csv", "dlcnbc-ws", path, recipe).rows()
     elsewhere = shutil.copy(path, tmp_path / "passed-on.alnmodel")
-    with pytest.raises(StoreError, match="not of this training"):
+    with pytest.raises(StoreError, match="not the model of this training"):
         Order(table, "dlcnbc-ws", elsewhere, recipe).rows()
     for again in (other.model_copy(update={"restart": True}), recipe.model_copy(update={"threads": 2})):
         assert Order(table, "dlcnbc-ws", path, again).rows()

@@ -255,7 +255,7 @@ def _unlike_training(card: ModelCard, settings: PredictSettings) -> list[str]:
 
 def filled_words(filled: Mapping[str, float | bool]) -> str:
     """Return the values that took the place of missing ones, receptors as a user writes them."""
-    signs = {name: "+" if value else "-" for name, value in {**filled, **signs}.items() if isinstance(value, bool)}
+    signs = {name: "+" if value else "-" for name, value in filled.items() if isinstance(value, bool)}
     return ", ".join(f"{name} = {value}" for name, value in {**filled, **signs}.items())
 
 
