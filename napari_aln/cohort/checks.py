@@ -317,5 +317,5 @@ def _firsts(patients: dict[str, list[Line]]) -> list[CohortRow]:
 
 
 def _lines(lines: Iterable[Line]) -> str:
-    numbers = [str(line.number) for line in lines]
+    numbers = [str(number) for number in sorted(line.number for line in lines)]
     return f"{'lines' if len(numbers) > 1 else 'line'} {named(numbers)}"

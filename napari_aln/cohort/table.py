@@ -183,6 +183,7 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
             f"{told.next_step} `napari-aln cohort check` names them all.",
         ) from told
     seen: dict[str, CohortRow] = {}
+    slides = set()
     for row in (line.row for line in lines):
         first = seen.setdefault(row.patient_id, row)
         if first is not row and not several_slides:
@@ -193,6 +194,11 @@ def read_cohort(path: Path, *, several_slides: bool = False) -> list[CohortRow]:
                 f"({', '.join(differing)}).",
                 "Give all slides of a patient the same clinical values, nodes, label and split.",
             )
+        if row.slide is not None and (row.patient_id, row.slide) in slides:
+            raise CohortError(
+                f"{path} names {row.slide} of {row.patient_id} twice.", "Keep one line a slide."
+            )
+        slides.add((row.patient_id, row.slide))
     return [line.row for line in lines]
 
 
@@ -250,13 +256,9 @@ def _patients_of(path: Path) -> tuple[Table, dict[str, Column]]:
     named = {sheet: recognise(path, table.columns) for sheet, table in tables.items()}
     found = [sheet for sheet, columns in named.items() if "patient_id" in columns]
     if not found:
-        has = (
-            "has no column patient_id in its first line"
-            if any(t.columns for t in tables.values())
-            else "is empty"
-        )
+        empty = not any(table.columns for table in tables.values())
         raise CohortError(
-            f"{path} {has}.",
+            f"{path} {'is empty' if empty else 'has no column patient_id in its first line'}.",
             "Give a CSV, XLSX or Parquet table whose first line names columns: "
             f"{', '.join(CohortRow.model_fields)}.",
         )

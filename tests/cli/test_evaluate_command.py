@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from made_results import Made, write_results
+from refusals import refused
 
 from napari_aln.records import RESEARCH_NOTICE
 
@@ -118,6 +119,13 @@ def test_what_does_not_go_with_a_cohort_is_one_line(call, results, tmp_path, mon
     assert len(error.strip().splitlines()) == 1
     assert re.search(message, error)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_a_training_names_the_scores_in_it(call, tmp_path):
+    folder = tmp_path / "m.training"
+    folder.mkdir()
+    (folder / "scores.csv").write_text("patient,label,score\n1,0,0.2\n2,1,0.7\n")
+    refused(call("evaluate", folder, "--out", tmp_path / "out"), f"in it: {folder / 'scores.csv'}")
 
 
 def test_the_clinical_baseline_feeds_the_evaluation(call, tmp_path):

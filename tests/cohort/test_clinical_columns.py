@@ -207,6 +207,9 @@ def test_several_slides_of_a_patient_are_read_where_they_agree(tmp_path):
     path.write_text("patient_id,slide,er\n1,a.svs,+\n1,b.svs,-\n")
     with pytest.raises(CohortError, match="patient 1 different values"):
         read_cohort(path, several_slides=True)
+    path.write_text("patient_id,slide,er\n1,a.svs,+\n1,a.svs,+\n")
+    with pytest.raises(CohortError, match=r"a\.svs of 1 twice. Keep one line a slide"):
+        read_cohort(path, several_slides=True)
 
 
 def test_damaged_and_hostile_workbooks_are_refused(tmp_path, monkeypatch):

@@ -175,6 +175,12 @@ def test_what_a_table_says_against_itself(table, change, severity, where, told):
     assert [(how, place) for how, place, _ in match] == [(severity, where)]
 
 
+def test_lines_are_named_in_their_order(tmp_path):
+    path = tmp_path / "cohort.csv"
+    path.write_text("patient_id,slide\n1,a.svs\n2,b.svs\n1,b.svs\n")
+    assert ("error", "lines 3, 4", "Patients 1, 2 have the same slide file.") in found(path)
+
+
 def test_an_equivocal_score_is_told_where_it_stands(tmp_path):
     path = tmp_path / "cohort.csv"
     path.write_text("patient_id,her2,label\n1,2+,N0\n2,unknown,N(+)\n3,2+,N(+)\n")

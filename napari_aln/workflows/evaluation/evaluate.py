@@ -27,7 +27,7 @@ from napari_aln.workflows.evaluation.folder import Evaluation, write_evaluation
 from napari_aln.workflows.evaluation.folds import folds_table, joined_folds
 from napari_aln.workflows.evaluation.same_patients import held_out, same_patients, shared_cohorts
 from napari_aln.workflows.evaluation.score_table import read_scores
-from napari_aln.workflows.training.curves import FOLDER_SUFFIX
+from napari_aln.workflows.training.curves import FOLDER_SUFFIX, SCORES_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -175,10 +175,10 @@ def write(
 def _refuse_folders(paths: Sequence[Path]) -> None:
     for path in paths:
         if path.is_dir():
-            raise UsageError(
-                f"{path} is a folder, no table of scores.",
-                "To judge results of predict in it, name the table that has the labels: --cohort TABLE.",
-            )
+            step = "To judge results of predict in it, name the table that has the labels: --cohort TABLE."
+            if (path / SCORES_NAME).is_file():  # of a training
+                step = f"Name the table in it: {path / SCORES_NAME}."
+            raise UsageError(f"{path} is a folder, no table of scores.", step)
 
 
 def _model_of(path: Path) -> str:

@@ -30,7 +30,7 @@ from napari_aln.store.machine import machine_facts
 from napari_aln.store.result import HIDDEN, patient_alias, shown_name
 from napari_aln.versions import package_versions
 from napari_aln.workflows.training.clinical_statistics import clinical_fields
-from napari_aln.workflows.training.curves import CHECKPOINT_NAME, can_go_on, training_folder
+from napari_aln.workflows.training.curves import CHECKPOINT_NAME, SCORES_NAME, can_go_on, training_folder
 from napari_aln.workflows.training.find_tumour import attention_on_tumour
 from napari_aln.workflows.training.measure_model import checked_on
 from napari_aln.workflows.training.measure_training import measured, scored_patients
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from napari_aln.workflows.training.measure_training import Embed
     from napari_aln.workflows.training.patients import LeftOut, TrainingPatient
 
-SCORES_NAME = "scores.csv"
 RECORD_NAME = "training.json"
 _PACKAGES = ("lightning-fabric",)  # beside those of every record
 _MAY_DIFFER = ("restart", "threads", "workers", "device", "gpus", "name", "remarks", "licence")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER_SUFFIX = ".training"
+SCORES_NAME = "scores.csv"  # in that folder: a line a patient, for `evaluate`
 METRICS_NAME = "metrics.csv"
 CHECKPOINT_NAME = "checkpoint.pt"
 _DRAWN = ("loss", "validation_loss", "validation_auc", "training_auc")
