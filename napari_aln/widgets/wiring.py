@@ -246,7 +246,10 @@ class Wiring:
 
     def _on_answers(self) -> None:
         answers = self.state.answers
-        self.dock.results.set_records({run: answer.record for run, answer in answers.items()})
+        self.dock.results.set_records(
+            {run: answer.record for run, answer in answers.items()},
+            {run: answer.result.warnings for run, answer in answers.items()},
+        )
         self.dock.results.set_withheld(self.state.withheld, self.state.n_kept_back)
         runs = [(run, f"{run.upper()}, {answer.record.model_name}") for run, answer in answers.items()]
         self.dock.map.set_runs(runs, SHOWN_MAPS, withheld=self.state.n_kept_back > 0)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from qtpy.QtWidgets import QLabel
 from shapely import Polygon
-from tests_shared import collect
+from tests_shared import collect, draw_tissue, write_slide
 from typer.testing import CliRunner
 from window_hands import real
 
@@ -117,6 +117,17 @@ def test_real_slides_from_drop_on_the_canvas_to_two_cards(hands, ws_bundle, roi_
     hands.run("roi")
     assert len(hands.dock.results.cards) == 2
     assert hands.banner() == ""
+
+
+def test_a_slide_coarser_than_the_models_says_so_beside_the_numbers(hands, ws_bundle, tmp_path):
+    slide = tmp_path / "coarse.tif"
+    write_slide(slide, draw_tissue(np.random.default_rng(3)), mpp=0.9)
+    hands.open(slide)
+    hands.load(ws_bundle)
+    hands.fill_patient()
+    hands.run("whole-slide")
+    (card,) = hands.dock.results.cards.values()
+    assert any(text.startswith("The slide has 0.9 µm/px") for text in hands.shown_texts(card))
 
 
 @pytest.mark.slow

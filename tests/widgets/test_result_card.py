@@ -9,8 +9,8 @@ from napari_aln.widgets.panels.result_card import ResultCard
 
 @pytest.fixture
 def make_card(qtbot):
-    def make(record):
-        card = ResultCard(record)
+    def make(record, slide_warnings=()):
+        card = ResultCard(record, slide_warnings)
         qtbot.addWidget(card)
         card.resize(320, 300)
         card.show()
@@ -35,6 +35,15 @@ def test_every_number_stands_with_what_it_rests_on(make_card):
         RESEARCH_NOTICE,
     ):
         assert part in texts, part
+
+
+def test_what_is_wrong_with_the_slide_stands_beside_the_numbers(make_card):
+    warnings = ("stain_far: Stained unlike the cohort: 7.2 off.", "Only this: no code.")
+    texts = all_texts(make_card(run_record(n_bags=1, n_partitions=1), warnings))
+    assert "Stained unlike the cohort: 7.2 off." in texts
+    assert "stain_far" not in texts
+    assert "Only this: no code." in texts
+    assert "over 1 bag in 1 partition," in texts
 
 
 def test_one_partition_and_filled_values(make_card):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
@@ -21,6 +22,8 @@ from napari_aln.records import RESEARCH_NOTICE
 from napari_aln.widgets.panels.labels import INFO_COLOUR, TextLabel, WarningNote, count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_aln.records import RunRecord
 
 MODE_PLACES = {
@@ -41,14 +44,25 @@ SPREAD_HELP = (
 BAR_STEPS = 1000
 STALE_OPACITY = 0.66  # on both themes the numbers can still be read
 SHORT_HASH = 8
+CODE = re.compile(r"^[a-z_]+: ")  # of a warning, for programs
 
 
 class ResultCard(QFrame):
-    """Shows one run record; asks for its map."""
+    """Shows one run record; asks for its map.
+
+    Parameters
+    ----------
+    record
+        The run.
+    slide_warnings
+        Of the slide it rests on, with their codes: `SlideResult.warnings`.
+    """
 
     show_map_requested = Signal(str)  # RunRecord.run
 
-    def __init__(self, record: RunRecord, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, record: RunRecord, slide_warnings: Sequence[str] = (), parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._run = record.run
         self.setObjectName(f"result_{record.run}")
@@ -79,7 +93,7 @@ class ResultCard(QFrame):
         self.facts.setObjectName("result_facts")
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         body.addWidget(self.facts)
-        for text in record.warnings:
+        for text in (*record.warnings, *(CODE.sub("", warning) for warning in slide_warnings)):
             body.addWidget(WarningNote(text))
         self._grey = QGraphicsOpacityEffect(self._body)
         self._grey.setOpacity(STALE_OPACITY)
@@ -148,9 +162,10 @@ def _bar(share: float) -> QProgressBar:
 def run_facts(record: RunRecord) -> list[str]:
     """Return what the numbers rest on, as short lines, units beside the numbers."""
     partitions = f"{record.n_partitions} partition{'' if record.n_partitions == 1 else 's'}"
+    bags = f"{count(record.n_bags)} bag{'' if record.n_bags == 1 else 's'}"
     lines = [
         record.operating_point,
-        f"± spread over {count(record.n_bags)} bags in {partitions}, seed {record.seed}",
+        f"± spread over {bags} in {partitions}, seed {record.seed}",
         f"{count(record.n_patches)} patches of {record.patch_px} px at {record.mpp_used:g} µm/px",
         f"{record.device}, {record.runtime}, {record.precision} · {sum(record.seconds.values()):.1f} s",
         f"{record.model_name} · {record.model_sha256[:SHORT_HASH]}",

@@ -12,7 +12,7 @@ from napari_aln.widgets.panels.labels import TextLabel, WarningNote
 from napari_aln.widgets.panels.result_card import ResultCard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from napari_aln.records import RunRecord
@@ -57,15 +57,17 @@ class Results(QWidget):
         self.cards: dict[str, ResultCard] = {}
         self._records: dict[str, RunRecord] = {}
 
-    def set_records(self, records: Mapping[str, RunRecord]) -> None:
-        """Show these runs; a card whose run is the same stays."""
+    def set_records(
+        self, records: Mapping[str, RunRecord], slide_warnings: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Show these runs, each with what is wrong with its slide; a card whose run is the same stays."""
         for run in [run for run in self.cards if records.get(run) is not self._records[run]]:
             card = self.cards.pop(run)
             card.hide()
             card.deleteLater()
         for run, record in records.items():
             if run not in self.cards:
-                card = ResultCard(record)
+                card = ResultCard(record, slide_warnings[run])
                 card.show_map_requested.connect(self.show_map_requested)
                 self._layout.insertWidget(self._layout.indexOf(self.save_button), card)
                 self.cards[run] = card
