@@ -8,7 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.qt import QtViewer
 from qtpy import compat
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPalette
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
@@ -34,11 +34,42 @@ if TYPE_CHECKING:
 LEAST_SHARE = 0.25  # of the width, for either side
 KEY_STEP = 0.05
 HANDLE_PX = 7
+TITLE_PX = 6  # from the canvas's edges
 LEAST_MOVE_PX = 0.01
 LEAST_ZOOM = 1e-6
 FULL = 1000  # both sides together, in stretch factors
 TITLE_STYLE = "background-color: rgba(255, 255, 255, 215); color: black; padding: 3px 6px; font-weight: bold;"
 """Dark on light in both themes, as the slide is."""
+
+
+class CanvasTitle(QLabel):
+    """What a canvas shows, in its corner; it wraps where the canvas is too narrow for its lines."""
+
+    def __init__(self, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        self._canvas = canvas
+        self.setObjectName("split_title")
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setStyleSheet(TITLE_STYLE)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.move(TITLE_PX, TITLE_PX)
+        canvas.installEventFilter(self)
+        self.show()
+
+    def fit(self) -> None:
+        """Take as much room as the text needs and the canvas has."""
+        self.setWordWrap(False)
+        self.adjustSize()
+        room = self._canvas.width() - 2 * TITLE_PX
+        if self.width() > room:
+            self.setWordWrap(True)
+            self.resize(room, self.heightForWidth(room))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Follow the canvas's size."""
+        if event.type() == QEvent.Type.Resize:
+            self.fit()
+        return super().eventFilter(watched, event)
 
 
 class SplitHandle(QWidget):
@@ -147,7 +178,7 @@ class SplitView:
         self.handle.moved.connect(self._part)
         self._room.addWidget(self.handle)
         self._room.addWidget(self.widget)
-        self.titles = tuple(_title(w) for w in (self._first_widget, self.widget))
+        self.titles = tuple(CanvasTitle(view.canvas.native) for view in (self._first_widget, self.widget))
         self._part(self.handle.share)
         self.slide = SlideLayer(self.model, SLIDE_RANK)
         self.map = MapLayer(self.model, MAP_RANK)
@@ -193,7 +224,7 @@ class SplitView:
             (self.titles[1], run, found),
         ):
             title.setText(self._title_of(who, what))
-            title.adjustSize()
+            title.fit()
 
     def close(self) -> None:
         """Take the second canvas out of the window, which may itself be going."""
@@ -260,17 +291,6 @@ class SplitView:
     def _on_look(self, visible: bool, opacity: float) -> None:
         self.map.set_visible(visible)
         self.map.set_opacity(opacity)
-
-
-def _title(view: QtViewer) -> QLabel:
-    title = QLabel(view.canvas.native)
-    title.setObjectName("split_title")
-    title.setTextFormat(Qt.TextFormat.PlainText)
-    title.setStyleSheet(TITLE_STYLE)
-    title.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-    title.move(6, 6)
-    title.show()
-    return title
 
 
 def _is_alive(widget: QWidget) -> bool:

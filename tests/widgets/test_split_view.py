@@ -107,11 +107,14 @@ def test_neither_side_gets_less_than_a_quarter_and_the_slide_takes_the_split_alo
     hands.until(lambda: second(hands) is not None and second(hands).width() > 100)
     handle = window_of(hands).findChild(QWidget, "split_handle")
     hands.until(lambda: left_share(hands) == pytest.approx(0.5, abs=0.03))
+    labels = window_of(hands).findChildren(QLabel, "split_title")
     for distance, share in ((2000, 0.75), (-3000, 0.25)):
         QTest.mousePress(handle, Qt.MouseButton.LeftButton, pos=QPoint(3, 50))
         hands.move(QPoint(distance, 50), held=True, over=handle)
         QTest.mouseRelease(handle, Qt.MouseButton.LeftButton, pos=QPoint(3, 50))
         hands.until(lambda share=share: left_share(hands) == pytest.approx(share, abs=0.03))
+        hands.until(lambda: all(label.parentWidget().rect().contains(label.geometry()) for label in labels))
+        assert all(label.height() >= label.heightForWidth(label.width()) for label in labels)  # no line cut
     handle.setFocus()
     hands.qtbot.keyClick(handle, Qt.Key.Key_Right)
     hands.until(lambda: left_share(hands) == pytest.approx(0.3, abs=0.03))
