@@ -365,6 +365,12 @@ def test_a_case_id_names_results_in_private_mode_and_nothing_else_does(slides, w
     assert request_sha256(listed[0].task, asked, ()) != request_sha256(listed[1].task, asked, ())
 
 
+def test_a_slide_given_twice_is_told_so(slides):
+    listed, _ = list_slides([slides / "slide 0.tif"] * 2, TaskMaker(), slides.parent / "out")
+    with pytest.raises(UsageError, match=r"slide 0\.tif was given 2 times\. Name each slide once"):
+        check_names(listed, private=False)
+
+
 def test_results_of_a_run_are_no_slides_and_names_must_differ(slides, tmp_path):
     (tmp_path / "more").mkdir()
     twin = write_slide(tmp_path / "more" / "slide 0.tif", np.zeros((300, 300, 3), np.uint8))

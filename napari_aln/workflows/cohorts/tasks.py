@@ -238,7 +238,7 @@ def check_names(listed: Sequence[Listed], *, private: bool) -> None:
     Raises
     ------
     UsageError
-        There are such slides, or none at all.
+        There are such slides, one of them stands there twice, or there is none at all.
     """
     if not listed:
         raise UsageError("No slide was given.", "Name at least one slide before --model.")
@@ -246,6 +246,9 @@ def check_names(listed: Sequence[Listed], *, private: bool) -> None:
     counted = Counter(name.casefold() for name in names if name)  # some systems do not tell A from a
     twice = sorted(name for name, times in counted.items() if times > 1)
     if twice:
+        path, times = Counter(one.path for one in listed).most_common(1)[0]
+        if times > 1:
+            raise UsageError(f"{path} was given {times} times.", "Name each slide once.")
         raise UsageError(
             f"The results of several slides would be named {twice[0]} and overwrite each other.",
             "Give each patient a case_id of its own."
