@@ -33,12 +33,11 @@ _DAMAGED_WORKBOOK = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    NotImplementedError,  # a compression that is not known
+    RuntimeError,  # encrypted, a compression that is not known, nested too deep
     ParseError,
     LookupError,
     AttributeError,
     ArithmeticError,
-    RecursionError,
     TypeError,
     ValueError,
 )

@@ -206,7 +206,7 @@ class StoredOutlines:
                             f"{self.path} holds other nuclei than when it was opened.", "Open it again."
                         )
                     yield group, _polygons(part[GEOMETRY].to_numpy())
-        except (OSError, IndexError, KeyError, pa.ArrowException) as error:
+        except (OSError, ValueError, IndexError, KeyError, pa.ArrowException) as error:
             if isinstance(error, StoreError):
                 raise
             fact = f"The outlines of nuclei in {self.path} can no longer be read: {error}."

@@ -159,7 +159,7 @@ def holds_nuclei(path: Path) -> bool:
     """Whether a file is one of `write_nuclei`; no more than its head is read."""
     try:
         stated = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         return False
     return b"slide_quick_hash" in stated and b"frame" in stated
 

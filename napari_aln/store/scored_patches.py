@@ -110,7 +110,7 @@ def _read(folder: Path) -> pa.Table:
     path = folder / PATCHES_PARQUET
     try:
         table = read_rows(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(
             f"{folder} holds no patches of a result.", "Give a folder that predict wrote."
         ) from error

@@ -224,7 +224,8 @@ def test_damaged_and_hostile_workbooks_are_refused(tmp_path, monkeypatch):
             if name.endswith("sheet1.xml"):
                 text = entities + text.replace("<v>0</v>", "<v>&b;</v>")
             target.writestr(name, text)
-    for name in ("cut.xlsx", "text.xlsx", "bomb.xlsx"):
+    (tmp_path / "locked.xlsx").write_bytes(_said_to_be_encrypted(good.read_bytes()))
+    for name in ("cut.xlsx", "text.xlsx", "bomb.xlsx", "locked.xlsx"):
         with pytest.raises(CohortError, match=f"{name} is no usable XLSX") as caught:
             read_cohort(tmp_path / name)
         assert caught.value.next_step
@@ -232,6 +233,16 @@ def test_damaged_and_hostile_workbooks_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(spreadsheet, "MAX_XLSX_BYTES", 1000)
     with pytest.raises(CohortError, match="too much for a table"):
         read_cohort(good)
+
+
+def _said_to_be_encrypted(content: bytes) -> bytes:
+    """Set the flag of a ZIP's parts, in its directory."""
+    found = bytearray(content)
+    at = found.find(b"PK\x01\x02")
+    while at >= 0:
+        found[at + 8] |= 1
+        at = found.find(b"PK\x01\x02", at + 4)
+    return bytes(found)
 
 
 def test_a_workbook_that_is_not_there_is_named(tmp_path):

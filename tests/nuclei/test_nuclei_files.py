@@ -17,7 +17,7 @@ from napari_aln.nuclei import measure
 from napari_aln.nuclei import runs as runs_module
 from napari_aln.nuclei.detections import write_detections
 from napari_aln.nuclei.outlines import outlines_of
-from napari_aln.nuclei.table import placed, read_nuclei, write_nuclei, write_nuclei_csv
+from napari_aln.nuclei.table import holds_nuclei, placed, read_nuclei, write_nuclei, write_nuclei_csv
 
 
 @pytest.fixture
@@ -92,6 +92,16 @@ def test_a_damaged_or_missing_table(damage, said, tmp_path):
     if damage == "cut":
         path.write_bytes(b"PAR1 and no more")
     with pytest.raises(StoreError, match=said):
+        read_nuclei(path)
+
+
+def test_a_table_whose_names_are_no_text(labels, tmp_path):
+    path = tmp_path / "nuclei.parquet"
+    write_nuclei(placed(measure(labels, 0.5)), path, mpp=Mpp(0.5, 0.5), slide_hash="abc")
+    assert holds_nuclei(path)
+    path.write_bytes(path.read_bytes().replace(b"on_border", b"on_b\xffrder"))
+    assert not holds_nuclei(path)
+    with pytest.raises(StoreError, match="cannot be read"):
         read_nuclei(path)
 
 

@@ -31,6 +31,15 @@ def test_patches_are_told_apart_by_their_run(write):
     assert scored_patches(folder, "dlcnbc").values["attention_slide"].tolist() == [0.5]
 
 
+def test_a_table_whose_names_are_no_text_is_refused(write):
+    folder = write(["dlcnbc", "dlcnbc-ws"])
+    path = folder / "patches.parquet"
+    path.write_bytes(path.read_bytes().replace(b"attention_bag", b"attention_b\xffg"))
+    for read in (runs_of, scored_patches):
+        with pytest.raises(StoreError, match="holds no patches"):
+            read(folder)
+
+
 @pytest.mark.parametrize("runs", [[["dlcnbc"], ["dlcnbc"]], [1, 2], [None, None], [b"dlcnbc", b"dlcnbc"]])
 def test_runs_that_are_no_names_are_refused(write, runs):
     folder = write(runs)
