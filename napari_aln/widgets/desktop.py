@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari.qt import QtViewer
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QMainWindow, QMenu
+from qtpy.QtWidgets import QAbstractButton, QLabel, QMainWindow, QMenu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,9 @@ class Desktop(QObject):
         self.menu.addSeparator()
         self._add("Show the demonstration", dock.review.open_demo, QKeySequence())
         self._add("All keys", dock.show_help, QKeySequence())
-        keys = {action.shortcut().toString() for action in self.menu.actions()} - {""}
+        texts = [part.text() for kind in (QAbstractButton, QLabel) for part in dock.findChildren(kind)]
+        letters = {QKeySequence.mnemonic(text).toString() for text in texts}  # those underlined in the panels
+        keys = ({action.shortcut().toString() for action in self.menu.actions()} | letters) - {""}
         bar = window.menuBar()
         for menu in [action.menu() for action in bar.actions()]:
             for action in menu.actions() if isinstance(menu, QMenu) else ():

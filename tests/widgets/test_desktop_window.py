@@ -142,6 +142,9 @@ def keys_work_with_every_layer_chosen_and_from_the_panels(answered, qtbot):
     letters = [letter for letter in letters if letter]
     assert len(letters) > 15
     assert len(set(letters)) == len(letters), sorted(letters)  # the same one twice would do nothing
+    taken = {entry.shortcut().toString() for part in menus for entry in part.menu().actions()}
+    assert "Ctrl+O" in taken
+    assert not taken.intersection(letters)  # napari takes pictures of the screen by Alt+S
 
 
 def labelled(dock) -> list:
