@@ -47,7 +47,7 @@ class Desktop(QObject):
         self.menu.addSeparator()
         self._add("Show the demonstration", dock.review.open_demo, QKeySequence())
         self._add("All keys", dock.show_help, QKeySequence())
-        texts = [part.text() for kind in (QAbstractButton, QLabel) for part in dock.findChildren(kind)]
+        texts = [part.text() for part in [*dock.findChildren(QAbstractButton), *dock.findChildren(QLabel)]]
         letters = {QKeySequence.mnemonic(text).toString() for text in texts}  # those underlined in the panels
         keys = ({action.shortcut().toString() for action in self.menu.actions()} | letters) - {""}
         bar = window.menuBar()
