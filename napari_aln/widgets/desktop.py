@@ -47,8 +47,11 @@ class Desktop(QObject):
         self.menu.addSeparator()
         self._add("Show the demonstration", dock.review.open_demo, QKeySequence())
         self._add("All keys", dock.show_help, QKeySequence())
-        texts = [part.text() for part in [*dock.findChildren(QAbstractButton), *dock.findChildren(QLabel)]]
-        letters = {QKeySequence.mnemonic(text).toString() for text in texts}  # those underlined in the panels
+        parts: list[QAbstractButton | QLabel] = [
+            *dock.findChildren(QAbstractButton),
+            *dock.findChildren(QLabel),
+        ]
+        letters = {QKeySequence.mnemonic(part.text()).toString() for part in parts}  # underlined there
         keys = ({action.shortcut().toString() for action in self.menu.actions()} | letters) - {""}
         bar = window.menuBar()
         for menu in [action.menu() for action in bar.actions()]:
