@@ -79,7 +79,11 @@ def open_slide(path: str | PathLike[str], mpp: UserMpp = None) -> Slide:
 
 def check_readable(path: Path) -> None:
     """Raise `SlideError` when the path is missing, empty or may not be read."""
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # in a folder that may not be entered, or of too long a name
+        raise _unreadable(path, error) from error
+    if not there:
         raise SlideError(f"{path} does not exist.", "Check the name and that the drive is there.")
     if path.is_dir():
         return

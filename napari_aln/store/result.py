@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003  (pydantic reads it)
@@ -144,7 +145,8 @@ def shown_name(path: Path) -> str:
 
 def public_name(path: Path) -> str:
     """Return the result folder's name outside private mode: the file's stem, or a DICOM folder's name."""
-    return folder_safe(shown_name(path) if path.is_dir() else shown_name(path.with_suffix("")))
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - no error where it may not even be looked at
+    return folder_safe(shown_name(path) if is_folder else shown_name(path.with_suffix("")))
 
 
 def folder_safe(name: str) -> str:

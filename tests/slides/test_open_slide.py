@@ -175,6 +175,8 @@ def test_a_named_pipe_is_refused_at_once(tmp_path):
 def test_missing_file_and_folder_without_slides(tmp_path):
     with pytest.raises(SlideError, match="does not exist"):
         open_slide(tmp_path / "gone.svs")
+    with pytest.raises(SlideError, match="cannot be read"):  # nor may it even be asked for
+        open_slide(tmp_path / ("x" * 300) / "slide.svs")
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(SlideError, match="holds no slide"):
         open_slide(tmp_path)

@@ -334,6 +334,15 @@ def test_a_table_lists_slides_with_what_it_says_of_them(slides, tmp_path):
         list_slides([table], TaskMaker(clinical=PATIENT), tmp_path / "out")
 
 
+def test_a_slide_that_may_not_be_looked_at_stops_no_other(slides, tmp_path):
+    table = tmp_path / "cohort.csv"
+    hidden = tmp_path / ("x" * 300) / "far.svs"  # asking for it is an error, as in a folder without access
+    table.write_text(f"patient_id,slide\n1,{slides / 'slide 0.tif'}\n2,{hidden}\n")
+    listed, _ = list_slides([table], TaskMaker(), tmp_path / "out")
+    check_names(listed, private=False)
+    assert [folder_of(one.task, private=False) for one in listed] == ["slide_0", "far"]
+
+
 def test_a_case_id_names_results_in_private_mode_and_nothing_else_does(slides, ws_bundle, tmp_path):
     table = tmp_path / "cohort.csv"
     table.write_text(
