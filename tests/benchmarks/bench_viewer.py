@@ -5,13 +5,14 @@ with the Python of an environment where napari-wsi is installed; without it that
 round runs each contender once, in turn, in a process of its own with default napari settings in a temporary
 folder; the table shows percentiles over all rounds. The file is in the page cache.
 
-"first" is the first slide of a fresh window, with all that is imported for it; "again" the same slide once
-more after its layer was removed. Times run until the picture is whole and on the canvas: ours until no tile
-is missing in what was drawn, the others until `layer.loaded` and drawn. Ours first has the file tried in a
-process of its own, as the window does with a file it does not know. Jumps go to the same random places
-at five zooms for all. What was measured while other processes used more than a fifth of the machine is left
-out, for all alike ("kept %" says how much was not). "ours, idle" has first done what the review window does
-while it stands open and nobody has dropped a slide yet. "peak" counts that other process too.
+"command" is the time from a program's own command with the slide (`napari-aln view`, `napari`) to the
+picture; "first" is the first slide of a fresh window, with all that is imported for it; "again" the same
+slide once more after its layer was removed. Times run until the picture is whole and on the canvas: ours
+until no tile is missing in what was drawn, the others until `layer.loaded` and drawn. Ours first has the file
+tried in a process of its own, as the window does with a file it does not know. Jumps go to the same random
+places at five zooms for all. What was measured while other processes used more than a fifth of the machine
+is left out, for all alike ("kept %" says how much was not). "ours, idle" has first done what the review
+window does while it stands open and nobody has dropped a slide yet. "peak" counts that other process too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from viewer_stage import Heartbeat, Stage
 
 _ZOOMS = (0.9, 0.42, 0.2, 0.1, 0.055)  # screen pixels per level-0 pixel
 _FIGURES = (
+    ("command p50 ms", "command", 50),
     ("first p50 ms", "first", 50),
     ("again p50 ms", "again", 50),
     ("jump p50 ms", "jump", 50),
@@ -46,6 +49,7 @@ _FIGURES = (
     ("growth MB", "growth", 50),
     ("kept %", "kept", None),
 )
+_COMMANDS = ("ours", "napari-wsi")  # that have one which opens a slide
 _CONTENDERS = ("ours", "ours, idle", "napari-wsi", "openslide")
 
 
@@ -75,34 +79,24 @@ class _BareLevel:
 
 
 def _add_ours(stage: Stage, path: Path) -> None:
-    from qtpy.QtCore import QObject, Qt, Signal
-
     from napari_aln.slides.first_open import open_untried, warm_up
 
-    warm_up()  # this and the next as the reader that napari finds of this plugin
-    from napari_aln.slides.pyramid import Pyramid
-    from napari_aln.widgets.first_picture import build_first_picture
+    warm_up()  # it starts while the layer's modules are loaded
+    from napari_aln.widgets.layers.placement import Frame
+    from napari_aln.widgets.layers.slide_layer import SlideLayer
 
-    build_first_picture()
-
-    class Arrival(QObject):
-        came = Signal()
-
-    arrival = Arrival()
     slide = open_untried(path)
-    pyramid = Pyramid(slide)
+    shown = SlideLayer(stage.viewer, 0)
+    shown.show(slide, Frame())
+    layer, pyramid = shown.layer, shown.pyramid
 
-    def refresh() -> None:
+    def on_data(_event: object) -> None:
         stage.dirty = True
-        layer.refresh(thumbnail=False, extent=False, highlight=False)
 
-    # before the first read, else the only call may be missed
-    arrival.came.connect(refresh, Qt.ConnectionType.QueuedConnection)
-    pyramid.on_arrival = arrival.came.emit
-    layer = stage.viewer.add_image(list(pyramid.levels), multiscale=True, rgb=True)
-    stage.kept = arrival
+    layer.events.set_data.connect(on_data)  # tiles that came late are drawn anew
+    stage.kept = shown
     stage.whole = lambda: layer.loaded and pyramid.returned_whole
-    stage.close = lambda: (pyramid.close(), slide.close())
+    stage.close = lambda: (shown.close(), slide.close())
 
 
 def _add_wsi(stage: Stage, path: Path) -> None:
@@ -148,11 +142,14 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, list
     """Show a slide in this process and return what was measured, in ms and MB."""
     import psutil
 
-    if contender == "ours, idle":
-        from napari_aln.heap import prepare_heaps
+    if contender.startswith("ours"):
+        from napari_aln.heap import made_to_last, prepare_heaps
 
-        prepare_heaps()  # before there are threads, as `napari-aln view` does
-    stage = Stage()
+        prepare_heaps()  # this and the next as `napari-aln view` does
+        with made_to_last():
+            stage = Stage()
+    else:
+        stage = Stage()
     before_mb = psutil.Process().memory_info().rss / 1e6
     add = {"napari-wsi": _add_wsi, "openslide": _add_openslide}.get(contender, _add_ours)
     if contender == "ours, idle":
@@ -198,30 +195,39 @@ def perform(contender: str, path: Path, side: int, jumps: int) -> dict[str, list
 
 
 def _in_own_process(python: str, contender: str, path: Path, arguments: argparse.Namespace) -> dict:
+    seen: dict[str, list[float]] = {}
+    if contender in _COMMANDS:
+        command = [python, str(Path(__file__).with_name("command_to_picture.py")), contender, str(path)]
+        started = time.time()
+        seen["command"] = [1e3 * (float(_last_line(command, contender, arguments)) - started)]
+    command = [
+        python,
+        __file__,
+        "--perform",
+        contender,
+        "--slide",
+        str(path),
+        "--jumps",
+        str(arguments.jumps),
+    ]
+    return seen | json.loads(_last_line(command, contender, arguments))
+
+
+def _last_line(command: list[str], contender: str, arguments: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "NAPARI_CONFIG": str(Path(folder) / "settings.yaml")}
+        environment = os.environ | {
+            "NAPARI_CONFIG": str(Path(folder) / "settings.yaml"),
+            "NAPARI_ALN_CONFIG": folder,
+            "NAPARI_ALN_CACHE": folder,
+        }
         if arguments.async_slicing:
             environment["NAPARI_ASYNC"] = "1"
         done = subprocess.run(
-            [
-                *arguments.by.split(),
-                python,
-                __file__,
-                "--perform",
-                contender,
-                "--slide",
-                str(path),
-                "--jumps",
-                str(arguments.jumps),
-            ],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
+            [*arguments.by.split(), *command], env=environment, capture_output=True, text=True, check=False
         )
     if done.returncode:
         raise SystemExit(f"{contender} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
 
 
 def _peer_has_wsi(python: str | None) -> bool:
@@ -246,11 +252,15 @@ def compare(path: Path, arguments: argparse.Namespace) -> dict[str, dict[str, fl
                 seen[name].setdefault(figure, []).extend(values)
     print(f"{'':14}" + "".join(f"{name:>12}" for name in contenders) + "   first column / the others")
     for label, figure, percent in _FIGURES:
-        values = [_percentile(seen[name][figure], percent) for name in contenders]
+        values = [_percentile(seen[name].get(figure, []), percent) for name in contenders]
         ratios = "".join(f"{values[0] / other:10.2f}" for other in values[1:] if other and label != "kept %")
         print(f"{label:14}" + "".join(f"{value:12.0f}" for value in values) + ratios)
     return {
-        name: {label: _percentile(seen[name][figure], percent) for label, figure, percent in _FIGURES}
+        name: {
+            label: _percentile(seen[name][figure], percent)
+            for label, figure, percent in _FIGURES
+            if figure in seen[name]
+        }
         | {"samples": len(seen[name]["jump"])}
         for name in contenders
     }

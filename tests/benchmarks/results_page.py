@@ -140,8 +140,10 @@ def _viewer(stored: dict[str, Document]) -> str:
             "times run until the picture is whole and drawn. Opening a file with napari-aln includes trying "
             'it in a process of its own first. "window open before" is the window that has stood open for '
             "some seconds when the file is dropped; without it, the process has only just started and all "
-            "imports are still to come, as they are for napari-wsi. What was measured while others used "
-            "more than a fifth of the machine is left out (kept: how much was not)."
+            'imports are still to come, as they are for napari-wsi. "command" runs from `napari-aln view '
+            "FILE` (with all of the review's panels) and from `napari --plugin napari-wsi FILE` to the "
+            "picture. What was measured while others used more than a fifth of the machine is left out "
+            "(kept: how much was not)."
         )
     for side, document in found.items():
         title = f"### {side:,} px".replace(",", " ")
@@ -160,7 +162,7 @@ def _one_viewer(document: Document) -> str:
     table = markdown_table(
         ("", *quantities),
         [
-            [names.get(name, name), *(f"{row[quantity]:,.0f}" for quantity in quantities)]
+            [names.get(name, name), *(f"{row[q]:,.0f}" if q in row else "" for q in quantities)]
             for name, row in found.items()
         ],
     )
