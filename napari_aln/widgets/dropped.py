@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_aln.cohort.spreadsheet import READABLE_SUFFIXES
+from napari_aln.cohort.wording import counted, named
 from napari_aln.mil.bundle_names import BUNDLE_SUFFIX, CARD_NAME
 from napari_aln.slides.formats import SLIDE_SUFFIXES
-from napari_aln.store.result import RESULT_JSON
+from napari_aln.store.result import RESULT_JSON, shown_name
 from napari_aln.store.session import SESSION_SUFFIX
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 REGION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa")
 NUCLEI_SUFFIX = ".parquet"
 LIST_SUFFIX = ".alnlist"
+ONE_AT_A_TIME = "One of a kind is open at a time: drop them one by one, or put slides into a work list."
 SLIDE_PATH = "napari_aln_slide"
 """Key in a layer's metadata: the slide's path, by which the review takes such a layer as its slide."""
 
@@ -37,9 +39,16 @@ class Files:
     nuclei: list[Path] = field(default_factory=list)
     results: list[Path] = field(default_factory=list)  # of this program, which the window does not open
 
+    def left_out(self, *, hide_names: bool) -> str:
+        """Say which are left out: all but the first of each kind of which one is open at a time."""
+        kinds = (self.slides, self.regions, self.lists, self.sessions, self.tables, self.nuclei)
+        paths = [path for kind in kinds for path in kind[1:]]
+        names = "" if hide_names else f": {named(map(shown_name, paths))}"
+        return f"{counted(len(paths), 'file')} left out{names}." if paths else ""
+
 
 def sort_files(paths: Sequence[Path]) -> Files:
-    """Sort files by name and content; what is neither bundle nor annotations is tried as a slide."""
+    """Sort files by name and content; what is none of the others is tried as a slide, after known ones."""
     files = Files()
     for path in paths:
         if path.suffix.lower() == BUNDLE_SUFFIX or (path / CARD_NAME).is_file():
@@ -58,6 +67,7 @@ def sort_files(paths: Sequence[Path]) -> Files:
             files.regions.append(path)
         else:
             files.slides.append(path)
+    files.slides.sort(key=lambda path: not (path.is_dir() or path.name.lower().endswith(SLIDE_SUFFIXES)))
     return files
 
 

@@ -17,7 +17,7 @@ from napari_aln.geometry import Mpp
 from napari_aln.store.features import FeatureCache
 from napari_aln.store.remembered import Remembered
 from napari_aln.store.result import shown_name
-from napari_aln.widgets.dropped import SLIDE_PATH, sort_files
+from napari_aln.widgets.dropped import ONE_AT_A_TIME, SLIDE_PATH, sort_files
 from napari_aln.widgets.hotspots import Hotspots
 from napari_aln.widgets.jobs import Job, Precedence
 from napari_aln.widgets.live import Live
@@ -143,8 +143,6 @@ class Review(QObject):
             self.nuclei_asked.emit(files.nuclei[0])
         if files.sessions:
             self.session_asked.emit(files.sessions[0])
-        if len(files.slides) > 1:
-            self.told.emit("warning", f"{len(files.slides)} slides were given: the first one is opened.")
         if files.results:
             name = "This" if self.state.hide_names else shown_name(files.results[0])
             self.failed.emit(f"{name} is a result of this program, no slide.", OPEN_RESULT)
@@ -152,6 +150,8 @@ class Review(QObject):
             self.open_slide(files.slides[0])
         for path in files.regions[:1]:
             self.import_regions(path)
+        if left_out := files.left_out(hide_names=self.state.hide_names):  # last: a slide clears the banner
+            self.failed.emit(left_out, ONE_AT_A_TIME)
 
     def open_demo(self, *, and_run: bool = False) -> None:
         """Put the demonstration under review: slide, ROI, clinical values, both models; run both if asked."""

@@ -112,6 +112,11 @@ def slides_that_cannot_be_opened_leave_the_one_that_is_open(ready, tissue_slide,
         shutil.copyfile(tissue_slide, deadly)
         assert_one_message(ready, lambda: ready.drop(deadly), "deadly.tif", "crashed", "copy")
         assert ready.is_open(tissue_slide)
+    notes = tmp_path / "notes.txt"
+    assert_one_message(
+        ready, lambda: ready.drop(notes, tissue_slide), "1 file left out: notes.txt", "one by one"
+    )
+    assert ready.is_open(tissue_slide)
     ready.run("whole-slide")
 
 

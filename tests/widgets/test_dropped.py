@@ -38,6 +38,15 @@ def test_folders_are_slides_or_unpacked_bundles_whatever_their_names(tmp_path):
     assert (found.slides, found.bundles) == ([slide], [bundle])
 
 
+def test_slides_of_known_types_come_before_what_may_be_none(tmp_path):
+    notes, first, second = (tmp_path / name for name in ("notes.txt", "b.svs", "a.TIF"))
+    found = sort_files([notes, first, second, tmp_path / "a.csv", tmp_path / "m.alnmodel"])
+    assert found.slides == [first, second, notes]
+    assert found.left_out(hide_names=False) == "2 files left out: a.TIF, notes.txt."
+    assert found.left_out(hide_names=True) == "2 files left out."
+    assert sort_files([first, tmp_path / "a.csv", tmp_path / "a.xml"]).left_out(hide_names=False) == ""
+
+
 def test_a_result_is_told_from_a_slide_as_a_folder_and_by_its_file(tmp_path):
     (tmp_path / "result.json").touch()
     assert sort_files([tmp_path]).results == [tmp_path]
