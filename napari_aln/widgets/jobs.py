@@ -86,7 +86,7 @@ class Job(QObject):
     parent
         Owns the job. Call `close` before it goes.
     gives_way
-        To what no thread of this job is started beside.
+        What comes first: beside it no thread of this job is started.
     """
 
     state_changed = Signal(object)  # JobState
