@@ -155,7 +155,10 @@ class TestWrongInput:
 
     def test_slides_of_one_name(self, call, tissue_slide, ws_bundle, tmp_path):
         models = ["--model", ws_bundle, "--out", tmp_path / "o"]
-        refused(call("predict", tissue_slide, tissue_slide, *models), "case_1", "--private")
+        twin = tmp_path / tissue_slide.name
+        twin.hardlink_to(tissue_slide)
+        refused(call("predict", tissue_slide, twin, *models), "case_1", "--private")
+        refused(call("predict", tissue_slide, tissue_slide, *models), "given 2 times", "once")
 
 
 def test_disk_full_leaves_nothing_that_looks_whole(call, tissue_slide, ws_bundle, tmp_path, monkeypatch):

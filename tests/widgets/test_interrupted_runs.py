@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 
@@ -220,6 +221,20 @@ def test_the_window_closed_while_a_slide_is_opening(hands, tissue_slide, monkeyp
     assert hands.dock.slide_card.title.shown_text() == f"Opening {tissue_slide.name} …"
     hands.close_window()
     hands.until(opening.closed.is_set)
+
+
+def test_the_window_closed_while_the_mask_is_edited(hands, tissue_slide, monkeypatch):
+    """The canvas goes first, so nothing may be drawn on it any more."""
+    said = []
+    monkeypatch.setattr(logging.getLogger("vispy"), "handle", said.append)
+    hands.open(tissue_slide)
+    hands.draw([(600, 500), (1500, 500), (1500, 1300), (600, 1300)])
+    hands.click(hands.dock.map.mask_edit_button)
+    assert hands.viewer.layers.selection.active is hands.review.scene.mask.layer
+    canvas = hands.viewer.window._qt_viewer.canvas._scene_canvas
+    hands.until(lambda: not canvas._update_pending)  # else it takes no further update
+    hands.close_window()
+    assert [record.getMessage() for record in said] == []
 
 
 def a_second_slide_while_the_first_is_opening(hands, tissue_slide, other_slide, monkeypatch):
