@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -220,12 +219,8 @@ class Scene:
         self._viewer.scene.camera.events.center.disconnect(self._on_view)
         self._viewer.canvas.events.size.disconnect(self._on_view)
         self.guard.close()
-        with ExitStack() as unlit:  # else highlights are drawn anew, on a canvas that may be gone
-            for shown in self._viewer.layers:
-                if "highlight" in shown.events.emitters:
-                    unlit.enter_context(shown.events.highlight.blocker())
-            for layer in (self.map, self.mask, self.regions, self.patch, self.slide):
-                layer.close()
+        for layer in (self.map, self.mask, self.regions, self.patch, self.slide):
+            layer.close()
 
     def leave(self) -> None:
         """Give a viewer that goes on without us its background back."""

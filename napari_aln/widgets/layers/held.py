@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -47,9 +48,13 @@ class HeldLayer:
             self._viewer.layers.remove(layer)
 
     def close(self) -> None:
-        """Take the layer out and stop listening."""
+        """Take the layer out and stop listening; the canvas may be gone."""
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self.clear()
+        with ExitStack() as unlit:  # else napari draws the highlights of all layers anew
+            for layer in self._viewer.layers:
+                if "highlight" in layer.events.emitters:
+                    unlit.enter_context(layer.events.highlight.blocker())
+            self.clear()
 
     def _put(self, layer: Layer) -> None:
         """Show a new layer at its place among ours, without taking the selection from the user's."""
