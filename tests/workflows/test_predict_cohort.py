@@ -38,8 +38,9 @@ from napari_aln.workflows.cohorts.predict_cohort import predict_cohort
 if __name__ == "__main__":
     slides, bundle, out = map(Path, sys.argv[1:4])
     for step in predict_cohort(listed_in([slides], out), asked_of(bundle, out), CohortRunSettings()):
-        if step.done == int(sys.argv[4]) and "tif" in step.step:  # so many are done, the next goes on
-            workers = [one for one in psutil.Process().children() if "spawn_main" in str(one.cmdline())]
+        workers = [one for one in psutil.Process().children() if "spawn_main" in str(one.cmdline())]
+        # so many are done, the next goes on; a worker that was just begun goes by another name at first
+        if step.done == int(sys.argv[4]) and "tif" in step.step and workers:
             print(workers[0].pid, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 """
