@@ -112,6 +112,12 @@ def repeatable(fabric: Fabric) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
+def part_from_others() -> None:
+    """Leave the group of processes that trained together; one that ends while it is in it may crash."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def end_others(fabric: Fabric) -> None:
     """End the processes that this one started, where they are still there."""
     launcher: Any = getattr(fabric.strategy, "launcher", None)

@@ -236,10 +236,12 @@ import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from test_fit_network import *
+from napari_aln.runtimes.fabric import part_from_others
 if __name__ == "__main__":
     change = {{"gpus": 2, "bags_per_epoch": None, "epochs": 2}}
     network, steps = fit(Path({folder!r}), RECIPE.model_copy(update=change))
     fitted = drain(steps)
+    part_from_others()
     import os
     torch.save(network.state_dict(), Path({folder!r}) / f"{{os.environ['LOCAL_RANK']}}.pt")
 """

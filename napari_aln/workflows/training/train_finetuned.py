@@ -69,7 +69,7 @@ def train_finetuned(
         Torch gave up, or the loss is not finite.
     """
     from napari_aln.mil.training import using_threads
-    from napari_aln.runtimes.fabric import end_others, fabric_for
+    from napari_aln.runtimes.fabric import end_others, fabric_for, part_from_others
     from napari_aln.runtimes.torch_runtime import torch_errors
     from napari_aln.workflows.training.encoder_weights import compiled_encoder
     from napari_aln.workflows.training.fit_network import fit_network
@@ -101,6 +101,7 @@ def train_finetuned(
         except BaseException:  # also where it is cancelled: the others would wait for this process
             end_others(fabric)
             raise
+        part_from_others()
         if not fabric.is_global_zero:
             sys.exit(0)  # the first process goes on alone
         device = "cuda" if fabric.device.type == "cuda" else "cpu"
