@@ -196,8 +196,8 @@ class Job(QObject):
 class Precedence(QObject):
     """Lets jobs wait while what one job answers is on its way to the screen.
 
-    Threads that load modules take turns with the window's own: beside three of them a picture takes three
-    times as long.
+    Threads that load modules take turns with the window's own: beside three of them a first picture took more
+    than twice as long.
     """
 
     ended = Signal()
